@@ -1,0 +1,3 @@
+"""Penstock: a self-hosted machine-learning platform."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The nouns: frozen records, enums and errors; imports nothing of ours."""

@@ -1,0 +1,145 @@
+"""Online endpoints and their deployments, in Azure ML's words."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from penstock.entities.asset import EnvironmentSpec, ModelSpec
+from penstock.entities.base import Digest, EndpointName, Entity, Tags, TimestampMs, TolerantEntity
+
+
+class ProvisioningState(StrEnum):
+    """Azure ML's states of an endpoint or deployment."""
+
+    CREATING = "Creating"
+    UPDATING = "Updating"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    DELETING = "Deleting"
+
+
+class OnlineEndpointSpec(Entity):
+    """What a user writes for an endpoint; ``traffic`` sums to 0 or 100."""
+
+    schema_: str | None = Field(default=None, alias="$schema")
+    name: EndpointName
+    auth_mode: Literal["key", "aml_token"] = "key"
+    description: str | None = None
+    tags: Tags = Field(default_factory=dict)
+    properties: dict[str, str] = Field(default_factory=dict)
+    traffic: dict[str, int] = Field(default_factory=dict)
+    mirror_traffic: dict[str, int] = Field(default_factory=dict)
+    public_network_access: str | None = None
+    identity: dict[str, Any] | None = None
+
+
+class CodeConfiguration(Entity):
+    """The folder with the scoring script; in a closed spec ``code`` is ``tree:<sha256>``."""
+
+    code: str
+    scoring_script: str
+
+
+class ImagePreprocessing(Entity):
+    """How an encoded picture becomes the model's input tensor.
+
+    The steps run in this order: decode to ``mode``, resize to ``width`` × ``height``, divide by
+    ``scale`` (so 255 maps pixels to 0 … 1), subtract ``mean`` and divide by ``std`` per channel, then
+    ``layout``: ``NCHW``, ``NHWC`` or ``flat`` (one row of height · width · channels values).
+    """
+
+    mode: Literal["L", "RGB", "BGR"] = "RGB"
+    width: int | None = Field(default=None, ge=1, le=8192)
+    height: int | None = Field(default=None, ge=1, le=8192)
+    scale: float = Field(default=255.0, gt=0)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    layout: Literal["NCHW", "NHWC", "flat"] = "NCHW"
+    input: str | None = None
+
+
+class Probe(TolerantEntity):
+    """Azure ML's probe settings, in seconds and counts; kept for round trips."""
+
+    period: int = 10
+    initial_delay: int = 10
+    timeout: int = 2
+    success_threshold: int = 1
+    failure_threshold: int = 30
+
+
+class RequestSettings(TolerantEntity):
+    """Limits of one deployment's requests."""
+
+    request_timeout_ms: int = Field(default=5000, ge=1)
+    max_concurrent_requests_per_instance: int = Field(default=1, ge=1)
+    max_queue_wait_ms: int = Field(default=500, ge=0)
+
+
+class OnlineDeploymentSpec(Entity):
+    """What a user writes for a deployment.
+
+    ``model`` is ``azureml:name:version``, ``azureml:name@latest`` or an inline model; a closed spec always
+    holds an exact reference.
+    """
+
+    schema_: str | None = Field(default=None, alias="$schema")
+    name: EndpointName
+    endpoint_name: EndpointName
+    type: str | None = None
+    model: str | ModelSpec | None = None
+    code_configuration: CodeConfiguration | None = None
+    environment: EnvironmentSpec | str | None = None
+    environment_variables: dict[str, str] = Field(default_factory=dict)
+    preprocessing: ImagePreprocessing | None = None
+    instance_type: str | None = None
+    instance_count: int = Field(default=1, ge=1)
+    request_settings: RequestSettings = Field(default_factory=RequestSettings)
+    liveness_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    scale_settings: dict[str, Any] | None = None
+    app_insights_enabled: bool | None = None
+    egress_public_network_access: str | None = None
+    description: str | None = None
+    tags: Tags = Field(default_factory=dict)
+    properties: dict[str, str] = Field(default_factory=dict)
+
+
+class OnlineEndpoint(Entity):
+    """An endpoint as the server answers it; keys are only in ``get-credentials``."""
+
+    name: EndpointName
+    spec: OnlineEndpointSpec
+    provisioning_state: ProvisioningState
+    traffic: dict[str, int] = Field(default_factory=dict)
+    scoring_uri: str
+    created_at: TimestampMs
+    created_by: str
+    revision: int
+
+
+class OnlineDeployment(Entity):
+    """A deployment as the server answers it; ``revision`` grows with every update."""
+
+    name: EndpointName
+    endpoint_name: EndpointName
+    spec: OnlineDeploymentSpec
+    provisioning_state: ProvisioningState
+    revision: int
+    ready_revision: int = 0
+    model: str | None = None
+    model_tree: Digest | None = None
+    message: str = ""
+    created_at: TimestampMs
+    updated_at: TimestampMs
+    ready_at: TimestampMs | None = None
+
+
+class EndpointKeys(Entity):
+    """The two keys of an endpoint."""
+
+    primary_key: str
+    secondary_key: str

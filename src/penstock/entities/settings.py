@@ -1,0 +1,76 @@
+"""Every setting of a workspace: table, key, type, default and meaning in one place.
+
+``penstock.toml`` holds a table per class here; ``PENSTOCK_<TABLE>__<KEY>`` in the environment overrides it.
+``config.py`` reads both; ``docs/reference/settings.md`` is tested against the fields below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """``[server]``: the REST and MLflow door."""
+
+    host: str = field(default="127.0.0.1", metadata={"meaning": "address the server and the gateway bind to"})
+    port: int = field(default=0, metadata={"meaning": "port of the server; 0 picks a free one once and keeps it"})
+    allowed_hosts: tuple[str, ...] = field(
+        default=(), metadata={"meaning": "further Host names that requests may name, such as a proxy's"}
+    )
+    max_body_bytes: int = field(
+        default=16 * 2**20, metadata={"meaning": "largest JSON body in bytes; files have no such limit"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """``[gateway]``: the scoring door."""
+
+    port: int = field(default=0, metadata={"meaning": "port of the gateway; 0 picks a free one once and keeps it"})
+    max_body_bytes: int = field(default=32 * 2**20, metadata={"meaning": "largest scoring request in bytes"})
+    drain_timeout_s: float = field(
+        default=30.0, metadata={"meaning": "seconds an old replica may take to finish its requests"}
+    )
+    start_timeout_s: float = field(
+        default=300.0, metadata={"meaning": "seconds a new replica may take to load and warm up its model"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """``[jobs]``: how attempts run and end."""
+
+    max_attempts: int = field(default=3, metadata={"meaning": "tries when the machine or the agent is lost"})
+    cancel_grace_s: float = field(
+        default=10.0, metadata={"meaning": "seconds between SIGTERM and SIGKILL when a job is canceled"}
+    )
+    watch_interval_s: float = field(
+        default=1.0, metadata={"meaning": "seconds between looks at the agents of running jobs"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeSettings:
+    """``[compute]``: what this machine gives to jobs."""
+
+    slots: int = field(default=0, metadata={"meaning": "jobs that run here at the same time; 0 means one per core"})
+    idle_agents: int = field(default=1, metadata={"meaning": "agents kept started, waiting for a job"})
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """``[log]``: the server's own log."""
+
+    level: str = field(default="info", metadata={"meaning": "debug, info, warning or error"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a workspace."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    jobs: JobSettings = field(default_factory=JobSettings)
+    compute: ComputeSettings = field(default_factory=ComputeSettings)
+    log: LogSettings = field(default_factory=LogSettings)

@@ -1,0 +1,176 @@
+"""Where things are inside a workspace folder, and the record of the server that serves it.
+
+Shared by both towers, so it imports the standard library alone. It names paths and reads two small
+files; it never starts, stops or asks a server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+MAX_SOCKET_PATH_BYTES = 100
+CONFIG_NAME = "penstock.toml"
+DEFAULT_FOLDER = ".penstock"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRecord:
+    """Which process serves a workspace, and where it answers.
+
+    (``pid``, ``process_start``, ``boot_id``) name the supervisor's process beyond pid reuse;
+    ``process_start`` is field 22 of ``/proc/<pid>/stat`` in clock ticks.
+    """
+
+    pid: int
+    process_start: int
+    boot_id: str
+    url: str
+    gateway_url: str
+    version: str
+    started_at: int
+
+    def is_alive(self) -> bool:
+        """Return whether that very process still runs; a record after kill -9 or a reboot is stale."""
+        return self.boot_id == boot_id() and process_start(self.pid) == self.process_start != 0
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The paths of one workspace folder."""
+
+    root: Path
+
+    @property
+    def config_file(self) -> Path:
+        """Return ``penstock.toml``."""
+        return self.root / CONFIG_NAME
+
+    @property
+    def run(self) -> Path:
+        """Return the folder of locks, sockets and caches; may be deleted while nothing runs."""
+        return self.root / "run"
+
+    @property
+    def secrets(self) -> Path:
+        """Return the folder (mode 0700) of tokens."""
+        return self.root / "secrets"
+
+    @property
+    def token_file(self) -> Path:
+        """Return the file (mode 0600) with the workspace's own token."""
+        return self.secrets / "token"
+
+    @property
+    def internal_token_file(self) -> Path:
+        """Return the file (mode 0600) with the token the gateway shows to the server."""
+        return self.secrets / "internal"
+
+    @property
+    def metadata_db(self) -> Path:
+        """Return the SQLite file."""
+        return self.root / "db" / "metadata.db"
+
+    @property
+    def blobs(self) -> Path:
+        """Return the content-addressed store's folder."""
+        return self.root / "blobs"
+
+    @property
+    def spool(self) -> Path:
+        """Return the folder with one folder an attempt."""
+        return self.root / "spool"
+
+    @property
+    def envs(self) -> Path:
+        """Return the folder of built environments."""
+        return self.root / "envs"
+
+    @property
+    def jobs(self) -> Path:
+        """Return the folder of working copies."""
+        return self.root / "jobs"
+
+    @property
+    def logs(self) -> Path:
+        """Return the folder of logs."""
+        return self.root / "logs"
+
+    @property
+    def lock_file(self) -> Path:
+        """Return the file whose lock the supervisor holds as long as it lives."""
+        return self.run / "lock"
+
+    @property
+    def server_record(self) -> Path:
+        """Return the file with the server's record."""
+        return self.run / "server.json"
+
+    @property
+    def ports_file(self) -> Path:
+        """Return the file with the ports chosen once for this workspace."""
+        return self.root / "ports.json"
+
+    def socket_path(self, name: str) -> Path:
+        """Return where the Unix socket ``name`` lies; long paths move to a 0700 folder in the temp folder."""
+        path = self.run / f"{name}.sock"
+        if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
+            return path
+        digest = hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:16]
+        folder = Path(tempfile.gettempdir()) / f"penstock-{os.getuid()}-{digest}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
+            raise PermissionError(f"{folder} belongs to somebody else; set TMPDIR to a folder of your own")
+        return folder / f"{name}.sock"
+
+    def read_server_record(self) -> ServerRecord | None:
+        """Return the recorded server, alive or not; None where none was recorded or the file is damaged."""
+        try:
+            return ServerRecord(**json.loads(self.server_record.read_text("utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def write_server_record(self, record: ServerRecord) -> None:
+        """Replace the record atomically."""
+        write_private(self.server_record, json.dumps(asdict(record), indent=2))
+
+    def read_token(self) -> str | None:
+        """Return the workspace's own token, None before the first start."""
+        try:
+            return self.token_file.read_text("ascii").strip()
+        except FileNotFoundError:
+            return None
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a small file atomically and durably, with mode 0600."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot; empty where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def process_start(pid: int) -> int:
+    """Return a process's start in clock ticks since boot, 0 if it does not run (or is a zombie)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return 0 if fields[0] in {b"Z", b"X"} else int(fields[19])

@@ -1,0 +1,94 @@
+"""The promise of every blob store: immutable bytes named by their SHA-256.
+
+Threads and processes
+    Every method may be called at the same time from many threads and processes.
+Atomicity
+    A digest either names the whole content or nothing; an upload cut off leaves nothing visible.
+Durability
+    When ``put``, ``put_file`` or ``finish_upload`` returns, the content survives kill -9 and power loss.
+Idempotency
+    Storing the same content twice is one blob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+
+
+class BlobStore(Protocol):
+    """Where bytes live."""
+
+    def put(self, content: bytes | BinaryIO | Iterable[bytes], *, expected: str | None = None) -> tuple[str, int]:
+        """Store content, return (sha256 hex, size in bytes).
+
+        Raises
+        ------
+        RefusedError
+            If ``expected`` is given and the content's digest differs; nothing is kept.
+        OutOfSpaceError
+            If the disk is full; nothing is kept.
+        """
+        ...
+
+    def put_file(self, path: Path) -> tuple[str, int]:
+        """Store a local file's content; the file stays as it is."""
+        ...
+
+    def exists(self, digest: str) -> bool:
+        """Return whether the blob is there."""
+        ...
+
+    def missing(self, digests: Iterable[str]) -> list[str]:
+        """Return those of ``digests`` that are not there, each once, in order."""
+        ...
+
+    def size(self, digest: str) -> int:
+        """Return the size in bytes.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such blob.
+        """
+        ...
+
+    def open(self, digest: str, *, start: int = 0, end: int | None = None, chunk: int = 1 << 18) -> Iterator[bytes]:
+        """Yield the bytes ``[start, end)`` in chunks; raises NotFoundError before the first one."""
+        ...
+
+    def read(self, digest: str) -> bytes:
+        """Return the whole content; for small blobs."""
+        ...
+
+    def local_path(self, digest: str) -> Path | None:
+        """Return a read-only local file with the content, or None where the store is remote."""
+        ...
+
+    def begin_upload(self) -> str:
+        """Start a resumable upload and return its id (32 hex digits)."""
+        ...
+
+    def append_upload(self, upload_id: str, offset: int, content: bytes | BinaryIO | Iterable[bytes]) -> int:
+        """Append at ``offset`` and return the new length in bytes.
+
+        Raises
+        ------
+        ConflictError
+            If ``offset`` is not the current length; the message names the current one.
+        """
+        ...
+
+    def upload_offset(self, upload_id: str) -> int:
+        """Return how many bytes of the upload are kept, also after a restart."""
+        ...
+
+    def finish_upload(self, upload_id: str, *, expected: str | None = None) -> tuple[str, int]:
+        """Turn the upload into a blob and return (sha256 hex, size)."""
+        ...
+
+    def abort_upload(self, upload_id: str) -> None:
+        """Forget the upload; idempotent."""
+        ...

@@ -1,0 +1,51 @@
+"""The promise of every metadata store.
+
+A store holds rows; SQLAlchemy Core statements in the sibling modules (``runs``, ``jobs``, ``assets``, …) ask
+and change them, the same for every backend. A backend file says only how to connect, to commit and to
+migrate.
+
+Threads
+    ``write`` and ``submit`` may be called from any thread; operations run one after another on the one
+    writer. ``read`` gives each caller a snapshot of committed rows and never waits for the writer.
+Atomicity
+    One operation is one unit: if it raises, none of its changes is kept and the exception reaches its caller;
+    other operations of the same group commit are not harmed.
+Durability
+    When ``write`` returns (or the future of ``submit`` resolves) the change survives kill -9 and power loss.
+Crash
+    An operation that had not been acknowledged is wholly there or wholly absent after a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+T = TypeVar("T")
+
+
+class MetadataStore(Protocol):
+    """Where rows live."""
+
+    def write(self, operation: Callable[[Connection], T]) -> T:
+        """Run ``operation`` on the writer, return its result once it is durable.
+
+        The operation must be short and do no I/O but its statements; it must not call ``write`` itself.
+        """
+        ...
+
+    def submit(self, operation: Callable[[Connection], T]) -> Future[T]:
+        """Queue ``operation`` for the writer; the future resolves once it is durable."""
+        ...
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """Open a read-only snapshot; statements that write fail."""
+        ...
+
+    def close(self) -> None:
+        """Finish queued operations, then release everything."""
+        ...
