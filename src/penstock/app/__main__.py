@@ -1,0 +1,30 @@
+"""``python -m penstock.app ROLE``: the processes of a workspace.
+
+``up`` is the supervisor and imports the standard library alone; ``server``, ``gateway`` and ``replica`` are
+its children and get their sockets and pipes by inherited file descriptors.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(arguments: list[str]) -> int:
+    """Run one role and return its exit status."""
+    role = arguments[0] if arguments else ""
+    if role == "up":
+        from penstock.app.supervisor import main as run
+    elif role == "server":
+        from penstock.app.server import main as run
+    elif role == "gateway":
+        from penstock.app.gateway import main as run
+    elif role == "replica":
+        from penstock.app.replica import main as run
+    else:
+        sys.stderr.write("usage: python -m penstock.app up|server|gateway|replica --workspace DIR\n")
+        return 2
+    return run(arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
