@@ -1,0 +1,1 @@
+"""Versioned, immutable things: the registry, what references hold, what a model folder is."""

@@ -1,0 +1,1 @@
+"""Jobs: submitting, starting, watching, reporting and ending them; their history."""

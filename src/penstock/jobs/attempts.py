@@ -1,0 +1,314 @@
+"""What agents report: progress, what the command logged, and how it ended.
+
+Reports may come twice, late, or after the server was away; each slice names the offset it starts at and is
+applied once, in the same transaction that moves the offset.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sqlalchemy import Connection
+
+from penstock.entities.asset import Tree, TreeEntry
+from penstock.entities.attempt import Attempt, AttemptState
+from penstock.entities.errors import UsageError
+from penstock.entities.job import Job, JobError, JobOutput, JobStatus
+from penstock.entities.run import Metric, RunStatus
+from penstock.jobs import logs
+from penstock.jobs.watch import Feed
+from penstock.rules import artifact_paths, lifecycle
+from penstock.stores.blobs.base import BlobStore
+from penstock.stores.metadata import artifacts, events, jobs, runs, tokens, trees
+from penstock.stores.metadata.base import MetadataStore
+
+logger = logging.getLogger(__name__)
+
+PROGRESS = {
+    "preparing": (AttemptState.PREPARING, JobStatus.PREPARING),
+    "running": (AttemptState.RUNNING, JobStatus.RUNNING),
+    "finalizing": (AttemptState.FINALIZING, JobStatus.FINALIZING),
+}
+ORDER = [JobStatus.QUEUED, JobStatus.STARTING, JobStatus.PREPARING, JobStatus.RUNNING, JobStatus.FINALIZING]
+
+
+class AttemptReports:
+    """The agents' door.
+
+    Parameters
+    ----------
+    store, blobs
+        Where rows and bytes live.
+    live_logs : LiveLogs
+        Where log slices go.
+    feed : Feed
+        Told of every change.
+    clock : callable
+        Returns milliseconds since 1970-01-01 UTC.
+    wake : callable
+        Called when a slot became free.
+    max_attempts : int
+        Tries per job.
+    """
+
+    def __init__(
+        self,
+        store: MetadataStore,
+        blobs: BlobStore,
+        live_logs: logs.LiveLogs,
+        feed: Feed,
+        *,
+        clock: Callable[[], int],
+        wake: Callable[[], None],
+        max_attempts: int,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._logs = live_logs
+        self._feed = feed
+        self._clock = clock
+        self._wake = wake
+        self._max_attempts = max_attempts
+
+    def report(self, attempt_id: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Apply one report and answer what the server holds now.
+
+        Returns
+        -------
+        dict
+            ``cancel`` (the agent should end its command), ``log_next`` and ``events_next`` (bytes held).
+        """
+        with self._store.read() as connection:
+            attempt = jobs.get_attempt(connection, attempt_id)
+        if attempt.state.is_final:
+            return {"cancel": True, "log_next": 1 << 62, "events_next": 1 << 62}
+        log_next = self._append_log(attempt, payload.get("log"))
+        slice_ = payload.get("events")
+        progress = PROGRESS.get(payload.get("state", ""))
+        now = self._clock()
+
+        def operation(connection: Connection) -> tuple[Attempt, Job]:
+            current = jobs.get_attempt(connection, attempt_id)
+            job = jobs.get_job(connection, current.job_name)
+            if current.state.is_final:
+                return current, job
+            changes: dict[str, Any] = {}
+            if slice_ and slice_["offset"] == current.spool_offset:
+                self._apply_lines(connection, current, slice_["lines"], now)
+                changes["spool_offset"] = slice_["next"]
+            if progress is not None and progress[0] is not current.state:
+                changes["state"] = progress[0]
+                job = self._advance(connection, job, progress[1], now)
+            return (jobs.update_attempt(connection, attempt_id, **changes) if changes else current), job
+
+        if slice_ or (progress is not None and progress[0] is not attempt.state):
+            attempt, job = self._store.write(operation)
+        else:
+            with self._store.read() as connection:
+                job = jobs.get_job(connection, attempt.job_name)
+        if payload.get("log") or slice_ or progress:
+            self._feed.notify(f"job:{attempt.job_name}")
+        return {
+            "cancel": job.status is JobStatus.CANCEL_REQUESTED or attempt.state.is_final,
+            "log_next": log_next,
+            "events_next": attempt.spool_offset,
+        }
+
+    def finish(self, attempt_id: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Record how an attempt ended, with everything it left; idempotent.
+
+        Returns
+        -------
+        dict
+            ``done`` true, or false with what the agent must send first: ``missing`` digests, ``log_next``,
+            ``events_next``.
+        """
+        answer = self.report(attempt_id, {key: payload[key] for key in ("log", "events") if key in payload})
+        with self._store.read() as connection:
+            attempt = jobs.get_attempt(connection, attempt_id)
+        if attempt.state.is_final:
+            return {"done": True, **answer, "missing": []}
+        files = [_entry(item) for item in payload.get("artifacts", [])]
+        outputs = {name: [_entry(item) for item in items] for name, items in payload.get("outputs", {}).items()}
+        wanted = [e.digest for e in (*files, *(e for items in outputs.values() for e in items))]
+        missing = self._blobs.missing(wanted)
+        behind = any(
+            payload.get(part, {}).get("next", 0) > answer[f"{part}_next"] for part in ("log", "events")
+        )
+        if missing or behind:
+            return {"done": False, **answer, "missing": missing}
+        files += self._collect_build_log(attempt)
+        self.conclude(
+            attempt_id,
+            reason=payload.get("reason", "exited"),
+            exit_code=payload.get("exit_code"),
+            message=payload.get("message", ""),
+            files=files,
+            outputs=outputs,
+        )
+        return {"done": True, **answer, "missing": []}
+
+    def conclude(
+        self,
+        attempt_id: str,
+        *,
+        reason: str,
+        exit_code: int | None = None,
+        message: str = "",
+        files: Iterable[TreeEntry] = (),
+        outputs: dict[str, list[TreeEntry]] | None = None,
+    ) -> Job:
+        """End an attempt and decide what becomes of its job; idempotent.
+
+        Called for an agent's finish and, with reason ``lost``, when an agent is gone.
+        """
+        now = self._clock()
+        files = list(files)
+        collected = outputs or {}
+
+        def operation(connection: Connection) -> Job:
+            attempt = jobs.get_attempt(connection, attempt_id)
+            job = jobs.get_job(connection, attempt.job_name)
+            if attempt.state.is_final:
+                return job
+            outcome = lifecycle.after_attempt(
+                reason=reason,
+                exit_code=exit_code,
+                number=attempt.number,
+                max_attempts=self._max_attempts,
+                is_cancel_requested=job.status is JobStatus.CANCEL_REQUESTED,
+            )
+            jobs.update_attempt(
+                connection, attempt_id, state=outcome.attempt_state, exit_code=exit_code, reason=reason, ended_at=now
+            )
+            tokens.revoke_tokens(connection, attempt_id)
+            named = [
+                TreeEntry(path=f"named/{name}/{e.path}", digest=e.digest, size=e.size, executable=e.executable)
+                for name, items in collected.items()
+                for e in items
+            ]
+            artifacts.put_artifacts(connection, job.name, [*files, *named], now=now)
+            detail = {"attempt": attempt.number, "reason": reason, "exit_code": exit_code}
+            if outcome.job_status is None:
+                events.append_event(
+                    connection, actor="system:jobs", verb="retry", ref=f"job:{job.name}", detail=detail, now=now
+                )
+                return jobs.update_job(connection, job.name, status=JobStatus.QUEUED)
+            error = None
+            if outcome.job_status is not JobStatus.COMPLETED:
+                error = JobError(
+                    code=outcome.error_code,
+                    message=message or outcome.message,
+                    exit_code=exit_code,
+                    log_tail=self._logs.tail(job.name),
+                )
+            verb = {JobStatus.COMPLETED: "complete", JobStatus.CANCELED: "end"}.get(outcome.job_status, "fail")
+            events.append_event(
+                connection, actor="system:jobs", verb=verb, ref=f"job:{job.name}", detail=detail, now=now
+            )
+            runs.update_run(connection, job.name, status=lifecycle.run_status(outcome.job_status), end_time=now)
+            return jobs.update_job(
+                connection,
+                job.name,
+                status=outcome.job_status,
+                ended_at=now,
+                error=error,
+                outputs={
+                    name: JobOutput(
+                        type=_output_type(job, name),
+                        path=_output_path(job, name, items),
+                        tree=trees.put_tree(connection, Tree(entries=tuple(items))),
+                    )
+                    for name, items in collected.items()
+                },
+            )
+
+        job = self._store.write(operation)
+        if lifecycle.is_terminal(job.status):
+            self._remove_live_log(job.name)
+        else:
+            self._logs.say(job.name, f"penstock: attempt was lost ({reason}); starting another")
+        self._feed.notify(f"job:{job.name}")
+        self._feed.notify("jobs")
+        self._wake()
+        return job
+
+    def _append_log(self, attempt: Attempt, slice_: dict[str, Any] | None) -> int:
+        start = attempt.log_offset
+        if not slice_:
+            return self._logs.size(attempt.job_name) - start
+        content = slice_["text"].encode("utf-8", "surrogateescape")
+        if len(content) != slice_["next"] - slice_["offset"]:
+            raise UsageError("log slice: next is not offset plus the text's length in bytes")
+        return self._logs.append(attempt.job_name, start + slice_["offset"], content) - start
+
+    def _apply_lines(self, connection: Connection, attempt: Attempt, lines: list[str], now: int) -> None:
+        metrics: list[Metric] = []
+        tags: dict[str, str] = {}
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                if "metric" in entry:
+                    key, value, step = entry["metric"]
+                    metrics.append(Metric(str(key), float(value), int(entry["t"]), int(step or 0)))
+                elif "param" in entry:
+                    key, value = entry["param"]
+                    self._log_param(connection, attempt.job_name, str(key), str(value))
+                elif "tag" in entry:
+                    key, value = entry["tag"]
+                    tags[str(key)] = str(value)
+            except (ValueError, TypeError, KeyError, UsageError) as error:
+                logger.warning("a logged line was left out: %s", error, extra={"run_id": attempt.job_name})
+        if metrics or tags:
+            runs.log_batch(
+                connection, attempt.job_name, metrics=metrics, params={}, tags=tags, now=now, attempt=attempt.number
+            )
+
+    def _log_param(self, connection: Connection, run_id: str, key: str, value: str) -> None:
+        try:
+            with connection.begin_nested():
+                runs.log_param(connection, run_id, key, value)
+        except UsageError as error:
+            logger.warning("a parameter was not changed: %s", error.message, extra={"run_id": run_id})
+
+    def _advance(self, connection: Connection, job: Job, status: JobStatus, now: int) -> Job:
+        if job.status not in ORDER or ORDER.index(status) <= ORDER.index(job.status):
+            return job
+        changes: dict[str, Any] = {"status": status}
+        if status is JobStatus.RUNNING:
+            changes["started_at"] = job.started_at or now
+        runs.update_run(connection, job.name, status=RunStatus.RUNNING)
+        return jobs.update_job(connection, job.name, **changes)
+
+    def _collect_build_log(self, attempt: Attempt) -> list[TreeEntry]:
+        if not attempt.log_offset:
+            return []
+        content = self._logs.read(attempt.job_name, 0, attempt.log_offset)
+        digest, size = self._blobs.put(content)
+        return [TreeEntry(path=logs.BUILD_LOG_ARTIFACT, digest=digest, size=size)]
+
+    def _remove_live_log(self, job_name: str) -> None:
+        with self._store.read() as connection:
+            if artifacts.find_artifact(connection, job_name, logs.STD_LOG_ARTIFACT) is not None:
+                self._logs.remove(job_name)
+
+
+def _entry(item: dict[str, Any]) -> TreeEntry:
+    artifact_paths.check_path(item["path"])
+    return TreeEntry(
+        path=item["path"], digest=item["digest"], size=item["size"], executable=item.get("executable", False)
+    )
+
+
+def _output_type(job: Job, name: str) -> str:
+    output = job.spec.outputs.get(name)
+    return output.type if output is not None else "uri_folder"
+
+
+def _output_path(job: Job, name: str, items: list[TreeEntry]) -> str:
+    if _output_type(job, name) == "uri_file" and len(items) == 1:
+        return f"named/{name}/{items[0].path}"
+    return f"named/{name}"

@@ -1,0 +1,184 @@
+"""Command jobs: check a spec against what the workspace has, and turn it into an agent's assignment.
+
+``check`` runs when a job is submitted and lists every problem with its pointer; ``build_assignment`` runs
+when an attempt starts. Neither changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from penstock.assets.content import Content, find_asset, find_content
+from penstock.entities.asset import AssetKind, EnvironmentSpec, Tree
+from penstock.entities.attempt import Attempt
+from penstock.entities.errors import NotFoundError, PenstockError, Problem, SpecError, UsageError
+from penstock.entities.job import CommandJobSpec, InputSpec, Job, Scalar
+from penstock.rules import curated, expressions, references
+
+INPUT_KINDS = (AssetKind.DATA, AssetKind.MODEL)
+LOCAL_COMPUTE = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a spec means here: its environment, and remarks for the person who sent it."""
+
+    environment: EnvironmentSpec | None
+    warnings: tuple[str, ...]
+
+
+def as_input(value: InputSpec | Scalar) -> InputSpec:
+    """Return an input in its long form; a bare number, string or boolean is a literal."""
+    if isinstance(value, InputSpec):
+        return value
+    kinds: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    return InputSpec(type=kinds[type(value)], value=value)
+
+
+def check(connection: Connection, spec: CommandJobSpec) -> Checked:
+    """Check everything a spec names.
+
+    Raises
+    ------
+    SpecError
+        Listing all problems, each with its pointer.
+    """
+    problems: list[Problem] = []
+    warnings: list[str] = []
+    for name, value in spec.inputs.items():
+        given = as_input(value)
+        if given.path is None or given.mode == "direct":
+            continue
+        pointer = f"/inputs/{_escape(name)}"
+        pointer += "/path" if isinstance(value, InputSpec) else ""
+        _find(connection, given.path, INPUT_KINDS, pointer, problems)
+    if spec.code is not None:
+        _find(connection, spec.code, (AssetKind.CODE,), "/code", problems)
+    environment = None
+    try:
+        environment = resolve_environment(connection, spec.environment, warnings)
+    except (NotFoundError, UsageError) as error:
+        problems.append(Problem(error.message, pointer="/environment", hint=error.hint))
+    problems += expressions.check_command(spec.command, inputs=list(spec.inputs), outputs=list(spec.outputs))
+    compute = (spec.compute or LOCAL_COMPUTE).removeprefix("azureml:")
+    if compute != LOCAL_COMPUTE:
+        warnings.append(f"compute {compute!r} is not set up here; the job runs on {LOCAL_COMPUTE!r}")
+    if spec.resources is not None and spec.resources.instance_count > 1:
+        warnings.append(
+            f"resources.instance_count is {spec.resources.instance_count}; this machine is one instance and runs one"
+        )
+    if problems:
+        raise SpecError(problems)
+    return Checked(environment, tuple(warnings))
+
+
+def resolve_environment(
+    connection: Connection, given: EnvironmentSpec | str | None, warnings: list[str]
+) -> EnvironmentSpec | None:
+    """Return the environment a spec names; None is the server's own interpreter.
+
+    Raises
+    ------
+    NotFoundError
+        If a registered environment does not exist.
+    """
+    if given is None or isinstance(given, EnvironmentSpec):
+        if given is not None and given.conda_file is None and (given.image or given.build):
+            warnings.append("environment: no container engine is used; the job runs in Penstock's own interpreter")
+        return given
+    found = curated.find_curated(given)
+    if found is not None:
+        warnings.append(f"environment {given!r} stands for {found.description}")
+        return found.environment
+    parsed = references.parse_reference(given)
+    if not isinstance(parsed, references.AssetReference):
+        raise UsageError(
+            f"{given!r} names no environment", hint="Use azureml:<name>:<version>, or an inline conda_file."
+        )
+    asset = find_asset(connection, (AssetKind.ENVIRONMENT,), parsed)
+    return resolve_environment(connection, EnvironmentSpec.model_validate(asset.definition or {}), warnings)
+
+
+def _find(
+    connection: Connection, reference: str, kinds: tuple[AssetKind, ...], pointer: str, problems: list[Problem]
+) -> Content | None:
+    try:
+        return find_content(connection, reference, kinds)
+    except PenstockError as error:
+        problems.append(Problem(error.message, pointer=pointer, hint=error.hint))
+        return None
+
+
+def build_assignment(
+    connection: Connection, job: Job, attempt: Attempt, folder: Path, fixed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the agent needs, as JSON types.
+
+    Parameters
+    ----------
+    folder : Path
+        The attempt's own folder; inputs and outputs have fixed places below it.
+    fixed : mapping
+        What does not depend on the spec: server URL, token, interpreter paths, environment variables.
+    """
+    spec = job.spec
+    inputs: dict[str, Any] = {}
+    input_values: dict[str, str | None] = {}
+    for name, value in spec.inputs.items():
+        given = as_input(value)
+        if given.path is None:
+            scalar = given.value if given.value is not None else given.default
+            input_values[name] = None if scalar is None else expressions.render(scalar)
+        elif given.mode == "direct":
+            input_values[name] = given.path
+        else:
+            inputs[name] = _place(find_content(connection, given.path, INPUT_KINDS), name, given.type)
+            input_values[name] = str(folder / inputs[name]["path"])
+    outputs: dict[str, Any] = {}
+    output_values: dict[str, str] = {}
+    for name, output in spec.outputs.items():
+        kind = output.type if output is not None else "uri_folder"
+        path = f"named/{name}" if kind != "uri_file" else f"named/{name}/{name}"
+        outputs[name] = {"path": path, "type": kind}
+        output_values[name] = str(folder / path)
+    code = find_content(connection, spec.code, (AssetKind.CODE,)).tree if spec.code else None
+    environment = {
+        **fixed["environment"],
+        **{f"AZURE_ML_INPUT_{name}": value for name, value in input_values.items() if value is not None},
+        **{f"AZURE_ML_OUTPUT_{name}": value for name, value in output_values.items()},
+        **spec.environment_variables,
+    }
+    return {
+        **fixed,
+        "attempt": attempt.attempt_id,
+        "job": job.name,
+        "folder": str(folder),
+        "code": _entries(code) if code else [],
+        "inputs": inputs,
+        "outputs": outputs,
+        "command": expressions.expand_command(spec.command, input_values, output_values, job.name),
+        "environment": environment,
+        "timeout_s": spec.limits.timeout if spec.limits else None,
+    }
+
+
+def _place(content: Content, name: str, kind: str) -> dict[str, Any]:
+    if content.tree is None:
+        file = content.name.partition("?")[0] or "download"
+        return {"path": f"inputs/{name}/{file}", "url": content.uri}
+    single = content.tree.is_file and kind == "uri_file"
+    path = f"inputs/{name}/{content.tree.entries[0].path}" if single else f"inputs/{name}"
+    return {"path": path, "entries": _entries(content.tree), "is_file": single}
+
+
+def _entries(tree: Tree) -> list[dict[str, Any]]:
+    return [entry.model_dump(mode="json") for entry in tree.entries]
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,206 @@
+"""What the doors ask of jobs: submit, get, list, cancel, read the log.
+
+Nothing here starts a process; the scheduler does, woken by ``wake``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection
+
+from penstock.entities.errors import ConflictError, NotFoundError, UsageError
+from penstock.entities.job import CommandJobSpec, Job, JobStatus
+from penstock.entities.run import RunStatus
+from penstock.jobs import logs
+from penstock.jobs.kinds import command
+from penstock.jobs.watch import Feed
+from penstock.rules import lifecycle, names
+from penstock.stores.blobs.base import BlobStore
+from penstock.stores.metadata import artifacts, events, experiments, jobs, runs
+from penstock.stores.metadata.base import MetadataStore
+
+DEFAULT_EXPERIMENT = "Default"
+SHORTEST_PREFIX = 6
+
+
+class Jobs:
+    """The workspace's jobs, as the doors see them.
+
+    Parameters
+    ----------
+    store, blobs
+        Where rows and bytes live.
+    live_logs : LiveLogs
+        The logs of jobs that have not ended.
+    feed : Feed
+        Told of every change.
+    clock : callable
+        Returns milliseconds since 1970-01-01 UTC.
+    wake : callable
+        Called after a change the scheduler should look at.
+    new_id : callable
+        Returns 32 random hex digits.
+    """
+
+    def __init__(
+        self,
+        store: MetadataStore,
+        blobs: BlobStore,
+        live_logs: logs.LiveLogs,
+        feed: Feed,
+        *,
+        clock: Callable[[], int],
+        wake: Callable[[], None],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._logs = live_logs
+        self._feed = feed
+        self._clock = clock
+        self._wake = wake
+        self._new_id = new_id
+
+    def submit(self, spec: CommandJobSpec, *, actor: str) -> Job:
+        """Record a job as queued and return it.
+
+        Raises
+        ------
+        SpecError
+            If the spec names something that does not exist; lists all problems.
+        ConflictError
+            If a run of that name exists.
+        """
+        now = self._clock()
+        name = spec.name or self._new_id()
+
+        def operation(connection: Connection) -> Job:
+            checked = command.check(connection, spec)
+            if runs.find_run(connection, name) is not None:
+                raise ConflictError(
+                    f"a job named {name!r} exists already", hint="Choose another name, or leave it out.", ref=f"job:{name}"
+                )
+            experiment = experiments.ensure_experiment(connection, spec.experiment_name or DEFAULT_EXPERIMENT, now=now)
+            display_name = spec.display_name or names.display_name(self._new_id())
+            tags = {**spec.tags, "mlflow.user": actor, "mlflow.source.type": "JOB", "mlflow.source.name": spec.command[:500]}
+            runs.create_run(
+                connection,
+                run_id=name,
+                experiment_id=experiment.experiment_id,
+                run_name=display_name,
+                user_id=actor,
+                status=RunStatus.SCHEDULED,
+                start_time=now,
+                tags=tags,
+            )
+            job = Job(
+                name=name,
+                display_name=display_name,
+                experiment_name=experiment.name,
+                status=JobStatus.QUEUED,
+                spec=spec,
+                tags=spec.tags,
+                created_at=now,
+                created_by=actor,
+                compute=command.LOCAL_COMPUTE,
+                warnings=checked.warnings,
+            )
+            jobs.create_job(connection, job)
+            detail = {"experiment": experiment.name, "display_name": display_name}
+            events.append_event(connection, actor=actor, verb="submit", ref=f"job:{name}", detail=detail, now=now)
+            return job
+
+        job = self._store.write(operation)
+        self._wake()
+        self._feed.notify("jobs")
+        return job
+
+    def get(self, reference: str) -> Job:
+        """Return a job by its name or a unique prefix of at least six characters.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        UsageError
+            If the prefix is not unique.
+        """
+        with self._store.read() as connection:
+            return find_job(connection, reference)
+
+    def list(
+        self,
+        *,
+        statuses: Sequence[JobStatus] | None = None,
+        experiment_name: str | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> list[Job]:
+        """Return jobs, newest first."""
+        with self._store.read() as connection:
+            return jobs.list_jobs(
+                connection, statuses=statuses, experiment_name=experiment_name, limit=limit, after=after
+            )
+
+    def cancel(self, reference: str, *, actor: str) -> Job:
+        """Ask a job to end; a queued one ends at once. Idempotent while it is ending.
+
+        Raises
+        ------
+        ConflictError
+            If it has ended already.
+        """
+        now = self._clock()
+
+        def operation(connection: Connection) -> Job:
+            job = find_job(connection, reference)
+            if job.status is JobStatus.CANCEL_REQUESTED:
+                return job
+            if lifecycle.is_terminal(job.status):
+                raise ConflictError(f"job {job.name} is {job.status} already", ref=f"job:{job.name}")
+            events.append_event(connection, actor=actor, verb="cancel", ref=f"job:{job.name}", detail={}, now=now)
+            if job.attempt == 0:
+                runs.update_run(connection, job.name, status=RunStatus.KILLED, end_time=now)
+                return jobs.update_job(connection, job.name, status=JobStatus.CANCELED, ended_at=now)
+            return jobs.update_job(connection, job.name, status=JobStatus.CANCEL_REQUESTED)
+
+        job = self._store.write(operation)
+        self._wake()
+        self._feed.notify(f"job:{job.name}")
+        return job
+
+    def read_log(self, name: str, offset: int, limit: int = 1 << 20) -> tuple[bytes, int]:
+        """Return log bytes from ``offset`` and the offset after them; the same before and after the job's end."""
+        content = self._logs.read(name, offset, limit)
+        if not content and not self._logs.path(name).exists():
+            content = self._read_collected(name, offset, limit)
+        return content, offset + len(content)
+
+    def _read_collected(self, name: str, offset: int, limit: int) -> bytes:
+        with self._store.read() as connection:
+            parts = [artifacts.find_artifact(connection, name, p) for p in (logs.BUILD_LOG_ARTIFACT, logs.STD_LOG_ARTIFACT)]
+        content = b""
+        for part in parts:
+            if part is None:
+                continue
+            if offset < part.size and len(content) < limit:
+                end = min(part.size, offset + limit - len(content))
+                content += b"".join(self._blobs.open(part.digest, start=offset, end=end))
+            offset = max(0, offset - part.size)
+        return content
+
+
+def find_job(connection: Connection, reference: str) -> Job:
+    """Return a job by name or unique prefix; see :meth:`Jobs.get`."""
+    found = jobs.find_jobs_by_prefix(connection, reference, limit=3)
+    for job in found:
+        if job.name == reference:
+            return job
+    if not found or len(reference) < SHORTEST_PREFIX:
+        raise NotFoundError(
+            f"no job {reference!r}", hint="List them with: penstock job list", ref=f"job:{reference}"
+        )
+    if len(found) > 1:
+        raise UsageError(f"{reference!r} fits several jobs", hint="Such as " + ", ".join(job.name for job in found))
+    return found[0]
