@@ -1,0 +1,1 @@
+"""The client tower: what users hold; everything it does goes over HTTP."""

@@ -1,0 +1,150 @@
+"""Find the server of a workspace folder, or start one in the background.
+
+The sdk starts a server with ``python -m penstock.app``, never by import. Two starts at the same instant
+give one server: starters take turns by a lock of their own, and the supervisor holds another lock as long
+as it lives. A record that a killed server left behind names a process that is gone and is not believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from penstock.entities.errors import OutOfSpaceError, RefusedError, UnavailableError, UsageError
+from penstock.home import Home, ServerRecord
+
+START_TIMEOUT_S = 30.0
+_POLL_S = 0.01
+_LONGEST_REASON = 2000
+_LOST_RACE = "is already served"  # the supervisor's words when a foreground start was quicker; its record follows
+
+
+def find_server(home: Home) -> ServerRecord | None:
+    """Return the record of the server that runs for a folder, None where none does."""
+    record = home.read_server_record()
+    return record if record is not None and record.is_alive() else None
+
+
+def ensure_server(
+    home: Home,
+    *,
+    say: Callable[[str], None],
+    host: str | None = None,
+    port: int | None = None,
+    timeout_s: float = START_TIMEOUT_S,
+) -> ServerRecord:
+    """Return the folder's server, starting one in the background when it has none.
+
+    Parameters
+    ----------
+    home : Home
+        The folder; made if it is missing.
+    say : callable
+        Gets one line when a server was started.
+    host, port
+        Passed on to a server that has to be started.
+    timeout_s : float
+        How long a start may take.
+
+    Raises
+    ------
+    UsageError, RefusedError
+        If the folder cannot be written or the server gives a reason not to start.
+    UnavailableError
+        If it does not come up in time.
+    """
+    record = find_server(home)
+    if record is not None:
+        return record
+    with _turn(home):
+        record = find_server(home)
+        if record is not None:
+            return record
+        record = _start(home, host, port, timeout_s)
+    say(f"Started a server for {home.root} at {record.url} (stop it with: penstock down -w {shorten(home.root)})")
+    return record
+
+
+def shorten(folder: Path) -> str:
+    """Return a folder as one would type it here: relative when it lies below the current folder."""
+    with contextlib.suppress(ValueError, OSError):
+        relative = folder.resolve().relative_to(Path.cwd())
+        return str(relative)
+    return str(folder)
+
+
+@contextlib.contextmanager
+def _turn(home: Home) -> Iterator[None]:
+    """Wait for other starters of the same folder."""
+    try:
+        home.run.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(home.run / "launch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise explain_folder(error, home.root) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def explain_folder(error: OSError, folder: Path) -> UsageError | OutOfSpaceError:
+    """Return what to say when a workspace folder cannot be used."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return OutOfSpaceError(
+            f"the disk of {folder} is full", hint="Free some space, or choose a folder on another disk with -w."
+        )
+    return UsageError(
+        f"workspace folder {folder} cannot be used: {error.filename or folder}: {error.strerror}",
+        hint="Choose a folder you may write to with -w, or mend its permissions.",
+    )
+
+
+def _start(home: Home, host: str | None, port: int | None, timeout_s: float) -> ServerRecord:
+    command = [sys.executable, "-m", "penstock.app", "up", "--workspace", str(home.root)]
+    command += ["--host", host] if host else []
+    command += ["--port", str(port)] if port is not None else []
+    try:
+        home.logs.mkdir(parents=True, exist_ok=True)
+        log_path = home.logs / "supervisor.log"
+        log = log_path.open("ab")
+    except OSError as error:
+        raise explain_folder(error, home.root) from error
+    with log:
+        begin = log.tell()
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True
+        )
+    deadline = time.monotonic() + timeout_s
+    reason: str | None = None
+    while True:
+        record = find_server(home)
+        if record is not None:
+            # The server outlives this process, so nobody waits for the child; a set return code says so.
+            child.returncode = child.returncode or 0
+            return record
+        status = child.poll()
+        if status is not None and reason is None:
+            reason = _read_from(log_path, begin) or f"it ended with status {status}; its logs: {home.logs}"
+            if _LOST_RACE not in reason:
+                raise (UsageError if status == 2 else RefusedError)(reason)
+        if time.monotonic() > deadline:
+            raise UnavailableError(
+                reason or f"the server of {home.root} did not come up in {timeout_s:.0f} s",
+                hint=f"Its logs: {home.logs}",
+            )
+        time.sleep(_POLL_S)
+
+
+def _read_from(path: Path, begin: int) -> str:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(begin)
+        return file.read()[-_LONGEST_REASON:].decode("utf-8", "replace").strip()
+    return ""

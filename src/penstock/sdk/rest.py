@@ -1,0 +1,224 @@
+"""Every REST call of the client by name: JSON in, JSON out.
+
+The one file that knows the server's paths. The typed clients beside it turn the JSON into entities; the
+command line prints it as it came, which spares it loading them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from penstock.sdk.http import HttpClient, Response, quoted
+
+Json = dict[str, Any]
+API = "/api/v1"
+PAGE = 200
+
+
+class Rest:
+    """The calls of one server."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self.http = http
+
+    def health(self) -> Json:
+        """Return ``{"status", "version"}``; needs no token."""
+        return self._object(self.http.get("/health"))
+
+    def features(self) -> Json:
+        """Return the API's version and features."""
+        return self._object(self.http.get(API))
+
+    # -- jobs
+
+    def create_job(self, spec: Json, *, key: str | None = None) -> Json:
+        """Submit a closed spec and return the job."""
+        return self._object(self.http.post(f"{API}/jobs", spec, key=key))
+
+    def get_job(self, name: str) -> Json:
+        """Return a job by its name or a unique prefix of it."""
+        return self._object(self.http.get(API + quoted("jobs", name)))
+
+    def list_jobs(
+        self, *, status: str | None = None, experiment_name: str | None = None, limit: int | None = None
+    ) -> Iterator[Json]:
+        """Yield jobs, newest first."""
+        return self._pages(f"{API}/jobs", {"status": status, "experiment_name": experiment_name}, limit)
+
+    def cancel_job(self, name: str) -> Json:
+        """Ask for a job's end and return the job as it is now."""
+        return self._object(self.http.post(API + quoted("jobs", name) + ":cancel"))
+
+    def stream_job(self, name: str, *, log_offset: int = 0, metrics_after: int = 0) -> Response:
+        """Open a job's event stream."""
+        return self.http.request(
+            "GET",
+            API + quoted("jobs", name) + ":stream",
+            query={"log_offset": log_offset, "metrics_after": metrics_after},
+            headers={"Accept": "text/event-stream"},
+            timeout_s=30.0,
+        )
+
+    def read_log(self, name: str, *, offset: int = 0) -> str:
+        """Return a job's log from a byte offset on."""
+        answer = self.http.request("GET", API + quoted("jobs", name, "log"), query={"offset": offset})
+        return answer.read().decode("utf-8", "replace")
+
+    def get_metrics(self, name: str) -> Json:
+        """Return ``{"metrics", "latest", "params"}`` of a run."""
+        return self._object(self.http.get(API + quoted("jobs", name, "metrics")))
+
+    def list_attempts(self, name: str) -> list[Json]:
+        """Return a job's attempts, oldest first."""
+        return list(self._pages(API + quoted("jobs", name, "attempts"), {}, None))
+
+    def list_artifacts(self, name: str, path: str = "", *, recursive: bool = False) -> list[Json]:
+        """Return ``{"path", "is_dir", "size"}`` of what lies under ``path`` in a run's artifacts."""
+        query = {"path": path or None, "recursive": True if recursive else None}
+        return list(self._pages(API + quoted("runs", name, "artifacts"), query, None))
+
+    def open_artifact(self, name: str, path: str, *, offset: int = 0) -> Response:
+        """Open one file of a run's artifacts."""
+        return self._open(API + quoted("runs", name, "artifacts", *path.split("/")), offset)
+
+    # -- content
+
+    def missing_blobs(self, digests: list[str]) -> list[str]:
+        """Return those digests whose content the server lacks."""
+        return list(self.http.post(f"{API}/blobs:missing", {"digests": digests})["missing"])
+
+    def create_tree(self, tree: Json) -> str:
+        """Record a tree whose blobs are all there and return its digest; a conflict lists the missing ones."""
+        return str(self.http.post(f"{API}/trees", tree)["digest"])
+
+    def get_tree(self, digest: str) -> Json:
+        """Return a tree by its digest."""
+        return self._object(self.http.get(API + quoted("trees", digest)))
+
+    def open_blob(self, digest: str, *, offset: int = 0) -> Response:
+        """Open a blob's content."""
+        return self._open(API + quoted("blobs", digest), offset)
+
+    # -- assets; ``kind`` is the plural in the path: models, data, environments
+
+    def create_asset(self, kind: str, spec: Json) -> Json:
+        """Register a version and return it."""
+        return self._object(self.http.post(f"{API}/{kind}", spec))
+
+    def list_assets(self, kind: str, *, limit: int | None = None) -> Iterator[Json]:
+        """Yield the latest version of each name."""
+        return self._pages(f"{API}/{kind}", {}, limit)
+
+    def list_versions(self, kind: str, name: str, *, limit: int | None = None) -> Iterator[Json]:
+        """Yield the versions of one name, newest first."""
+        return self._pages(API + quoted(kind, name, "versions"), {}, limit)
+
+    def get_asset(self, kind: str, name: str, version: str | None = None) -> Json:
+        """Return a version; ``@latest`` or None means the one created last."""
+        path = quoted(kind, name, "versions", version) if version else quoted(kind, name)
+        return self._object(self.http.get(API + path))
+
+    def delete_asset(self, kind: str, name: str, version: str) -> None:
+        """Delete a version."""
+        self.http.delete(API + quoted(kind, name, "versions", version))
+
+    def archive_asset(self, kind: str, name: str, version: str, *, restore: bool = False) -> Json:
+        """Hide a version from lists, or show it again."""
+        verb = ":restore" if restore else ":archive"
+        return self._object(self.http.post(API + quoted(kind, name, "versions", version) + verb))
+
+    def list_asset_files(self, kind: str, name: str, version: str) -> list[Json]:
+        """Return ``{"path", "size"}`` of a version's files."""
+        return list(self._pages(API + quoted(kind, name, "versions", version, "files"), {}, None))
+
+    def open_asset_file(self, kind: str, name: str, version: str, path: str, *, offset: int = 0) -> Response:
+        """Open one file of a version."""
+        return self._open(API + quoted(kind, name, "versions", version, "files", *path.split("/")), offset)
+
+    # -- endpoints
+
+    def put_endpoint(self, spec: Json) -> Json:
+        """Create or replace an endpoint."""
+        return self._object(self.http.put(API + quoted("online-endpoints", spec["name"]), spec))
+
+    def list_endpoints(self) -> Iterator[Json]:
+        """Yield endpoints by name."""
+        return self._pages(f"{API}/online-endpoints", {}, None)
+
+    def get_endpoint(self, name: str) -> Json:
+        """Return an endpoint."""
+        return self._object(self.http.get(API + quoted("online-endpoints", name)))
+
+    def delete_endpoint(self, name: str) -> None:
+        """Delete an endpoint and its deployments."""
+        self.http.delete(API + quoted("online-endpoints", name))
+
+    def set_traffic(self, name: str, traffic: Mapping[str, int]) -> Json:
+        """Set the split over deployments."""
+        return self._object(
+            self.http.post(API + quoted("online-endpoints", name) + ":traffic", {"traffic": dict(traffic)})
+        )
+
+    def get_credentials(self, name: str) -> Json:
+        """Return the endpoint's two keys."""
+        return self._object(self.http.get(API + quoted("online-endpoints", name, "credentials")))
+
+    def rotate_key(self, name: str, key_type: str) -> Json:
+        """Replace one of the two keys and return both."""
+        return self._object(
+            self.http.post(API + quoted("online-endpoints", name) + ":rotate-key", {"key_type": key_type})
+        )
+
+    def put_deployment(self, spec: Json) -> Json:
+        """Create or update a deployment; it becomes ready later."""
+        return self._object(self.http.put(self._deployment(spec["endpoint_name"], spec["name"]), spec))
+
+    def list_deployments(self, endpoint: str) -> Iterator[Json]:
+        """Yield an endpoint's deployments."""
+        return self._pages(API + quoted("online-endpoints", endpoint, "deployments"), {}, None)
+
+    def get_deployment(self, endpoint: str, name: str, *, wait_s: int | None = None) -> Json:
+        """Return a deployment; with ``wait_s`` as soon as it is ready or has failed, at the latest after that time."""
+        return self._object(self.http.get(self._deployment(endpoint, name), {"wait": wait_s}))
+
+    def delete_deployment(self, endpoint: str, name: str) -> None:
+        """Delete a deployment."""
+        self.http.delete(self._deployment(endpoint, name))
+
+    def read_deployment_log(self, endpoint: str, name: str, *, lines: int) -> str:
+        """Return the last lines a deployment's processes wrote."""
+        answer = self.http.request("GET", self._deployment(endpoint, name) + "/logs", query={"lines": lines})
+        return answer.read().decode("utf-8", "replace")
+
+    # -- the rest
+
+    def list_experiments(self) -> Iterator[Json]:
+        """Yield experiments."""
+        return self._pages(f"{API}/experiments", {}, None)
+
+    def list_computes(self) -> Iterator[Json]:
+        """Yield compute targets."""
+        return self._pages(f"{API}/computes", {}, None)
+
+    def _deployment(self, endpoint: str, name: str) -> str:
+        return API + quoted("online-endpoints", endpoint, "deployments", name)
+
+    def _open(self, path: str, offset: int) -> Response:
+        return self.http.request("GET", path, headers={"Range": f"bytes={offset}-"} if offset else None)
+
+    def _pages(self, path: str, query: Mapping[str, Any], limit: int | None) -> Iterator[Json]:
+        following: str | None = None
+        left = limit
+        while left is None or left > 0:
+            size = None if limit is None else min(left or 0, PAGE)
+            page = self.http.get(path, {**query, "limit": size, "next": following})
+            yield from page["items"]
+            following = page.get("next")
+            if not following:
+                return
+            left = None if left is None else left - len(page["items"])
+
+    @staticmethod
+    def _object(answer: Any) -> Json:
+        return answer if isinstance(answer, dict) else {}
