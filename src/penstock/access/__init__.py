@@ -1,0 +1,1 @@
+"""Who may do what: tokens, actors, the audit log's one entry point."""

@@ -1,0 +1,71 @@
+"""Who is asking, and what that allows.
+
+An :class:`Actor` is made by :mod:`penstock.access.tokens` from a token and travels with the request. The doors ask
+it; it asks nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from penstock.entities.errors import ForbiddenError
+
+
+class Role(StrEnum):
+    """What a token was made for."""
+
+    ADMIN = "admin"
+    JOB = "job"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """One authenticated caller.
+
+    A job's actor carries the experiment it is limited to, its attempt and its job; the other roles carry none
+    of them.
+    """
+
+    name: str
+    role: Role
+    experiment_id: str | None = None
+    attempt_id: str | None = None
+    job_name: str | None = None
+
+    def check_admin(self) -> None:
+        """Raise ForbiddenError unless the caller holds the workspace's own token."""
+        if self.role is not Role.ADMIN:
+            raise ForbiddenError(
+                f"The token of {self.name} does not allow this.",
+                hint="Use the workspace's token: `penstock token` prints it.",
+                ref=self.name,
+            )
+
+    def check_internal(self) -> None:
+        """Raise ForbiddenError unless the caller is one of Penstock's own processes."""
+        if self.role is not Role.INTERNAL:
+            raise ForbiddenError("Only Penstock's own processes may ask here.", ref=self.name)
+
+    def check_content(self) -> None:
+        """Raise ForbiddenError unless the caller may store content (everybody but the gateway)."""
+        if self.role is Role.INTERNAL:
+            raise ForbiddenError("The gateway's token stores nothing.", ref=self.name)
+
+    def check_experiment(self, experiment_id: str) -> None:
+        """Raise ForbiddenError if the caller may not see or change this experiment."""
+        if self.role is Role.ADMIN:
+            return
+        if self.role is Role.JOB and self.experiment_id == experiment_id:
+            return
+        raise ForbiddenError(
+            f"The token of {self.name} is limited to another experiment.",
+            hint="A job may log to runs of its own experiment only.",
+            ref=f"experiment:{experiment_id}",
+        )
+
+    def check_attempt(self, attempt_id: str) -> None:
+        """Raise ForbiddenError unless the caller is this very attempt."""
+        if self.role is not Role.JOB or self.attempt_id != attempt_id:
+            raise ForbiddenError("This token belongs to another attempt.", ref=f"attempt:{attempt_id}")

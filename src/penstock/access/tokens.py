@@ -1,0 +1,187 @@
+"""Tokens: made once, stored as a hash, compared in constant time.
+
+The workspace's own token and the one its processes share lie in files; a job's token lives as a row and ends
+with its attempt. A token has 256 bits of randomness, so its SHA-256 needs no salt and no slow hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from penstock.access.actors import Actor, Role
+from penstock.entities.errors import AuthenticationError
+from penstock.stores.metadata.attempts import find_attempt
+from penstock.stores.metadata.base import MetadataStore
+from penstock.stores.metadata.tokens import find_token, put_token, revoke_tokens
+
+PREFIX = "pst_"
+MAX_REMEMBERED = 4096
+
+
+def new_token() -> str:
+    """Return a fresh token: ``pst_`` and 43 URL-safe characters."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def hash_token(token: str) -> str:
+    """Return the SHA-256 of a token as 64 hex digits; the only form that is stored."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def read_authorization(authorization: str | None) -> str:
+    """Return the token of an ``Authorization`` header: Bearer, or Basic with the token as password.
+
+    Raises
+    ------
+    AuthenticationError
+        If there is no header, or none of these two forms.
+    """
+    scheme, _, value = (authorization or "").strip().partition(" ")
+    if scheme.lower() == "bearer" and value.strip():
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            _, _, password = base64.b64decode(value.strip(), validate=True).decode("utf-8").partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            password = ""
+        if password:
+            return password
+    raise _unauthenticated("This server wants a token.")
+
+
+def _unauthenticated(message: str) -> AuthenticationError:
+    return AuthenticationError(
+        message, hint="Send `Authorization: Bearer <token>`; `penstock token` prints it, `penstock env` exports it."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    actor: Actor
+    expires_at: int | None
+
+
+class Access:
+    """Turns tokens into actors; thread-safe.
+
+    Job tokens that were seen once are remembered, so a hot path asks memory alone. From the moment
+    :meth:`revoke` runs, inside the transaction that ends the attempt, its tokens are asked from the store again:
+    so nobody is let in by memory after that transaction is durable, and a rolled back one harms nobody.
+    """
+
+    def __init__(
+        self,
+        store: MetadataStore,
+        *,
+        workspace_token: str,
+        internal_token: str,
+        now: Callable[[], int],
+        owner: str = "admin",
+    ) -> None:
+        self._store = store
+        self._now = now
+        self._own = (
+            (hash_token(workspace_token), Actor(owner, Role.ADMIN)),
+            (hash_token(internal_token), Actor("system:gateway", Role.INTERNAL)),
+        )
+        self._lock = threading.Lock()
+        self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
+
+    def recognise(self, authorization: str | None) -> Actor | None:
+        """Return the actor if memory alone knows the token, else None; never blocks.
+
+        Raises
+        ------
+        AuthenticationError
+            If the header holds no token at all.
+        """
+        digest = hash_token(read_authorization(authorization))
+        for known, actor in self._own:
+            if hmac.compare_digest(known, digest):
+                return actor
+        with self._lock:
+            found = self._remembered.get(digest)
+        if found is None or (found.expires_at is not None and found.expires_at <= self._now()):
+            return None
+        return found.actor
+
+    def authenticate(self, authorization: str | None) -> Actor:
+        """Return the actor of an ``Authorization`` header; may read the store.
+
+        Raises
+        ------
+        AuthenticationError
+            If there is no token, or one that is unknown, revoked or expired.
+        """
+        actor = self.recognise(authorization)
+        if actor is not None:
+            return actor
+        digest = hash_token(read_authorization(authorization))
+        with self._store.read() as connection:
+            row = find_token(connection, digest)
+        if row is None or (row.expires_at is not None and row.expires_at <= self._now()):
+            raise _unauthenticated("This token is unknown or no longer valid.")
+        job_name = row.actor.removeprefix("job:") if row.role == Role.JOB else None
+        actor = Actor(row.actor, Role(row.role), row.experiment_id, row.attempt_id, job_name)
+        self._remember(digest, _Remembered(actor, row.expires_at))
+        return actor
+
+    def authenticate_attempt(self, authorization: str | None, attempt_id: str) -> Actor:
+        """Return the actor of an attempt that may have ended: its agent repeats the last report until it is heard.
+
+        Raises
+        ------
+        AuthenticationError
+            If the token is not the one this attempt was started with.
+        """
+        digest = hash_token(read_authorization(authorization))
+        with self._store.read() as connection:
+            attempt = find_attempt(connection, attempt_id)
+        if attempt is None or not hmac.compare_digest(attempt.token_hash, digest):
+            raise _unauthenticated("This token is unknown or no longer valid.")
+        return Actor(f"job:{attempt.job_name}", Role.JOB, None, attempt_id, attempt.job_name)
+
+    def issue_attempt_token(self, connection: Connection, attempt_id: str, job_name: str, experiment_id: str) -> str:
+        """Make the token of one attempt in the open transaction and return it; only its hash is kept."""
+        token = new_token()
+        put_token(
+            connection,
+            hash_token(token),
+            kind="attempt",
+            actor=f"job:{job_name}",
+            role=Role.JOB.value,
+            experiment_id=experiment_id,
+            attempt_id=attempt_id,
+            now=self._now(),
+        )
+        return token
+
+    def revoke(self, connection: Connection, attempt_id: str) -> None:
+        """End the tokens of one attempt in the open transaction; idempotent."""
+        with self._lock:
+            self._ended[attempt_id] = None
+            while len(self._ended) > MAX_REMEMBERED:
+                self._ended.popitem(last=False)
+            ended = [digest for digest, known in self._remembered.items() if known.actor.attempt_id == attempt_id]
+            for digest in ended:
+                del self._remembered[digest]
+        revoke_tokens(connection, attempt_id)
+
+    def _remember(self, digest: str, known: _Remembered) -> None:
+        with self._lock:
+            if known.actor.attempt_id in self._ended:
+                return
+            self._remembered[digest] = known
+            while len(self._remembered) > MAX_REMEMBERED:
+                self._remembered.popitem(last=False)

@@ -1,0 +1,1 @@
+"""The MLflow tracking protocol, as the unmodified client speaks it."""
