@@ -1,0 +1,1 @@
+"""Pure logic: decisions without I/O, clock or randomness of their own."""

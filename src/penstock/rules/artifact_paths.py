@@ -1,0 +1,71 @@
+"""Relative POSIX paths that stay inside their root: artifacts, trees, archives."""
+
+from __future__ import annotations
+
+import re
+
+from penstock.entities.errors import InvalidPathError
+
+MAX_PATH_BYTES = 1024
+MAX_PART_BYTES = 255
+_ENCODED = re.compile(r"%(?:2e|2f|5c|00|25)", re.IGNORECASE)
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def check_path(path: str) -> str:
+    """Return ``path`` unchanged when it names a file or folder inside any root.
+
+    Parameters
+    ----------
+    path : str
+        A relative path with ``/`` between its parts, already percent-decoded once by the door.
+
+    Raises
+    ------
+    InvalidPathError
+        If it is empty, absolute, has ``.``, ``..`` or empty parts, a backslash, a drive letter, control
+        characters, a percent-encoded dot, slash, backslash, NUL or percent sign (double encoding), lone
+        surrogates, or parts too long for a file system.
+    """
+    reason = _reason(path)
+    if reason:
+        raise InvalidPathError(
+            f"the path {path[:100]!r} {reason}", hint="Paths are relative to their root and stay inside it."
+        )
+    return path
+
+
+def is_path(path: str) -> bool:
+    """Return whether ``check_path`` accepts the path."""
+    return not _reason(path)
+
+
+def check_prefix(path: str) -> str:
+    """Return ``path`` as the folder a listing is asked for: ``""`` is the root, one final ``/`` is dropped."""
+    trimmed = path.removesuffix("/")
+    return check_path(trimmed) if trimmed or path == "/" else ""
+
+
+def _reason(path: str) -> str:
+    if not path:
+        return "is empty"
+    if path.startswith("/"):
+        return "is absolute"
+    if "\\" in path:
+        return "has a backslash"
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
+        return "has a control character"
+    if _DRIVE.match(path):
+        return "begins with a drive letter"
+    if _ENCODED.search(path):
+        return "has an encoded dot, slash or percent sign"
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return 'has an empty part, "." or ".."'
+    try:
+        sizes = [len(part.encode()) for part in parts]
+    except UnicodeEncodeError:
+        return "is no valid Unicode"
+    if max(sizes) > MAX_PART_BYTES or len(path.encode()) > MAX_PATH_BYTES:
+        return "is too long"
+    return ""
