@@ -1,0 +1,1 @@
+"""What every way of scoring shares: image preprocessing, contract check, codecs, runtimes."""
