@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pictures import draw_confusion_matrix
+from PIL import Image
 from skl2onnx import to_onnx
 from sklearn.datasets import load_digits
 from sklearn.metrics import confusion_matrix, log_loss

@@ -1,0 +1,105 @@
+"""Floors, towers and what may enter which process."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "penstock"
+PURE = {
+    "__future__",
+    "abc",
+    "base64",
+    "bisect",
+    "collections",
+    "contextlib",
+    "copy",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "difflib",
+    "enum",
+    "fnmatch",
+    "fractions",
+    "functools",
+    "hashlib",
+    "heapq",
+    "hmac",
+    "itertools",
+    "json",
+    "keyword",
+    "math",
+    "operator",
+    "re",
+    "shlex",
+    "statistics",
+    "string",
+    "textwrap",
+    "types",
+    "typing",
+    "unicodedata",
+    "urllib",
+}
+
+
+def imports_of(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield (file:line, imported module) of everything below a folder."""
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Import):
+                yield from ((place, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{place}: a relative import"
+                yield place, node.module or ""
+
+
+def test_floors_and_towers_are_kept():
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("part", ["agent", "shim"])
+def test_agent_and_shim_import_the_standard_library_and_each_other_only(part):
+    allowed = ("penstock.agent", "penstock.shim")
+    strangers = [
+        (place, name)
+        for place, name in imports_of(SOURCE / part)
+        if name.partition(".")[0] not in sys.stdlib_module_names and not name.startswith(allowed)
+    ]
+    assert strangers == []
+
+
+def test_rules_import_pure_parts_only():
+    strangers = [
+        (place, name)
+        for place, name in imports_of(SOURCE / "rules")
+        if name.partition(".")[0] not in PURE | {"pydantic", "yaml", "pydantic_core"}
+        and not name.startswith(("penstock.rules", "penstock.entities"))
+        and name not in {"urllib.parse"}
+    ]
+    assert strangers == []
+    assert not [place for place, name in imports_of(SOURCE / "rules") if name.startswith("urllib.request")]
+
+
+def test_nobody_prints_but_the_command_line():
+    prints = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted(SOURCE.rglob("*.py"))
+        if path.relative_to(SOURCE).parts[0] != "cli"
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert prints == []
+
+
+def test_no_room_is_called_after_nothing():
+    nameless = {"utils", "common", "helpers", "misc", "manager", "util", "helper"}
+    assert [str(path) for path in SOURCE.rglob("*") if path.stem in nameless] == []

@@ -1,0 +1,37 @@
+"""What every test shares: a clean environment, patient hypothesis, and no silent skip in continuous integration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+# A developer's own workspace and servers must not leak into a test, nor a test into them.
+KEPT = {"PENSTOCK_DATA_DIR"}
+for _name in list(os.environ):
+    if _name.startswith(("PENSTOCK_", "MLFLOW_", "AZUREML_")) and _name not in KEPT:
+        del os.environ[_name]
+
+# Timings on a shared machine say nothing about the code under test.
+hypothesis.settings.register_profile("penstock", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("penstock")
+
+
+@pytest.fixture(autouse=True)
+def _environment_is_restored() -> Iterator[None]:
+    """Fail loudly where a test leaves a variable of ours behind."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("PENSTOCK_")}
+    yield
+    after = {name: value for name, value in os.environ.items() if name.startswith("PENSTOCK_")}
+    assert after == before, "a test changed PENSTOCK_* in this process; use monkeypatch"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Turn a skipped test into a failed run where ``CI`` is set: what cannot run there must be said, not hidden."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if os.environ.get("CI") and skipped and session.exitstatus == pytest.ExitCode.OK:
+        reporter.write_line(f"{len(skipped)} skipped: continuous integration admits none", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
