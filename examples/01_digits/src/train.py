@@ -51,8 +51,8 @@ def main() -> None:
 
     files = save_held_out(held_out_x, held_out_y, Path(arguments.held_out))
     folder = export(network, Path("outputs/model"))
-    predictions = penstock.load_model(folder).predict(files)
-    predicted = np.array([int(prediction["label"]) for prediction in predictions])
+    answer = penstock.load_model(folder).predict(files)  # exactly what an endpoint with this model would answer
+    predicted = np.array([int(label) for label in answer.labels])
     accuracy = float(np.mean(predicted == held_out_y))
     penstock.log_metric("accuracy", accuracy, step=arguments.iterations)
 

@@ -1,0 +1,1 @@
+"""What Penstock promises, measured; one question per file. Run all with ``make bench``."""
