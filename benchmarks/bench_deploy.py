@@ -12,8 +12,9 @@ from skl2onnx import to_onnx
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.measuring import Lab, Result, fetch, lab, print_results
+from benchmarks.measuring import Result, fetch, lab, print_results
 from penstock import Workspace
+from penstock.entities.endpoint import OnlineDeploymentSpec
 
 LIMIT_S = 1.0
 ROUNDS = 7
@@ -25,9 +26,9 @@ def measure() -> Iterator[Result]:
     with lab() as place:
         row, label = write_model(place.folder.parent / "model")
         workspace = Workspace(place.folder)
-        workspace.models.create(name="digits", path=place.folder.parent / "model")
-        workspace.endpoints.create(name="bench")
-        times = [deploy_and_score(place, workspace, f"d{number}", row, label) for number in range(ROUNDS + 1)]
+        workspace.models.create("digits", place.folder.parent / "model")
+        workspace.endpoints.create("bench")
+        times = [deploy_and_score(workspace, f"d{number}", row, label) for number in range(ROUNDS + 1)]
         yield Result("deploy to first correct score, first of a workspace", times[:1], "s", LIMIT_S)
         yield Result("deploy to first correct score, later ones", times[1:], "s", LIMIT_S)
 
@@ -43,7 +44,7 @@ def write_model(folder: Path) -> tuple[list[float], str]:
     return row.tolist(), str(model.predict(row[None])[0])
 
 
-def deploy_and_score(place: Lab, workspace: Workspace, name: str, row: list[float], label: str) -> float:
+def deploy_and_score(workspace: Workspace, name: str, row: list[float], label: str) -> float:
     """Return seconds from asking for the deployment to its first correct answer."""
     url = workspace.endpoints.get("bench").scoring_uri
     key = workspace.endpoints.get_keys("bench").primary_key
@@ -54,7 +55,9 @@ def deploy_and_score(place: Lab, workspace: Workspace, name: str, row: list[floa
     }
     body = json.dumps({"data": [row]}).encode()
     began = time.perf_counter()
-    workspace.deployments.create(name=name, endpoint_name="bench", model="azureml:digits@latest", wait=False)
+    workspace.endpoints.deploy(
+        OnlineDeploymentSpec(name=name, endpoint_name="bench", model="azureml:digits@latest"), wait=False
+    )
     while time.perf_counter() - began < GIVE_UP_S:
         code, answer = fetch(url, body=body, headers=headers)
         if code == 200:

@@ -64,12 +64,12 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--learning-rate", type=float, default=0.001)
-    parser.add_argument("--keep-prob", type=float, default=0.5, help="share of input pixels kept in each mini-batch")
+    parser.add_argument("--learning_rate", type=float, default=0.001)
+    parser.add_argument("--keep_prob", type=float, default=0.5, help="share of input pixels kept in each mini-batch")
     parser.add_argument("--iterations", type=int, default=80)
-    parser.add_argument("--batch-size", type=int, default=50)
+    parser.add_argument("--batch_size", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--held-out", default="outputs/held_out", help="folder for the held-out pictures")
+    parser.add_argument("--held_out", default="outputs/held_out", help="folder for the held-out pictures")
     return parser.parse_args()
 
 
