@@ -12,10 +12,9 @@ Idempotency
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
-
 
 
 class BlobStore(Protocol):
@@ -37,8 +36,12 @@ class BlobStore(Protocol):
         """Store a local file's content; the file stays as it is."""
         ...
 
+    def put_files(self, paths: Sequence[Path]) -> list[tuple[str, int]]:
+        """Store local files' contents, sharing what durability costs; return (sha256 hex, size) of each."""
+        ...
+
     def exists(self, digest: str) -> bool:
-        """Return whether the blob is there."""
+        """Return whether the blob is there; UsageError where ``digest`` is not 64 hex digits, here and below."""
         ...
 
     def missing(self, digests: Iterable[str]) -> list[str]:
@@ -64,7 +67,13 @@ class BlobStore(Protocol):
         ...
 
     def local_path(self, digest: str) -> Path | None:
-        """Return a read-only local file with the content, or None where the store is remote."""
+        """Return a read-only local file with the content, or None where the store is remote.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such blob.
+        """
         ...
 
     def begin_upload(self) -> str:
@@ -74,10 +83,16 @@ class BlobStore(Protocol):
     def append_upload(self, upload_id: str, offset: int, content: bytes | BinaryIO | Iterable[bytes]) -> int:
         """Append at ``offset`` and return the new length in bytes.
 
+        What arrived before a stream breaks off is kept, so that it is continued and not sent again.
+
         Raises
         ------
         ConflictError
-            If ``offset`` is not the current length; the message names the current one.
+            If ``offset`` is not the current length, which the message names, or another request is appending.
+        NotFoundError
+            If there is no such upload.
+        OutOfSpaceError
+            If the disk is full; nothing of this append is kept.
         """
         ...
 
@@ -86,7 +101,15 @@ class BlobStore(Protocol):
         ...
 
     def finish_upload(self, upload_id: str, *, expected: str | None = None) -> tuple[str, int]:
-        """Turn the upload into a blob and return (sha256 hex, size)."""
+        """Turn the upload into a blob and return (sha256 hex, size); a refused one stays as it is.
+
+        Raises
+        ------
+        RefusedError
+            If ``expected`` is given and the content's digest differs.
+        NotFoundError
+            If there is no such upload; also when it was finished already.
+        """
         ...
 
     def abort_upload(self, upload_id: str) -> None:

@@ -1,0 +1,1 @@
+"""Rows: the promise, its backends, and the statements that ask and change them."""

@@ -1,0 +1,216 @@
+"""Online endpoints and deployments, and the revision by which the gateway sees that something changed.
+
+Revisions grow also over a deletion, so a replica of a deleted deployment is never taken for one of its
+successor's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, delete, select, update
+
+from penstock.entities.endpoint import EndpointKeys, OnlineDeployment, OnlineEndpoint, ProvisioningState
+from penstock.entities.errors import NotFoundError
+from penstock.stores.metadata.statements import next_number, put_row
+from penstock.stores.metadata.tables import counters, deployments, endpoints
+
+_SERVING = "serving"
+
+
+def put_endpoint(connection: Connection, endpoint: OnlineEndpoint) -> OnlineEndpoint:
+    """Create an endpoint or replace its record, and return it with its next revision.
+
+    The creation (time and actor) and the keys of an existing one stay.
+    """
+    known = find_endpoint(connection, endpoint.name)
+    changes: dict[str, object] = {"revision": next_number(connection, counters, f"endpoint:{endpoint.name}")}
+    if known is not None:
+        changes |= {"created_at": known.created_at, "created_by": known.created_by}
+    endpoint = endpoint.model_copy(update=changes)
+    _write_endpoint(connection, endpoint)
+    return endpoint
+
+
+def get_endpoint(connection: Connection, name: str) -> OnlineEndpoint:
+    """Return an endpoint.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none of that name.
+    """
+    found = find_endpoint(connection, name)
+    if found is None:
+        raise _unknown(name)
+    return found
+
+
+def find_endpoint(connection: Connection, name: str) -> OnlineEndpoint | None:
+    """Return an endpoint, or None."""
+    text = connection.execute(select(endpoints.c.document).where(endpoints.c.name == name)).scalar_one_or_none()
+    return None if text is None else OnlineEndpoint.model_validate_json(text)
+
+
+def list_endpoints(
+    connection: Connection, *, limit: int | None = None, after: str | None = None
+) -> list[OnlineEndpoint]:
+    """Return endpoints sorted by name; ``after`` is the last name of the page before."""
+    statement = select(endpoints.c.document).order_by(endpoints.c.name).limit(limit)
+    if after is not None:
+        statement = statement.where(endpoints.c.name > after)
+    return [OnlineEndpoint.model_validate_json(text) for text in connection.execute(statement).scalars()]
+
+
+def delete_endpoint(connection: Connection, name: str) -> None:
+    """Delete an endpoint, its keys and its deployments; idempotent."""
+    connection.execute(delete(deployments).where(deployments.c.endpoint_name == name))
+    if connection.execute(delete(endpoints).where(endpoints.c.name == name)).rowcount:
+        next_number(connection, counters, _SERVING)
+
+
+def set_traffic(connection: Connection, name: str, traffic: Mapping[str, int]) -> OnlineEndpoint:
+    """Set which share of requests each deployment gets, and return the endpoint with its next revision."""
+    revision = next_number(connection, counters, f"endpoint:{name}")
+    endpoint = get_endpoint(connection, name).model_copy(update={"traffic": dict(traffic), "revision": revision})
+    _write_endpoint(connection, endpoint)
+    return endpoint
+
+
+def get_keys(connection: Connection, name: str) -> EndpointKeys:
+    """Return the two keys of an endpoint.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such endpoint, or it has no keys yet.
+    """
+    statement = select(endpoints.c.primary_key, endpoints.c.secondary_key).where(endpoints.c.name == name)
+    row = connection.execute(statement).one_or_none()
+    if row is None or row.primary_key is None:
+        raise _unknown(name)
+    return EndpointKeys(primary_key=row.primary_key, secondary_key=row.secondary_key)
+
+
+def set_keys(connection: Connection, name: str, keys: EndpointKeys) -> None:
+    """Replace both keys of an endpoint."""
+    statement = update(endpoints).where(endpoints.c.name == name)
+    values = {"primary_key": keys.primary_key, "secondary_key": keys.secondary_key}
+    if connection.execute(statement.values(**values)).rowcount == 0:
+        raise _unknown(name)
+    next_number(connection, counters, _SERVING)
+
+
+def put_deployment(connection: Connection, deployment: OnlineDeployment) -> OnlineDeployment:
+    """Create a deployment or replace its record, and return it with its next revision.
+
+    What the revision before reached stays: its creation, and the revision that is ready and keeps answering.
+    """
+    get_endpoint(connection, deployment.endpoint_name)
+    counter = f"deployment:{deployment.endpoint_name}/{deployment.name}"
+    changes: dict[str, object] = {"revision": next_number(connection, counters, counter)}
+    known = find_deployment(connection, deployment.endpoint_name, deployment.name)
+    if known is not None:
+        kept = ("created_at", "ready_revision", "ready_at")
+        changes |= {name: getattr(known, name) for name in kept}
+    deployment = deployment.model_copy(update=changes)
+    _write_deployment(connection, deployment)
+    next_number(connection, counters, _SERVING)
+    return deployment
+
+
+def get_deployment(connection: Connection, endpoint_name: str, name: str) -> OnlineDeployment:
+    """Return a deployment.
+
+    Raises
+    ------
+    NotFoundError
+        If the endpoint has none of that name.
+    """
+    found = find_deployment(connection, endpoint_name, name)
+    if found is None:
+        raise NotFoundError(
+            f'The endpoint "{endpoint_name}" has no deployment "{name}".',
+            hint=f"List them with `penstock online-deployment list -e {endpoint_name}`.",
+            ref=f"endpoint:{endpoint_name}/{name}",
+        )
+    return found
+
+
+def find_deployment(connection: Connection, endpoint_name: str, name: str) -> OnlineDeployment | None:
+    """Return a deployment, or None."""
+    table = deployments
+    statement = select(table.c.document).where(table.c.endpoint_name == endpoint_name, table.c.name == name)
+    text = connection.execute(statement).scalar_one_or_none()
+    return None if text is None else OnlineDeployment.model_validate_json(text)
+
+
+def list_deployments(connection: Connection, endpoint_name: str | None = None) -> list[OnlineDeployment]:
+    """Return the deployments of one endpoint, or of all, sorted by endpoint and name."""
+    statement = select(deployments.c.document).order_by(deployments.c.endpoint_name, deployments.c.name)
+    if endpoint_name is not None:
+        statement = statement.where(deployments.c.endpoint_name == endpoint_name)
+    return [OnlineDeployment.model_validate_json(text) for text in connection.execute(statement).scalars()]
+
+
+def update_deployment_state(
+    connection: Connection,
+    endpoint_name: str,
+    name: str,
+    *,
+    revision: int,
+    state: ProvisioningState,
+    now: int,
+    message: str = "",
+) -> OnlineDeployment:
+    """Record what became of one revision of a deployment and return the deployment.
+
+    ``Succeeded`` makes that revision the ready one. News of another revision than the current one change
+    nothing: a newer spec has been sent since. The serving revision stays, because this news comes from the gateway.
+    """
+    deployment = get_deployment(connection, endpoint_name, name)
+    if revision != deployment.revision:
+        return deployment
+    changes: dict[str, object] = {"provisioning_state": state, "message": message, "updated_at": now}
+    if state is ProvisioningState.SUCCEEDED and deployment.ready_revision != revision:
+        changes |= {"ready_revision": revision, "ready_at": now}
+    deployment = deployment.model_copy(update=changes)
+    _write_deployment(connection, deployment)
+    return deployment
+
+
+def delete_deployment(connection: Connection, endpoint_name: str, name: str) -> None:
+    """Delete a deployment; idempotent."""
+    table = deployments
+    statement = delete(table).where(table.c.endpoint_name == endpoint_name, table.c.name == name)
+    if connection.execute(statement).rowcount:
+        next_number(connection, counters, _SERVING)
+
+
+def serving_revision(connection: Connection) -> int:
+    """Return the number that grows with every change of endpoints, traffic, keys and deployments."""
+    statement = select(counters.c.value).where(counters.c.name == _SERVING)
+    return int(connection.execute(statement).scalar_one_or_none() or 0)
+
+
+def _write_endpoint(connection: Connection, endpoint: OnlineEndpoint) -> None:
+    document = endpoint.model_dump_json(by_alias=True, exclude_none=True)
+    put_row(connection, endpoints, name=endpoint.name, revision=endpoint.revision, document=document)
+    next_number(connection, counters, _SERVING)
+
+
+def _write_deployment(connection: Connection, deployment: OnlineDeployment) -> None:
+    put_row(
+        connection,
+        deployments,
+        endpoint_name=deployment.endpoint_name,
+        name=deployment.name,
+        revision=deployment.revision,
+        document=deployment.model_dump_json(by_alias=True, exclude_none=True),
+    )
+
+
+def _unknown(name: str) -> NotFoundError:
+    return NotFoundError(
+        f'No online endpoint "{name}".', hint="List them with `penstock online-endpoint list`.", ref=f"endpoint:{name}"
+    )

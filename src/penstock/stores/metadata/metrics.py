@@ -1,0 +1,176 @@
+"""Metric points: what was logged, in which order, and the latest of each key.
+
+The rules are MLflow's: the latest point is the one with the greatest (step, timestamp, value), NaN competes
+as 0, of equal ones the first logged stays, exact duplicates are one point. A run shows the points of its
+latest attempt and those logged by no attempt (number 0); points of earlier attempts stay stored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, tuple_, update
+
+from penstock.entities.run import Metric
+from penstock.stores.metadata.statements import HotStatement, insert_into
+from penstock.stores.metadata.tables import latest, metric_keys, points, runs
+
+_NAN = float("nan")
+_POINT = ("run", "seq", "key", "attempt", "step", "timestamp", "value", "is_nan")
+_LATEST = ("run", "key", "step", "timestamp", "value", "is_nan")
+
+
+def _upsert_latest(dialect: str) -> Any:
+    statement = insert_into(dialect, latest)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=["run", "key"],
+        set_={"step": new.step, "timestamp": new.timestamp, "value": new.value, "is_nan": new.is_nan},
+        where=tuple_(new.step, new.timestamp, new.value) > tuple_(latest.c.step, latest.c.timestamp, latest.c.value),
+    )
+
+
+_ADD_POINT = HotStatement(lambda dialect: insert_into(dialect, points).on_conflict_do_nothing(), *_POINT)
+_PUT_LATEST = HotStatement(_upsert_latest, *_LATEST)
+_LAST_SEQ = HotStatement(lambda _: select(func.max(points.c.seq)).where(points.c.run == bindparam("run")), "run")
+_FIND_KEY = HotStatement(lambda _: select(metric_keys.c.id).where(metric_keys.c.key == bindparam("name")), "name")
+
+
+def add_points(
+    connection: Connection, run: int, metrics: Iterable[Metric], *, attempt: int, current_attempt: int
+) -> None:
+    """Store points of one run, and what they change of its latest ones.
+
+    Parameters
+    ----------
+    run : int
+        The run's row.
+    attempt, current_attempt : int
+        The attempt that logged them, 0 for none, and the run's latest one.
+    """
+    keys: dict[str, int] = {}
+    best: dict[int, tuple[int, int, float, bool]] = {}
+    rows = []
+    seq = int(_LAST_SEQ.first(connection, (run,))[0] or 0)
+    for metric in metrics:
+        key = keys.get(metric.key)
+        if key is None:
+            key = keys[metric.key] = _key_row(connection, metric.key)
+        value = float(metric.value)
+        is_nan = math.isnan(value)
+        if is_nan:
+            value = 0.0
+        seq += 1
+        rows.append((run, seq, key, attempt, metric.step, metric.timestamp, value, is_nan))
+        found = best.get(key)
+        if found is None or (metric.step, metric.timestamp, value) > found[:3]:
+            best[key] = (metric.step, metric.timestamp, value, is_nan)
+    _ADD_POINT.many(connection, rows)
+    if attempt in (0, current_attempt):
+        _PUT_LATEST.many(connection, [(run, key, *point) for key, point in best.items()])
+
+
+def begin_attempt(connection: Connection, run: int, attempt: int) -> None:
+    """Make ``attempt`` the run's latest: points of earlier attempts no longer count."""
+    connection.execute(update(runs).where(runs.c.id == run).values(attempt=attempt))
+    connection.execute(delete(latest).where(latest.c.run == run))
+    place = func.row_number().over(
+        partition_by=points.c.key,
+        order_by=(points.c.step.desc(), points.c.timestamp.desc(), points.c.value.desc(), points.c.seq),
+    )
+    ranked = (
+        select(*(points.c[name] for name in _LATEST), place.label("place"))
+        .where(points.c.run == run, points.c.attempt.in_((0, attempt)))
+        .subquery()
+    )
+    kept = select(*(ranked.c[name] for name in _LATEST)).where(ranked.c.place == 1)
+    connection.execute(insert(latest).from_select(list(_LATEST), kept))
+
+
+def metric_history(
+    connection: Connection, run_id: str, key: str, *, limit: int | None = None, after: Metric | None = None
+) -> list[Metric]:
+    """Return the points of one metric ordered by (timestamp, step, value); empty for an unknown run or key.
+
+    Parameters
+    ----------
+    limit : int, optional
+        At most so many.
+    after : Metric, optional
+        The last point of the page before.
+    """
+    order = (points.c.timestamp, points.c.step, points.c.value, points.c.is_nan)
+    statement = (
+        select(points.c.timestamp, points.c.step, points.c.value, points.c.is_nan)
+        .join(runs, runs.c.id == points.c.run)
+        .join(metric_keys, metric_keys.c.id == points.c.key)
+        .where(runs.c.run_id == run_id, metric_keys.c.key == key, _counts())
+        .order_by(*order)
+    )
+    if after is not None:
+        is_nan = math.isnan(after.value)
+        last = (after.timestamp, after.step, 0.0 if is_nan else after.value, is_nan)
+        statement = statement.where(tuple_(*order) > tuple_(*last))
+    if limit is not None:
+        statement = statement.limit(limit)
+    rows = connection.execute(statement)
+    return [Metric(key, _NAN if is_nan else value, timestamp, step) for timestamp, step, value, is_nan in rows]
+
+
+def metrics_since(
+    connection: Connection, run_id: str, after_id: int = 0, *, limit: int | None = None
+) -> list[tuple[int, Metric]]:
+    """Return (id, point) in the order they were logged, those after ``after_id``; ids grow within a run."""
+    statement = (
+        select(points.c.seq, metric_keys.c.key, points.c.value, points.c.timestamp, points.c.step, points.c.is_nan)
+        .join(runs, runs.c.id == points.c.run)
+        .join(metric_keys, metric_keys.c.id == points.c.key)
+        .where(runs.c.run_id == run_id, points.c.seq > after_id, _counts())
+        .order_by(points.c.seq)
+        .limit(limit)
+    )
+    rows = connection.execute(statement)
+    return [
+        (seq, Metric(key, _NAN if nan else value, timestamp, step)) for seq, key, value, timestamp, step, nan in rows
+    ]
+
+
+def list_metric_keys(connection: Connection, run_id: str) -> list[str]:
+    """Return the names of a run's metrics, sorted."""
+    statement = (
+        select(metric_keys.c.key)
+        .join(latest, latest.c.key == metric_keys.c.id)
+        .join(runs, runs.c.id == latest.c.run)
+        .where(runs.c.run_id == run_id)
+        .order_by(metric_keys.c.key)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def latest_of(connection: Connection, rows: list[int]) -> dict[int, list[Metric]]:
+    """Return the latest points of runs, given by their rows, sorted by key."""
+    found: dict[int, list[Metric]] = {row: [] for row in rows}
+    statement = (
+        select(latest.c.run, metric_keys.c.key, latest.c.value, latest.c.timestamp, latest.c.step, latest.c.is_nan)
+        .join(metric_keys, metric_keys.c.id == latest.c.key)
+        .where(latest.c.run.in_(rows))
+    )
+    for run, key, value, timestamp, step, is_nan in connection.execute(statement):
+        found[run].append(Metric(key, _NAN if is_nan else value, timestamp, step))
+    for metrics in found.values():
+        metrics.sort(key=lambda metric: metric.key)
+    return found
+
+
+def _counts() -> Any:
+    return or_(points.c.attempt == 0, points.c.attempt == runs.c.attempt)
+
+
+def _key_row(connection: Connection, key: str) -> int:
+    found = _FIND_KEY.first(connection, (key,))
+    if found is None:
+        connection.execute(insert(metric_keys).values(key=key))
+        found = _FIND_KEY.first(connection, (key,))
+    return int(found[0])
