@@ -90,7 +90,9 @@ def _convert(value: Any, kind: Any) -> Any:
     except ValueError:
         raise ValueError(f"must be a number, not {value!r}") from None
     if number < 0 or (kind is int and isinstance(value, float) and value != number):
-        raise ValueError(f"must be a whole number from 0, not {value!r}" if kind is int else f"must be from 0, not {value!r}")
+        raise ValueError(
+            f"must be a whole number from 0, not {value!r}" if kind is int else f"must be from 0, not {value!r}"
+        )
     return number
 
 

@@ -319,7 +319,7 @@ def _explain_bind(error: OSError, host: str, port: int, key: str) -> PenstockErr
 
 
 def _in_url(host: str) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{host}]" if ":" in host else host
 
 

@@ -48,14 +48,20 @@ def find_content(connection: Connection, reference: str, kinds: tuple[AssetKind,
         asset = find_asset(connection, kinds, parsed)
         tree = trees.get_tree(connection, asset.tree) if asset.tree else None
         name = (asset.source_path or "").rstrip("/").rpartition("/")[2] or asset.name
-        return Content(tree, ref=f"azureml:{asset.name}:{asset.version}", name=name, uri=asset.uri, asset=asset,
-                       job_name=asset.job_name)
+        return Content(
+            tree,
+            ref=f"azureml:{asset.name}:{asset.version}",
+            name=name,
+            uri=asset.uri,
+            asset=asset,
+            job_name=asset.job_name,
+        )
     if isinstance(parsed, references.JobOutputReference):
         return _job_output(connection, parsed, reference)
     if isinstance(parsed, references.RunReference):
         run = runs.get_run(connection, parsed.run_id)
         return _artifacts(connection, run.run_id, parsed.path, reference)
-    if isinstance(parsed, references.UrlReference):
+    if isinstance(parsed, references.UrlReference) and parsed.is_http:
         return Content(None, ref=reference, uri=parsed.url, name=parsed.url.rstrip("/").rpartition("/")[2])
     raise UsageError(
         f"{reference!r} cannot be used here",
@@ -103,7 +109,7 @@ def find_asset(
 
 
 def _job_output(connection: Connection, parsed: references.JobOutputReference, reference: str) -> Content:
-    job = jobs.get_job(connection, parsed.job_name)
+    job = jobs.get_job(connection, parsed.job)
     if parsed.output in {"artifacts", "default"} and parsed.output not in job.outputs:
         root = ""
     elif parsed.output in job.outputs:
@@ -139,7 +145,9 @@ def _artifacts(connection: Connection, run_id: str, path: str, reference: str) -
         near = suggest.nearest(path, [*folders, *known])
         raise NotFoundError(
             f"run {run_id} has nothing at {path or 'its root'!r}",
-            hint=f"Did you mean {near[0]!r}?" if near else "List its files with: penstock job download --list -n " + run_id,
+            hint=f"Did you mean {near[0]!r}?"
+            if near
+            else "List its files with: penstock job download --list -n " + run_id,
             ref=f"job:{run_id}",
         )
     return Content(Tree(entries=entries), ref=reference, name=path.rpartition("/")[2], job_name=run_id)

@@ -55,13 +55,16 @@ class Registry:
             If that version exists already.
         """
         now = self._clock()
+        name = spec.name
+        if name is None:
+            raise SpecError([Problem("is required", pointer="/name", hint="Name the environment, e.g. name: train.")])
 
         def operation(connection: Connection) -> AssetVersion:
             fields = self._fields(connection, kind, spec)
             made = assets.create_version(
                 connection,
                 kind=kind,
-                name=spec.name,
+                name=name,
                 version=spec.version,
                 now=now,
                 created_by=actor,
@@ -73,8 +76,6 @@ class Registry:
             events.append_event(connection, actor=actor, verb="create", ref=made.ref, detail=detail, now=now)
             return made
 
-        if spec.name is None:
-            raise SpecError([Problem("is required", pointer="/name", hint="Name the environment, e.g. name: train.")])
         return self._store.write(operation)
 
     def _fields(self, connection: Connection, kind: AssetKind, spec: AssetSpec) -> dict[str, Any]:
@@ -87,15 +88,22 @@ class Registry:
         except (NotFoundError, UsageError) as error:
             raise SpecError([Problem(error.message, pointer="/path", hint=error.hint)]) from error
         properties = dict(spec.properties)
-        type_ = spec.type
+        type_ = AssetType(spec.type)
         if kind is AssetKind.MODEL:
             if content.tree is None:
-                raise SpecError([Problem("a model must be files, not a URL", pointer="/path",
-                                         hint="Download it first and give the local path.")])
-            type_ = model_type(content.tree, spec.type)
+                raise SpecError(
+                    [
+                        Problem(
+                            "a model must be files, not a URL",
+                            pointer="/path",
+                            hint="Download it first and give the local path.",
+                        )
+                    ]
+                )
+            type_ = model_type(content.tree, type_)
             properties.setdefault("penstock.flavors", ",".join(model_flavors(content.tree)))
         elif content.tree is not None:
-            type_ = _data_type(content.tree, spec.type)
+            type_ = _data_type(content.tree, type_)
         return {
             "type": type_,
             "properties": properties,
@@ -123,11 +131,6 @@ class Registry:
         """Return what a reference holds; see :func:`penstock.assets.content.find_content`."""
         with self._store.read() as connection:
             return find_content(connection, reference, kinds)
-
-    def list(self, kind: AssetKind, *, limit: int, after: str | None = None) -> list[AssetVersion]:
-        """Return the latest version of each name, by name."""
-        with self._store.read() as connection:
-            return assets.list_assets(connection, kind, limit=limit, after=after)
 
     def versions(self, kind: AssetKind, name: str, *, limit: int, after: str | None = None) -> list[AssetVersion]:
         """Return the versions of one name, newest first."""
@@ -177,6 +180,11 @@ class Registry:
             events.append_event(connection, actor=actor, verb="delete", ref=found.ref, detail={}, now=now)
 
         self._store.write(operation)
+
+    def list(self, kind: AssetKind, *, limit: int, after: str | None = None) -> list[AssetVersion]:
+        """Return the latest version of each name, by name."""
+        with self._store.read() as connection:
+            return assets.list_assets(connection, kind, limit=limit, after=after)
 
 
 def _data_type(tree: Tree, declared: AssetType) -> AssetType:

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from penstock.access.tokens import Access
 from penstock.entities.asset import Tree, TreeEntry
 from penstock.entities.attempt import Attempt, AttemptState
 from penstock.entities.errors import UsageError
@@ -22,7 +23,7 @@ from penstock.jobs import logs
 from penstock.jobs.watch import Feed
 from penstock.rules import artifact_paths, lifecycle
 from penstock.stores.blobs.base import BlobStore
-from penstock.stores.metadata import artifacts, events, jobs, runs, tokens, trees
+from penstock.stores.metadata import artifacts, attempts, events, jobs, runs, trees
 from penstock.stores.metadata.base import MetadataStore
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,13 @@ PROGRESS = {
     "running": (AttemptState.RUNNING, JobStatus.RUNNING),
     "finalizing": (AttemptState.FINALIZING, JobStatus.FINALIZING),
 }
+ENDS = {
+    lifecycle.Complete: (AttemptState.SUCCEEDED, JobStatus.COMPLETED),
+    lifecycle.Cancel: (AttemptState.CANCELED, JobStatus.CANCELED),
+    lifecycle.Fail: (AttemptState.FAILED, JobStatus.FAILED),
+    lifecycle.Retry: (AttemptState.LOST, JobStatus.QUEUED),
+}
+ACTOR = "system:jobs"
 ORDER = [JobStatus.QUEUED, JobStatus.STARTING, JobStatus.PREPARING, JobStatus.RUNNING, JobStatus.FINALIZING]
 
 
@@ -46,6 +54,8 @@ class AttemptReports:
         Where log slices go.
     feed : Feed
         Told of every change.
+    access : Access
+        Ends the attempts' tokens.
     clock : callable
         Returns milliseconds since 1970-01-01 UTC.
     wake : callable
@@ -60,6 +70,7 @@ class AttemptReports:
         blobs: BlobStore,
         live_logs: logs.LiveLogs,
         feed: Feed,
+        access: Access,
         *,
         clock: Callable[[], int],
         wake: Callable[[], None],
@@ -69,6 +80,7 @@ class AttemptReports:
         self._blobs = blobs
         self._logs = live_logs
         self._feed = feed
+        self._access = access
         self._clock = clock
         self._wake = wake
         self._max_attempts = max_attempts
@@ -82,7 +94,7 @@ class AttemptReports:
             ``cancel`` (the agent should end its command), ``log_next`` and ``events_next`` (bytes held).
         """
         with self._store.read() as connection:
-            attempt = jobs.get_attempt(connection, attempt_id)
+            attempt = attempts.get_attempt(connection, attempt_id)
         if attempt.state.is_final:
             return {"cancel": True, "log_next": 1 << 62, "events_next": 1 << 62}
         log_next = self._append_log(attempt, payload.get("log"))
@@ -91,20 +103,20 @@ class AttemptReports:
         now = self._clock()
 
         def operation(connection: Connection) -> tuple[Attempt, Job]:
-            current = jobs.get_attempt(connection, attempt_id)
+            current = attempts.get_attempt(connection, attempt_id)
             job = jobs.get_job(connection, current.job_name)
             if current.state.is_final:
                 return current, job
-            changes: dict[str, Any] = {}
+            changes: dict[str, Any] = {} if current.pid else _handle(payload.get("agent") or {})
             if slice_ and slice_["offset"] == current.spool_offset:
                 self._apply_lines(connection, current, slice_["lines"], now)
                 changes["spool_offset"] = slice_["next"]
             if progress is not None and progress[0] is not current.state:
                 changes["state"] = progress[0]
                 job = self._advance(connection, job, progress[1], now)
-            return (jobs.update_attempt(connection, attempt_id, **changes) if changes else current), job
+            return (attempts.update_attempt(connection, attempt_id, **changes) if changes else current), job
 
-        if slice_ or (progress is not None and progress[0] is not attempt.state):
+        if slice_ or not attempt.pid or (progress is not None and progress[0] is not attempt.state):
             attempt, job = self._store.write(operation)
         else:
             with self._store.read() as connection:
@@ -128,16 +140,14 @@ class AttemptReports:
         """
         answer = self.report(attempt_id, {key: payload[key] for key in ("log", "events") if key in payload})
         with self._store.read() as connection:
-            attempt = jobs.get_attempt(connection, attempt_id)
+            attempt = attempts.get_attempt(connection, attempt_id)
         if attempt.state.is_final:
             return {"done": True, **answer, "missing": []}
         files = [_entry(item) for item in payload.get("artifacts", [])]
         outputs = {name: [_entry(item) for item in items] for name, items in payload.get("outputs", {}).items()}
         wanted = [e.digest for e in (*files, *(e for items in outputs.values() for e in items))]
         missing = self._blobs.missing(wanted)
-        behind = any(
-            payload.get(part, {}).get("next", 0) > answer[f"{part}_next"] for part in ("log", "events")
-        )
+        behind = any(payload.get(part, {}).get("next", 0) > answer[f"{part}_next"] for part in ("log", "events"))
         if missing or behind:
             return {"done": False, **answer, "missing": missing}
         files += self._collect_build_log(attempt)
@@ -170,21 +180,23 @@ class AttemptReports:
         collected = outputs or {}
 
         def operation(connection: Connection) -> Job:
-            attempt = jobs.get_attempt(connection, attempt_id)
+            attempt = attempts.get_attempt(connection, attempt_id)
             job = jobs.get_job(connection, attempt.job_name)
             if attempt.state.is_final:
                 return job
-            outcome = lifecycle.after_attempt(
-                reason=reason,
+            action = lifecycle.after_attempt(
+                reason,
                 exit_code=exit_code,
-                number=attempt.number,
+                message=message,
+                attempt=attempt.number,
                 max_attempts=self._max_attempts,
-                is_cancel_requested=job.status is JobStatus.CANCEL_REQUESTED,
+                cancel_requested=job.status is JobStatus.CANCEL_REQUESTED,
             )
-            jobs.update_attempt(
-                connection, attempt_id, state=outcome.attempt_state, exit_code=exit_code, reason=reason, ended_at=now
+            state, status = ENDS[type(action)]
+            attempts.update_attempt(
+                connection, attempt_id, state=state, exit_code=exit_code, reason=reason, ended_at=now
             )
-            tokens.revoke_tokens(connection, attempt_id)
+            self._access.revoke(connection, attempt_id)
             named = [
                 TreeEntry(path=f"named/{name}/{e.path}", digest=e.digest, size=e.size, executable=e.executable)
                 for name, items in collected.items()
@@ -192,28 +204,24 @@ class AttemptReports:
             ]
             artifacts.put_artifacts(connection, job.name, [*files, *named], now=now)
             detail = {"attempt": attempt.number, "reason": reason, "exit_code": exit_code}
-            if outcome.job_status is None:
+            if isinstance(action, lifecycle.Retry):
                 events.append_event(
-                    connection, actor="system:jobs", verb="retry", ref=f"job:{job.name}", detail=detail, now=now
+                    connection, actor=ACTOR, verb="retry", ref=f"job:{job.name}", detail=detail, now=now
                 )
-                return jobs.update_job(connection, job.name, status=JobStatus.QUEUED)
+                return jobs.update_job(connection, job.name, status=status)
             error = None
-            if outcome.job_status is not JobStatus.COMPLETED:
+            if isinstance(action, lifecycle.Fail):
                 error = JobError(
-                    code=outcome.error_code,
-                    message=message or outcome.message,
-                    exit_code=exit_code,
-                    log_tail=self._logs.tail(job.name),
+                    code=action.code, message=action.message, exit_code=exit_code, log_tail=self._logs.tail(job.name)
                 )
-            verb = {JobStatus.COMPLETED: "complete", JobStatus.CANCELED: "end"}.get(outcome.job_status, "fail")
             events.append_event(
-                connection, actor="system:jobs", verb=verb, ref=f"job:{job.name}", detail=detail, now=now
+                connection, actor=ACTOR, verb=status.value.lower(), ref=f"job:{job.name}", detail=detail, now=now
             )
-            runs.update_run(connection, job.name, status=lifecycle.run_status(outcome.job_status), end_time=now)
+            runs.update_run(connection, job.name, status=lifecycle.run_status(status), end_time=now)
             return jobs.update_job(
                 connection,
                 job.name,
-                status=outcome.job_status,
+                status=status,
                 ended_at=now,
                 error=error,
                 outputs={
@@ -294,6 +302,11 @@ class AttemptReports:
         with self._store.read() as connection:
             if artifacts.find_artifact(connection, job_name, logs.STD_LOG_ARTIFACT) is not None:
                 self._logs.remove(job_name)
+
+
+def _handle(agent: dict[str, Any]) -> dict[str, Any]:
+    """Return an attempt's columns for the process that says it runs it, where the start could not record it."""
+    return {key: agent[key] for key in ("pid", "process_start", "boot_id") if key in agent}
 
 
 def _entry(item: dict[str, Any]) -> TreeEntry:

@@ -10,11 +10,13 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
+from penstock.access.tokens import Access, hash_token
 from penstock.compute.base import AgentHandle, ComputeBackend
 from penstock.compute.environments.base import EnvironmentBackend, Prepared
 from penstock.entities.attempt import Attempt, AttemptState
@@ -26,12 +28,13 @@ from penstock.jobs.kinds import command
 from penstock.jobs.logs import LiveLogs
 from penstock.jobs.watch import Feed
 from penstock.rules import placement
-from penstock.stores.metadata import jobs, runs
+from penstock.rules.lifecycle import EndReason
+from penstock.stores.metadata import attempts, jobs, runs
 from penstock.stores.metadata.base import MetadataStore
 
 logger = logging.getLogger(__name__)
 
-IssueToken = Callable[[Connection, str, str, str], str]
+Fixed = Callable[[Job, Attempt, str, str, Prepared], Mapping[str, Any]]
 
 
 class Scheduler:
@@ -55,10 +58,10 @@ class Scheduler:
         Seconds between looks at running agents.
     folder, spool : Path
         ``jobs`` and ``spool`` of the workspace.
+    access : Access
+        Issues the attempts' tokens.
     fixed : callable
-        (job, attempt, token, prepared) → what an assignment holds whatever the spec says.
-    issue_token : callable
-        (connection, attempt id, job name, experiment id) → the attempt's token.
+        (job, attempt, token, experiment id, prepared) → what an assignment holds whatever the spec says.
     new_id : callable
         Returns 32 random hex digits.
     """
@@ -77,8 +80,8 @@ class Scheduler:
         watch_interval_s: float,
         folder: Path,
         spool: Path,
-        fixed: Callable[[Job, Attempt, str, str, Prepared], Mapping[str, Any]],
-        issue_token: IssueToken,
+        access: Access,
+        fixed: Fixed,
         new_id: Callable[[], str],
     ) -> None:
         self._store = store
@@ -93,7 +96,7 @@ class Scheduler:
         self._folder = folder
         self._spool = spool
         self._fixed = fixed
-        self._issue_token = issue_token
+        self._access = access
         self._new_id = new_id
         self._wake = threading.Event()
         self._stopping = False
@@ -132,7 +135,7 @@ class Scheduler:
     def _step(self) -> bool:
         with self._store.read() as connection:
             unfinished = jobs.list_unfinished_jobs(connection)
-            live = jobs.list_live_attempts(connection)
+            live = attempts.list_live_attempts(connection)
         by_job = {attempt.job_name: attempt for attempt in live}
         for job in unfinished:
             attempt = by_job.get(job.name)
@@ -140,8 +143,12 @@ class Scheduler:
                 self._look_after(job, attempt)
             elif job.status is JobStatus.CANCEL_REQUESTED:
                 self._end_canceled(job)
-        queued = [job.name for job in unfinished if job.status is JobStatus.QUEUED and job.name not in by_job]
-        for name in placement.choose_starts(queued, running=len(live), slots=self._slots):
+        waiting = [
+            placement.Waiting(job.name, job.created_at)
+            for job in unfinished
+            if job.status is JobStatus.QUEUED and job.name not in by_job
+        ]
+        for name in placement.place(waiting, free=self._slots - len(live), total=self._slots):
             self._begin(name)
         return bool(live or self._building)
 
@@ -156,17 +163,17 @@ class Scheduler:
             if job.status is not JobStatus.QUEUED:
                 return None
             run = runs.get_run(connection, job_name)
-            token = self._issue_token(connection, attempt_id, job_name, run.experiment_id)
+            token = self._access.issue_attempt_token(connection, attempt_id, job_name, run.experiment_id)
             attempt = Attempt(
                 attempt_id=attempt_id,
                 job_name=job_name,
                 number=job.attempt + 1,
                 state=AttemptState.STARTING,
-                token_hash="",
+                token_hash=hash_token(token),
                 log_offset=preamble,
                 created_at=now,
             )
-            jobs.create_attempt(connection, attempt)
+            attempts.create_attempt(connection, attempt)
             job = jobs.update_job(connection, job_name, status=JobStatus.STARTING, attempt=attempt.number)
             return job, attempt, token, run.experiment_id
 
@@ -189,25 +196,23 @@ class Scheduler:
         self._building[attempt.attempt_id] = thread
         thread.start()
 
-    def _build_and_launch(
-        self, job: Job, attempt: Attempt, token: str, experiment_id: str, environment: Any
-    ) -> None:
+    def _build_and_launch(self, job: Job, attempt: Attempt, token: str, experiment_id: str, environment: Any) -> None:
         try:
             self._set_status(job.name, JobStatus.PREPARING)
             prepared = self._environments.prepare(environment, log=lambda line: self._say(job.name, line))
         except PenstockError as error:
             self._say(job.name, str(error))
-            self._reports.conclude(attempt.attempt_id, reason="environment_failed", message=error.message)
+            self._reports.conclude(attempt.attempt_id, reason=EndReason.PREPARE_FAILED, message=error.message)
             return
         except Exception as error:
             logger.exception("an environment could not be built", extra={"run_id": job.name})
-            self._reports.conclude(attempt.attempt_id, reason="environment_failed", message=str(error))
+            self._reports.conclude(attempt.attempt_id, reason=EndReason.PREPARE_FAILED, message=str(error))
             return
         finally:
             self._building.pop(attempt.attempt_id, None)
         preamble = self._logs.size(job.name)
         attempt = self._store.write(
-            lambda connection: jobs.update_attempt(connection, attempt.attempt_id, log_offset=preamble)
+            lambda connection: attempts.update_attempt(connection, attempt.attempt_id, log_offset=preamble)
         )
         self._launch(job, attempt, token, experiment_id, prepared)
 
@@ -216,20 +221,20 @@ class Scheduler:
         try:
             with self._store.read() as connection:
                 if jobs.get_job(connection, job.name).status is JobStatus.CANCEL_REQUESTED:
-                    self._reports.conclude(attempt.attempt_id, reason="canceled")
+                    self._reports.conclude(attempt.attempt_id, reason=EndReason.CANCELED)
                     return
                 fixed = self._fixed(job, attempt, token, experiment_id, prepared)
                 assignment = command.build_assignment(connection, job, attempt, folder, fixed)
             handle = self._compute.start(assignment)
         except PenstockError as error:
             logger.warning("an attempt could not be started: %s", error, extra={"run_id": job.name})
-            self._reports.conclude(attempt.attempt_id, reason="prepare_failed", message=error.message)
+            self._reports.conclude(attempt.attempt_id, reason=EndReason.PREPARE_FAILED, message=error.message)
             return
         self._store.write(lambda connection: self._record_handle(connection, attempt.attempt_id, handle))
 
     @staticmethod
     def _record_handle(connection: Connection, attempt_id: str, handle: AgentHandle) -> None:
-        jobs.update_attempt(
+        attempts.update_attempt(
             connection,
             attempt_id,
             node=handle.node,
@@ -253,7 +258,7 @@ class Scheduler:
     def _recover(self, job: Job, attempt: Attempt) -> None:
         """Go on after an agent that is gone: collect what it recorded, else conclude it as lost."""
         with self._store.read() as connection:  # it may have finished between the two looks
-            if jobs.get_attempt(connection, attempt.attempt_id).state.is_final:
+            if attempts.get_attempt(connection, attempt.attempt_id).state.is_final:
                 return
         spool = self._spool / attempt.attempt_id
         collector = self._compute.collect(spool)
@@ -263,21 +268,21 @@ class Scheduler:
             return
         ended = self._compute.kill_remains(attempt.attempt_id)
         logger.warning("an agent was lost; %d of its processes ended", ended, extra={"run_id": job.name})
-        self._reports.conclude(attempt.attempt_id, reason="lost", message="the agent that ran this job was lost")
+        self._reports.conclude(attempt.attempt_id, reason=EndReason.LOST)
         shutil.rmtree(self._folder / job.name / str(attempt.number), ignore_errors=True)
         shutil.rmtree(spool, ignore_errors=True)
 
     def _adopt(self) -> None:
         """At start: attempts whose handle was never recorded are known by what their agent wrote, or lost."""
         with self._store.read() as connection:
-            live = jobs.list_live_attempts(connection)
+            live = attempts.list_live_attempts(connection)
             unfinished = {job.name: job for job in jobs.list_unfinished_jobs(connection)}
         for attempt in live:
             if attempt.pid or attempt.job_name not in unfinished:
                 continue
             handle = self._compute.find(self._spool / attempt.attempt_id)
             if handle is not None:
-                self._store.write(lambda c, a=attempt, h=handle: self._record_handle(c, a.attempt_id, h))
+                self._store.write(partial(self._record_handle, attempt_id=attempt.attempt_id, handle=handle))
             else:
                 self._recover(unfinished[attempt.job_name], attempt)
 

@@ -5,6 +5,7 @@ Nothing here starts a process; the scheduler does, woken by ``wake``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
@@ -79,11 +80,18 @@ class Jobs:
             checked = command.check(connection, spec)
             if runs.find_run(connection, name) is not None:
                 raise ConflictError(
-                    f"a job named {name!r} exists already", hint="Choose another name, or leave it out.", ref=f"job:{name}"
+                    f"a job named {name!r} exists already",
+                    hint="Choose another name, or leave it out.",
+                    ref=f"job:{name}",
                 )
             experiment = experiments.ensure_experiment(connection, spec.experiment_name or DEFAULT_EXPERIMENT, now=now)
-            display_name = spec.display_name or names.display_name(self._new_id())
-            tags = {**spec.tags, "mlflow.user": actor, "mlflow.source.type": "JOB", "mlflow.source.name": spec.command[:500]}
+            display_name = spec.display_name or names.new_display_name(os.urandom)
+            tags = {
+                **spec.tags,
+                "mlflow.user": actor,
+                "mlflow.source.type": "JOB",
+                "mlflow.source.name": spec.command[:500],
+            }
             runs.create_run(
                 connection,
                 run_id=name,
@@ -179,7 +187,9 @@ class Jobs:
 
     def _read_collected(self, name: str, offset: int, limit: int) -> bytes:
         with self._store.read() as connection:
-            parts = [artifacts.find_artifact(connection, name, p) for p in (logs.BUILD_LOG_ARTIFACT, logs.STD_LOG_ARTIFACT)]
+            parts = [
+                artifacts.find_artifact(connection, name, p) for p in (logs.BUILD_LOG_ARTIFACT, logs.STD_LOG_ARTIFACT)
+            ]
         content = b""
         for part in parts:
             if part is None:
@@ -198,9 +208,7 @@ def find_job(connection: Connection, reference: str) -> Job:
         if job.name == reference:
             return job
     if not found or len(reference) < SHORTEST_PREFIX:
-        raise NotFoundError(
-            f"no job {reference!r}", hint="List them with: penstock job list", ref=f"job:{reference}"
-        )
+        raise NotFoundError(f"no job {reference!r}", hint="List them with: penstock job list", ref=f"job:{reference}")
     if len(found) > 1:
         raise UsageError(f"{reference!r} fits several jobs", hint="Such as " + ", ".join(job.name for job in found))
     return found[0]

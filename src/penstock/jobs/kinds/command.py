@@ -64,7 +64,10 @@ def check(connection: Connection, spec: CommandJobSpec) -> Checked:
         environment = resolve_environment(connection, spec.environment, warnings)
     except (NotFoundError, UsageError) as error:
         problems.append(Problem(error.message, pointer="/environment", hint=error.hint))
-    problems += expressions.check_command(spec.command, inputs=list(spec.inputs), outputs=list(spec.outputs))
+    values = expressions.job_values(
+        {name: _sample(value) for name, value in spec.inputs.items()}, dict.fromkeys(spec.outputs, "…"), "…"
+    )
+    problems += expressions.check_expressions(spec.command, values, pointer="/command")
     compute = (spec.compute or LOCAL_COMPUTE).removeprefix("azureml:")
     if compute != LOCAL_COMPUTE:
         warnings.append(f"compute {compute!r} is not set up here; the job runs on {LOCAL_COMPUTE!r}")
@@ -91,17 +94,21 @@ def resolve_environment(
         if given is not None and given.conda_file is None and (given.image or given.build):
             warnings.append("environment: no container engine is used; the job runs in Penstock's own interpreter")
         return given
-    found = curated.find_curated(given)
-    if found is not None:
-        warnings.append(f"environment {given!r} stands for {found.description}")
-        return found.environment
-    parsed = references.parse_reference(given)
+    parsed = references.parse_reference(given, bare_names=True)
+    if curated.is_curated(parsed):
+        warnings.append(f"environment: {curated.explain(given)}")
+        return None
     if not isinstance(parsed, references.AssetReference):
         raise UsageError(
             f"{given!r} names no environment", hint="Use azureml:<name>:<version>, or an inline conda_file."
         )
     asset = find_asset(connection, (AssetKind.ENVIRONMENT,), parsed)
     return resolve_environment(connection, EnvironmentSpec.model_validate(asset.definition or {}), warnings)
+
+
+def _sample(value: InputSpec | Scalar) -> str | None:
+    given = as_input(value)
+    return None if given.path is None and given.value is None and given.default is None else "…"
 
 
 def _find(

@@ -1,0 +1,208 @@
+"""The server process: settings → stores → services → one ASGI app, and the loops behind it.
+
+The only place that knows every part by name. The order of the lines below is the order of start; what costs
+time and is not needed for the first answer (the idle agent, looking for orphans) begins after it.
+"""
+
+from __future__ import annotations
+
+KEEP_ALIVE_S = 75
+STOP_TIMEOUT_S = 5
+
+
+def now_ms() -> int:
+    """Return milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def new_id() -> str:
+    """Return 32 random hex digits."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What was composed: the services for the doors, and what has to be started and stopped."""
+
+    services: Services
+    store: SqliteMetadataStore
+    compute: LocalCompute
+    scheduler: Scheduler
+    endpoints: Endpoints
+
+
+def main(arguments: list[str]) -> int:
+    """Run ``python -m penstock.app server``; started by the supervisor alone."""
+    parser = argparse.ArgumentParser(prog="penstock server")
+    parser.add_argument("--workspace", type=Path, required=True)
+    home = Home(parser.parse_args(arguments).workspace)
+    try:
+        settings = load_settings(home.config_file, os.environ)
+        configure_logging(settings.log.level)
+        control = inherited_control()
+        house = compose(home, settings, on_gateway_needed=lambda: control.sendall(b"gateway\n"))
+    except PenstockError as error:
+        sys.stderr.write(f"{error}\n")
+        return 4
+    serve(house, inherited_socket(), control)
+    return 0
+
+
+def compose(home: Home, settings: Settings, *, on_gateway_needed: Callable[[], object]) -> House:
+    """Build every part and join them; nothing runs yet.
+
+    Parameters
+    ----------
+    on_gateway_needed : callable
+        Called when there is a deployment for the first time; may be called again.
+    """
+    store = SqliteMetadataStore(home.metadata_db)
+    blobs = LocalBlobStore(home.blobs)
+    feed = Feed()
+    live_logs = LiveLogs(home.logs / "jobs")
+    access = Access(
+        store,
+        workspace_token=home.token_file.read_text("ascii").strip(),
+        internal_token=home.internal_token_file.read_text("ascii").strip(),
+        now=now_ms,
+        owner=getpass.getuser(),
+    )
+    compute = LocalCompute(home.logs / "agents.log", idle_agents=settings.compute.idle_agents)
+    environments = Environments(home.envs)
+    slots = settings.compute.slots or os.cpu_count() or 1
+    scheduler: Scheduler
+
+    def wake() -> None:
+        scheduler.wake()
+
+    reports = AttemptReports(
+        store,
+        blobs,
+        live_logs,
+        feed,
+        access,
+        clock=now_ms,
+        wake=wake,
+        max_attempts=settings.jobs.max_attempts,
+    )
+    scheduler = Scheduler(
+        store,
+        compute,
+        environments,
+        reports,
+        live_logs,
+        feed,
+        access=access,
+        clock=now_ms,
+        slots=slots,
+        watch_interval_s=settings.jobs.watch_interval_s,
+        folder=home.jobs,
+        spool=home.spool,
+        fixed=_fixed_assignment(home, settings),
+        new_id=new_id,
+    )
+    endpoints = Endpoints(
+        store,
+        environments=environments,
+        clock=now_ms,
+        notify=feed.notify,
+        on_gateway_needed=on_gateway_needed,
+        gateway_url=os.environ.get("PENSTOCK_GATEWAY_URL", ""),
+        logs=home.logs,
+    )
+    services = Services(
+        store=store,
+        blobs=blobs,
+        access=access,
+        jobs=Jobs(store, blobs, live_logs, feed, clock=now_ms, wake=wake, new_id=new_id),
+        attempts=reports,
+        assets=Registry(store, now_ms),
+        endpoints=endpoints,
+        computes=LocalComputes(store, slots),
+        feed=feed,
+        settings=settings,
+        now=now_ms,
+        new_id=new_id,
+        bound_hosts=(settings.server.host,),
+        version=__version__,
+    )
+    return House(services, store, compute, scheduler, endpoints)
+
+
+def serve(house: House, listening: socket.socket, control: socket.socket) -> None:
+    """Answer requests until the supervisor is gone or asks for the end; then leave in order."""
+    config = uvicorn.Config(
+        create_app(house.services),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_TIMEOUT_S,
+    )
+    server = _Server(config, on_ready=lambda: _begin(house, control))
+    end_with_parent(server.stop)
+    try:
+        server.run(sockets=[listening])
+    finally:
+        house.scheduler.stop()
+        house.compute.close()
+        house.store.close()
+
+
+def _begin(house: House, control: socket.socket) -> None:
+    control.sendall(b"ready\n")
+    house.scheduler.start()
+    house.compute.warm_up()
+    house.endpoints.start()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    def stop(self) -> None:
+        self.should_exit = True
+
+
+def _fixed_assignment(home: Home, settings: Settings) -> Fixed:
+    shim = Path(__file__).parents[1] / "shim"
+
+    def fixed(job: Job, attempt: Attempt, token: str, experiment_id: str, prepared: Prepared) -> Mapping[str, Any]:
+        record = home.read_server_record()
+        url = os.environ.get("PENSTOCK_SERVER_URL") or (record.url if record else "")
+        return {
+            "server_record": str(home.server_record),
+            "server_url": url,
+            "token": token,
+            "spool": str(home.spool / attempt.attempt_id),
+            "blobs": str(home.blobs),
+            "path_prepend": list(prepared.path_prepend),
+            "shim": str(shim) if not prepared.is_own else "",
+            "cancel_grace_s": settings.jobs.cancel_grace_s,
+            "environment": {
+                "AZUREML_RUN_ID": job.name,
+                "AZUREML_ROOT_RUN_ID": job.name,
+                "AZUREML_EXPERIMENT_NAME": job.experiment_name,
+                "AZUREML_ARM_SUBSCRIPTION": "00000000-0000-0000-0000-000000000000",
+                "AZUREML_ARM_RESOURCEGROUP": "penstock",
+                "AZUREML_ARM_WORKSPACE_NAME": home.root.name,
+                "MLFLOW_TRACKING_URI": url,
+                "MLFLOW_TRACKING_TOKEN": token,
+                "MLFLOW_RUN_ID": job.name,
+                "MLFLOW_EXPERIMENT_ID": experiment_id,
+            },
+        }
+
+    return fixed
