@@ -177,8 +177,6 @@ class _Server(uvicorn.Server):
 
 
 def _fixed_assignment(home: Home, settings: Settings) -> Fixed:
-    shim = Path(__file__).parents[1] / "shim"
-
     def fixed(job: Job, attempt: Attempt, token: str, experiment_id: str, prepared: Prepared) -> Mapping[str, Any]:
         record = home.read_server_record()
         url = os.environ.get("PENSTOCK_SERVER_URL") or (record.url if record else "")
@@ -189,7 +187,7 @@ def _fixed_assignment(home: Home, settings: Settings) -> Fixed:
             "spool": str(home.spool / attempt.attempt_id),
             "blobs": str(home.blobs),
             "path_prepend": list(prepared.path_prepend),
-            "shim": str(shim) if not prepared.is_own else "",
+            "shim": prepared.shim,
             "cancel_grace_s": settings.jobs.cancel_grace_s,
             "environment": {
                 "AZUREML_RUN_ID": job.name,

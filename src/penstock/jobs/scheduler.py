@@ -285,6 +285,14 @@ class Scheduler:
                 self._store.write(partial(self._record_handle, attempt_id=attempt.attempt_id, handle=handle))
             else:
                 self._recover(unfinished[attempt.job_name], attempt)
+        self._sweep(spools={attempt.attempt_id for attempt in live}, folders=set(unfinished))
+
+    def _sweep(self, spools: set[str], folders: set[str]) -> None:
+        """Remove what ended attempts left behind because they were killed before they could."""
+        for root, kept in ((self._spool, spools), (self._folder, folders)):
+            for left in root.iterdir():
+                if left.name not in kept:
+                    shutil.rmtree(left, ignore_errors=True)
 
     def _end_canceled(self, job: Job) -> None:
         now = self._clock()
