@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -41,6 +42,17 @@ class ComputeBackend(Protocol):
 
     def kill_remains(self, attempt_id: str) -> int:
         """End every process that carries the attempt's mark, return how many; used after an agent was lost."""
+        ...
+
+    def find(self, spool: Path) -> AgentHandle | None:
+        """Return the agent that wrote into an attempt's spool folder, if it still runs.
+
+        For attempts whose handle was not recorded because the server was killed right after ``start``.
+        """
+        ...
+
+    def collect(self, spool: Path) -> AgentHandle | None:
+        """Start an agent that finishes what a dead one left, if the command's end was recorded; else None."""
         ...
 
     def close(self) -> None:
