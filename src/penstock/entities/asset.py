@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from penstock.entities.base import AssetName, Digest, Entity, Tags, TimestampMs
 
@@ -29,6 +29,37 @@ class AssetType(StrEnum):
     CUSTOM_MODEL = "custom_model"
     MLFLOW_MODEL = "mlflow_model"
     TRITON_MODEL = "triton_model"
+
+
+def _check_model_type(type_: AssetType) -> AssetType:
+    if not type_.endswith("_model"):
+        raise ValueError(f'a model is no "{type_}"; possible: custom_model, mlflow_model, triton_model')
+    return type_
+
+
+def _check_data_type(type_: AssetType) -> AssetType:
+    if type_.endswith("_model"):
+        raise ValueError(f'data is no "{type_}"; possible: uri_file, uri_folder, mltable')
+    return type_
+
+
+ModelType = Annotated[AssetType, AfterValidator(_check_model_type)]
+DataType = Annotated[AssetType, AfterValidator(_check_data_type)]
+
+_SHOWN = frozenset(
+    {
+        "id",
+        "creation_context",
+        "latest_version",
+        "job_name",
+        "utc_time_created",
+        "datastore",
+        "intellectual_property",
+        "auto_delete_setting",
+        "system_metadata",
+    }
+)
+"""What Azure ML shows of an asset, or takes for its own storage, and no specification of ours needs."""
 
 
 class TreeEntry(Entity):
@@ -55,13 +86,15 @@ class Tree(Entity):
         return sum(entry.size for entry in self.entries)
 
 
-class ModelSpec(Entity):
-    """What a user writes to register a model; ``path`` is local, ``azureml://jobs/…`` or ``runs:/…``."""
+class InlineModelSpec(Entity):
+    """A model inside of a deployment; ``path`` is local, ``azureml://jobs/…`` or ``runs:/…``."""
+
+    ignored_keys: ClassVar[frozenset[str]] = _SHOWN
 
     schema_: str | None = Field(default=None, alias="$schema")
-    name: AssetName
+    name: AssetName | None = None
     version: str | None = None
-    type: AssetType = AssetType.CUSTOM_MODEL
+    type: ModelType = AssetType.CUSTOM_MODEL
     path: str
     description: str | None = None
     tags: Tags = Field(default_factory=dict)
@@ -70,13 +103,21 @@ class ModelSpec(Entity):
     stage: str | None = None
 
 
+class ModelSpec(InlineModelSpec):
+    """What a user writes to register a model."""
+
+    name: AssetName
+
+
 class DataSpec(Entity):
     """What a user writes to register data."""
+
+    ignored_keys: ClassVar[frozenset[str]] = _SHOWN
 
     schema_: str | None = Field(default=None, alias="$schema")
     name: AssetName
     version: str | None = None
-    type: AssetType = AssetType.URI_FOLDER
+    type: DataType = AssetType.URI_FOLDER
     path: str
     description: str | None = None
     tags: Tags = Field(default_factory=dict)
@@ -90,6 +131,8 @@ class EnvironmentSpec(Entity):
     be a path, which the client reads. ``image`` and ``build`` are kept for round trips; where no container
     engine runs they only select the documented default.
     """
+
+    ignored_keys: ClassVar[frozenset[str]] = _SHOWN
 
     schema_: str | None = Field(default=None, alias="$schema")
     name: AssetName | None = None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from penstock.entities.asset import EnvironmentSpec, ModelSpec
-from penstock.entities.base import Digest, EndpointName, Entity, Tags, TimestampMs, TolerantEntity
+from penstock.entities.asset import EnvironmentSpec, InlineModelSpec
+from penstock.entities.base import Digest, EndpointName, Entity, EnvName, EnvValue, Tags, TimestampMs
+
+Percent = Annotated[int, Field(ge=0, le=100)]
 
 
 class ProvisioningState(StrEnum):
@@ -24,14 +26,18 @@ class ProvisioningState(StrEnum):
 class OnlineEndpointSpec(Entity):
     """What a user writes for an endpoint; ``traffic`` sums to 0 or 100."""
 
+    ignored_keys: ClassVar[frozenset[str]] = frozenset(
+        {"id", "scoring_uri", "openapi_uri", "location", "provisioning_state", "kind", "compute"}
+    )
+
     schema_: str | None = Field(default=None, alias="$schema")
     name: EndpointName
-    auth_mode: Literal["key", "aml_token"] = "key"
+    auth_mode: Literal["key", "aml_token", "aad_token"] = "key"
     description: str | None = None
     tags: Tags = Field(default_factory=dict)
     properties: dict[str, str] = Field(default_factory=dict)
-    traffic: dict[str, int] = Field(default_factory=dict)
-    mirror_traffic: dict[str, int] = Field(default_factory=dict)
+    traffic: dict[str, Percent] = Field(default_factory=dict)
+    mirror_traffic: dict[str, Percent] = Field(default_factory=dict)
     public_network_access: str | None = None
     identity: dict[str, Any] | None = None
 
@@ -61,7 +67,7 @@ class ImagePreprocessing(Entity):
     input: str | None = None
 
 
-class Probe(TolerantEntity):
+class Probe(Entity):
     """Azure ML's probe settings, in seconds and counts; kept for round trips."""
 
     period: int = 10
@@ -71,7 +77,7 @@ class Probe(TolerantEntity):
     failure_threshold: int = 30
 
 
-class RequestSettings(TolerantEntity):
+class RequestSettings(Entity):
     """Limits of one deployment's requests."""
 
     request_timeout_ms: int = Field(default=5000, ge=1)
@@ -86,14 +92,16 @@ class OnlineDeploymentSpec(Entity):
     holds an exact reference.
     """
 
+    ignored_keys: ClassVar[frozenset[str]] = frozenset({"id", "provisioning_state", "creation_context"})
+
     schema_: str | None = Field(default=None, alias="$schema")
     name: EndpointName
     endpoint_name: EndpointName
-    type: str | None = None
-    model: str | ModelSpec | None = None
+    type: Literal["managed", "kubernetes"] | None = None
+    model: str | InlineModelSpec | None = None
     code_configuration: CodeConfiguration | None = None
     environment: EnvironmentSpec | str | None = None
-    environment_variables: dict[str, str] = Field(default_factory=dict)
+    environment_variables: dict[EnvName, EnvValue] = Field(default_factory=dict)
     preprocessing: ImagePreprocessing | None = None
     instance_type: str | None = None
     instance_count: int = Field(default=1, ge=1)
@@ -101,7 +109,11 @@ class OnlineDeploymentSpec(Entity):
     liveness_probe: Probe | None = None
     readiness_probe: Probe | None = None
     scale_settings: dict[str, Any] | None = None
+    resources: dict[str, Any] | None = None
+    model_mount_path: str | None = None
+    data_collector: dict[str, Any] | None = None
     app_insights_enabled: bool | None = None
+    private_network_connection: bool | None = None
     egress_public_network_access: str | None = None
     description: str | None = None
     tags: Tags = Field(default_factory=dict)

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from penstock.entities.asset import EnvironmentSpec
-from penstock.entities.base import Digest, Entity, JobName, Tags, TimestampMs, TolerantEntity
+from penstock.entities.base import (
+    NO_NUL_PATTERN,
+    Digest,
+    Entity,
+    EnvName,
+    EnvValue,
+    JobName,
+    ParameterName,
+    Tags,
+    TimestampMs,
+)
 
 Scalar = str | bool | int | float
+LiteralType = Literal["string", "integer", "number", "boolean"]
+ContentType = Literal["uri_file", "uri_folder", "mltable", "custom_model", "mlflow_model", "triton_model"]
+LITERAL_TYPES = frozenset({"string", "integer", "number", "boolean"})
 
 
 class JobStatus(StrEnum):
@@ -32,11 +45,15 @@ class JobStatus(StrEnum):
 class InputSpec(Entity):
     """One input: a literal with a declared type, or something with a path.
 
+    ``type`` may be left out: it is ``uri_folder`` where there is a path.
+
     In a closed spec ``path`` is ``azureml:name:version``, ``azureml://jobs/…``, ``http(s)://…`` or
     ``tree:<sha256>`` for uploaded local content.
     """
 
-    type: str = "uri_folder"
+    ignored_keys: ClassVar[frozenset[str]] = frozenset({"datastore", "path_on_compute"})
+
+    type: Literal[LiteralType, ContentType] = "uri_folder"
     path: str | None = None
     value: Scalar | None = None
     mode: Literal["ro_mount", "rw_mount", "download", "direct", "eval_mount", "eval_download"] | None = None
@@ -48,9 +65,9 @@ class InputSpec(Entity):
 class OutputSpec(Entity):
     """One named output; the default is a folder that is uploaded when the command has ended."""
 
-    type: str = "uri_folder"
+    type: ContentType = "uri_folder"
     path: str | None = None
-    mode: Literal["rw_mount", "upload", "direct"] | None = None
+    mode: Literal["rw_mount", "mount", "upload", "direct"] | None = None
     name: str | None = None
     version: str | None = None
     description: str | None = None
@@ -62,11 +79,13 @@ class JobLimits(Entity):
     timeout: int | None = Field(default=None, gt=0)
 
 
-class Resources(TolerantEntity):
+class Resources(Entity):
     """What one job needs of its compute."""
 
     instance_count: int = Field(default=1, ge=1)
-    instance_type: str | None = None
+    max_instance_count: int | None = Field(default=None, ge=1)
+    instance_type: str | list[str] | None = None
+    locations: list[str] | None = None
     shm_size: str | None = None
     docker_args: str | list[str] | None = None
     properties: dict[str, Any] = Field(default_factory=dict)
@@ -78,18 +97,22 @@ class CommandJobSpec(Entity):
     ``code`` is a local path in a user's file and ``tree:<sha256>`` in a closed spec.
     """
 
+    ignored_keys: ClassVar[frozenset[str]] = frozenset(
+        {"id", "status", "creation_context", "log_files", "parameters", "parent_job_name"}
+    )
+
     schema_: str | None = Field(default=None, alias="$schema")
     type: Literal["command"] = "command"
     name: JobName | None = None
     display_name: str | None = None
     experiment_name: str | None = None
     description: str | None = None
-    command: str = Field(min_length=1)
+    command: str = Field(min_length=1, pattern=NO_NUL_PATTERN)
     code: str | None = None
-    inputs: dict[str, InputSpec | Scalar] = Field(default_factory=dict)
-    outputs: dict[str, OutputSpec | None] = Field(default_factory=dict)
+    inputs: dict[ParameterName, InputSpec | Scalar] = Field(default_factory=dict)
+    outputs: dict[ParameterName, OutputSpec | None] = Field(default_factory=dict)
     environment: EnvironmentSpec | str | None = None
-    environment_variables: dict[str, str] = Field(default_factory=dict)
+    environment_variables: dict[EnvName, EnvValue] = Field(default_factory=dict)
     compute: str | None = None
     tags: Tags = Field(default_factory=dict)
     properties: dict[str, str] = Field(default_factory=dict)

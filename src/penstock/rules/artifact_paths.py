@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from penstock.entities.errors import InvalidPathError
 
 MAX_PATH_BYTES = 1024
 MAX_PART_BYTES = 255
-_ENCODED = re.compile(r"%(?:2e|2f|5c|00|25)", re.IGNORECASE)
+_DECODINGS = 3
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -24,8 +25,8 @@ def check_path(path: str) -> str:
     ------
     InvalidPathError
         If it is empty, absolute, has ``.``, ``..`` or empty parts, a backslash, a drive letter, control
-        characters, a percent-encoded dot, slash, backslash, NUL or percent sign (double encoding), lone
-        surrogates, or parts too long for a file system.
+        characters, lone surrogates or parts too long for a file system; or if it would be one of these
+        after decoding its percent signs once more, because somebody behind us might.
     """
     reason = _reason(path)
     if reason:
@@ -47,6 +48,17 @@ def check_prefix(path: str) -> str:
 
 
 def _reason(path: str) -> str:
+    reason = _plain_reason(path)
+    for _ in range(_DECODINGS):
+        if reason or "%" not in path:
+            return reason
+        path = unquote(path, errors="replace")
+        reason = _plain_reason(path)
+        reason = f"{reason} once decoded" if reason else ""
+    return reason
+
+
+def _plain_reason(path: str) -> str:
     if not path:
         return "is empty"
     if path.startswith("/"):
@@ -57,8 +69,6 @@ def _reason(path: str) -> str:
         return "has a control character"
     if _DRIVE.match(path):
         return "begins with a drive letter"
-    if _ENCODED.search(path):
-        return "has an encoded dot, slash or percent sign"
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts):
         return 'has an empty part, "." or ".."'
@@ -66,6 +76,6 @@ def _reason(path: str) -> str:
         sizes = [len(part.encode()) for part in parts]
     except UnicodeEncodeError:
         return "is no valid Unicode"
-    if max(sizes) > MAX_PART_BYTES or len(path.encode()) > MAX_PATH_BYTES:
+    if max(sizes) > MAX_PART_BYTES or sum(sizes) + len(sizes) - 1 > MAX_PATH_BYTES:
         return "is too long"
     return ""

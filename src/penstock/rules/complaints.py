@@ -24,20 +24,26 @@ SHAPES = {
 }
 """pydantic's complaints about the kind of a value, and what was wanted instead."""
 
+_NAME_RULE = "begins with a letter or digit and goes on with letters, digits,"
 PATTERNS = {
     base.ASSET_NAME_PATTERN: (
         "is no valid name",
-        "A name begins with a letter or digit and goes on with letters, digits, '-', '_' and '.', 255 at most.",
+        f"A name {_NAME_RULE} '-', '_' and '.', 255 at most.",
     ),
     base.JOB_NAME_PATTERN: (
         "is no valid job name",
-        "A job's name begins with a letter or digit and goes on with letters, digits, '-' and '_', 255 at most; "
-        "display_name is free text.",
+        f"A job's name {_NAME_RULE} '-' and '_', 255 at most; display_name is free text.",
     ),
     base.ENDPOINT_NAME_PATTERN: (
         "is no valid name",
-        "It begins with a letter, goes on with letters, digits and '-', and has 3 to 32 letters.",
+        "It begins with a letter, goes on with letters, digits and '-', ends without '-', and is 3 to 32 long.",
     ),
+    base.PARAMETER_NAME_PATTERN: (
+        "is no valid name for an input or output",
+        "Begin with a letter or '_', go on with letters, digits, '_' and '-'.",
+    ),
+    base.ENV_NAME_PATTERN: ("is no name of an environment variable", "It may not be empty or hold '='."),
+    base.NO_NUL_PATTERN: ("holds a NUL character, which no command can take", ""),
 }
 
 MISSING_HINTS = {
@@ -48,6 +54,18 @@ MISSING_HINTS = {
     "scoring_script": "Name the file with init() and run(), for example: scoring_script: score.py",
     "code": "Name the folder with the scoring script.",
 }
+
+KEY_HINTS = {
+    "dependencies": ("conda_file", "This looks like a conda file; name that file with conda_file."),
+    "channels": ("conda_file", "This looks like a conda file; name that file with conda_file."),
+    "docker": ("image", "Name a container image with image."),
+    "script": ("command", "Write it as command: python <script>."),
+    "arguments": ("command", "Write them behind the command, as in command: python train.py --lr ${{inputs.lr}}."),
+    "env": ("environment_variables", 'Did you mean "environment_variables"?'),
+    "environmentVariables": ("environment_variables", 'Did you mean "environment_variables"?'),
+    "jobs": ("command", "A job with steps is a pipeline; this is a command job."),
+}
+"""Keys that people know from elsewhere: the key that must be possible here, and what to say."""
 
 _BOUNDS = {
     "greater_than": ("more than", "gt"),
@@ -76,15 +94,18 @@ def complain(kind: str, key: str | int, value: Any, context: dict[str, Any], tex
     if kind == "missing":
         return f'"{key}" is missing', MISSING_HINTS.get(str(key), "")
     if kind in ("literal_error", "enum"):
-        return _choice(value, str(context.get("expected", "")))
+        return _choice(value, choices_of(context))
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
         return f"must be {words} {_number(context.get(bound))}, not {show(value)}", ""
     if kind == "string_pattern_mismatch":
         words, hint = PATTERNS.get(str(context.get("pattern")), ("does not have the form wanted here", ""))
         return f"{show(value)} {words}", hint
-    if kind == "string_too_short":
+    if kind == "string_too_short" and not value:
         return "must not be empty", MISSING_HINTS.get(str(key), "")
+    if kind in ("string_too_short", "string_too_long"):
+        words, bound = ("at least", "min_length") if kind == "string_too_short" else ("at most", "max_length")
+        return f"{show(value)} has {len(value)} letters, {words} {context.get(bound)} are possible", ""
     if kind == "finite_number":
         return f"{show(value)} is no finite number", "Put it in quotes if it is meant as text."
     if kind in ("value_error", "assertion_error"):
@@ -117,9 +138,20 @@ def show(value: Any) -> str:
     return f'"{text}"' if isinstance(value, str) else text
 
 
-def _choice(value: Any, expected: str) -> tuple[str, str]:
+def choices_of(context: dict[str, Any]) -> list[str]:
+    """Return the possible values that pydantic lists as ``'a', 'b' or 'c'``."""
+    expected = str(context.get("expected", ""))
     choices = [choice for part in expected.split(",") for choice in part.split(" or ")]
-    names = [choice.strip().strip("'") for choice in choices if choice.strip()]
+    return [choice.strip().strip("'") for choice in choices if choice.strip()]
+
+
+def hint_for_key(key: str, possible: list[str]) -> str:
+    """Return what to say about a key that people know from elsewhere, or ``""``."""
+    wanted, hint = KEY_HINTS.get(key, ("", ""))
+    return hint if wanted in possible else ""
+
+
+def _choice(value: Any, names: list[str]) -> tuple[str, str]:
     message = f"{show(value)} is not possible here"
     hint = did_you_mean(value, names) if isinstance(value, str) else ""
     return message, hint or (f"Possible: {', '.join(names)}." if names else "")

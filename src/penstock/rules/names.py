@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable
 
-from penstock.entities.base import JOB_NAME_PATTERN
+from penstock.entities.base import JOB_NAME_PATTERN, MAX_NAME_LENGTH
 
 RandomBytes = Callable[[int], bytes]
 
@@ -173,7 +173,7 @@ def new_display_name(random_bytes: RandomBytes) -> str:
 
 def is_job_name(name: str) -> bool:
     """Return whether a text can be a job's name and so a run's id."""
-    return _JOB_NAME.fullmatch(name) is not None
+    return len(name) <= MAX_NAME_LENGTH and _JOB_NAME.fullmatch(name) is not None
 
 
 def attempt_id(job_name: str, number: int) -> str:

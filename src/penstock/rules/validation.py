@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from penstock.entities.errors import Problem, SpecError
-from penstock.rules.complaints import SHAPES, complain, describe_shapes
+from penstock.rules.complaints import SHAPES, choices_of, complain, describe_shapes, hint_for_key
 from penstock.rules.pointers import join_pointer
 from penstock.rules.suggest import did_you_mean, nearest
 
@@ -43,6 +43,7 @@ class _Fault:
     context: dict[str, Any]
     text: str
     owner: type[BaseModel] | None
+    is_key: bool = False
 
 
 def validate_entity(model: type[ModelT], data: Any) -> ModelT:
@@ -90,7 +91,7 @@ def _faults(error: ValidationError, model: type[BaseModel], data: Any) -> Iterat
     for item in error.errors(include_url=False):
         parts, owner = _resolve(item["loc"], model)
         context = dict(item.get("ctx") or {})
-        yield _Fault(parts, item["type"], item["input"], context, item["msg"], owner)
+        yield _Fault(parts, item["type"], item["input"], context, item["msg"], owner, item["loc"][-1:] == ("[key]",))
 
 
 def _resolve(
@@ -101,6 +102,8 @@ def _resolve(
     options: list[Any] = [model]
     owner: type[BaseModel] | None = None
     for item in loc:
+        if item == "[key]":
+            continue
         if len(options) > 1:
             options = [option for option in options if _is_model(option) and option.__name__ == item] or [
                 option for option in options if not _is_model(option) and _tag(option) == item
@@ -158,7 +161,14 @@ def _mend(faults: list[_Fault], data: Any, text_of: TextOf | None) -> Any | None
     for fault in faults:
         if not fault.parts:
             continue
-        if fault.value is None and fault.kind in SHAPES:
+        if fault.kind == "extra_forbidden":
+            if fault.parts[-1] in getattr(fault.owner, "ignored_keys", ()):
+                mended = _changed(mended, fault.parts, drop=True)
+        elif fault.kind in ("literal_error", "enum") and isinstance(fault.value, str):
+            name = _same_word(fault.value, choices_of(fault.context))
+            if name is not None:
+                mended = _changed(mended, fault.parts, name)
+        elif fault.value is None and fault.kind in SHAPES:
             if fault.owner is not None and not _is_required(fault.owner, fault.parts[-1]):
                 mended = _changed(mended, fault.parts, drop=True)
             elif fault.kind == "string_type" and at_place.count(fault.parts) == 1 and fault.owner is None:
@@ -167,6 +177,12 @@ def _mend(faults: list[_Fault], data: Any, text_of: TextOf | None) -> Any | None
             text = text_of(join_pointer(fault.parts)) if text_of else None
             mended = _changed(mended, fault.parts, _rendered(fault.value) if text is None else text)
     return None if mended is data else mended
+
+
+def _same_word(value: str, names: list[str]) -> str | None:
+    """Return the choice that ``URI-Folder`` and ``uriFolder`` mean; Azure ML takes any case, too."""
+    plain = value.casefold().replace("-", "_").replace("_", "")
+    return next((name for name in names if name.casefold().replace("_", "") == plain), None)
 
 
 def _rendered(value: bool | int | float) -> str:
@@ -219,13 +235,13 @@ def _findings(faults: list[_Fault]) -> Iterator[Finding]:
         elif here not in seen:
             seen.add(here)
             message, hint = complain(fault.kind, here[-1] if here else "", fault.value, fault.context, fault.text)
-            yield Finding(Problem(message, join_pointer(here), hint), join_pointer(here))
+            yield Finding(Problem(message, join_pointer(here), hint), join_pointer(here), is_key=fault.is_key)
 
 
 def _unknown_key(fault: _Fault) -> Finding:
     key = str(fault.parts[-1])
     keys = keys_of(fault.owner) if fault.owner is not None else []
-    hint = did_you_mean(key, keys)
+    hint = hint_for_key(key, keys) or did_you_mean(key, keys)
     if not hint and keys:
         shown = [name for name in keys if name != "$schema"]
         more = ", …" if len(shown) > MAX_LISTED_KEYS else ""
