@@ -23,7 +23,6 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 def measure() -> Iterator[Result]:
     """Yield the wall time beyond the bare subprocess, and the CPU of an attempt beyond it."""
     with lab() as place:
-        place.run("status")
         job = place.folder / "noop.yml"
         place.folder.mkdir(parents=True, exist_ok=True)
         job.write_text(JOB)

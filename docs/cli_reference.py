@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 from typer.main import get_command
 
 from penstock.cli.main import app
@@ -23,8 +22,8 @@ HEAD = """# Command line
 **Which workspace.** `-w` names a folder or a server's URL; else `PENSTOCK_WORKSPACE`; else the nearest folder from here
 upwards with `penstock.toml`; else `.penstock` here. A folder's server is started when a command needs it.
 
-**Output.** Results go to standard output, everything else to standard error. `-o table|json|yaml|tsv`, and `--query` with a
-JMESPath expression: `$(penstock job create -f job.yml --query name -o tsv)`.
+**Output.** Results go to standard output, everything else to standard error. `-o table|json|yaml|tsv`, and `--query`
+with a JMESPath expression: `$(penstock job create -f job.yml --query name -o tsv)`.
 
 **Exit status.** 0 fine, 1 the job failed, 2 usage or specification, 3 not found, 4 refused, 5 server unreachable.
 
@@ -35,15 +34,14 @@ JMESPath expression: `$(penstock job create -f job.yml --query name -o tsv)`.
 def render() -> str:
     """Return the page."""
     root = get_command(app)
-    assert isinstance(root, click.Group)
-    return HEAD + "".join(sections(root, click.Context(root, info_name="penstock")))
+    return HEAD + "".join(sections(root, root.context_class(root, info_name="penstock")))
 
 
 def sections(group: Any, context: Any) -> Iterator[str]:
     """Yield the Markdown of a group's commands, groups among them with theirs."""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
-        inner = click.Context(command, info_name=name, parent=context)
+        inner = command.context_class(command, info_name=name, parent=context)
         if hasattr(command, "list_commands"):
             yield f"\n## {inner.command_path}\n\n{paragraphs(command.help)}\n"
             yield from sections(command, inner)
