@@ -5,6 +5,7 @@
     PenstockError
     ├── UsageError              a command or call that cannot be meant       (exit 2)
     │   └── SpecError           a YAML/JSON spec with one or more problems   (exit 2, 422)
+    ├── JobFailedError          a job that was waited for did not complete   (exit 1)
     ├── NotFoundError           a name that names nothing                    (exit 3, 404)
     ├── RefusedError            understood and not done                      (exit 4)
     │   ├── AuthenticationError no or a wrong token                          (401)
@@ -101,6 +102,12 @@ class SpecError(UsageError):
     def __init__(self, problems: Sequence[Problem], *, ref: str = "") -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(p) for p in self.problems), ref=ref)
+
+
+class JobFailedError(PenstockError):
+    """A job that was waited for ended without completing; raised by the client only."""
+
+    code = "job_failed"
 
 
 class NotFoundError(PenstockError):

@@ -11,6 +11,8 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +23,7 @@ from penstock.entities.errors import OutOfSpaceError, RefusedError, UnavailableE
 from penstock.home import Home, ServerRecord
 
 START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 60.0
 _POLL_S = 0.01
 _LONGEST_REASON = 2000
 _LOST_RACE = "is already served"  # the supervisor's words when a foreground start was quicker; its record follows
@@ -148,3 +151,29 @@ def _read_from(path: Path, begin: int) -> str:
         file.seek(begin)
         return file.read()[-_LONGEST_REASON:].decode("utf-8", "replace").strip()
     return ""
+
+
+def stop_server(record: ServerRecord, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
+    """End a server and return when its process is gone; jobs go on.
+
+    Raises
+    ------
+    UnavailableError
+        If it is still there after ``timeout_s``.
+    """
+    try:
+        descriptor = os.pidfd_open(record.pid)
+    except ProcessLookupError:
+        return
+    try:
+        if not record.is_alive():
+            return
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        ended, _, _ = select.select([descriptor], [], [], timeout_s)
+    finally:
+        os.close(descriptor)
+    if not ended:
+        raise UnavailableError(
+            f"the server (process {record.pid}) did not end in {timeout_s:.0f} s",
+            hint=f"If it must: kill -9 {record.pid}; nothing acknowledged is lost.",
+        )

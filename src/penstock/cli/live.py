@@ -1,0 +1,129 @@
+"""Show a job while it runs: log lines to standard output, statuses and a live line to standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import typer
+
+from penstock.cli.output import INTERRUPTED, note
+from penstock.sdk.stream import JobEnd, LogText, MetricPoint, StatusChange, follow_job
+
+if TYPE_CHECKING:
+    from penstock.sdk.rest import Json, Rest
+
+SHOWN_METRICS = 4
+
+
+def show_job(rest: Rest, name: str) -> Json:
+    """Show a job until it has ended and return its record.
+
+    Ctrl-C ends the showing with a line that says how to get back; the job goes on.
+    """
+    started = time.monotonic()
+    display: AbstractContextManager[_Display] = _LiveLine() if _is_terminal() else nullcontext(_Plain())
+    try:
+        with display as shown:
+            for event in follow_job(rest, name):
+                if isinstance(event, LogText):
+                    shown.log(event.text)
+                elif isinstance(event, StatusChange):
+                    shown.status(event.status)
+                elif isinstance(event, MetricPoint):
+                    shown.metric(event)
+                elif isinstance(event, JobEnd):
+                    ended = event.job
+    except KeyboardInterrupt:
+        note(f"\nJob {name} goes on. Back to it: penstock job stream -n {name}   End it: penstock job cancel -n {name}")
+        raise typer.Exit(INTERRUPTED) from None
+    if ended["status"] == "Completed":
+        note(f"Completed in {time.monotonic() - started:.1f} s")
+    return ended
+
+
+class _Display(Protocol):
+    def log(self, text: str) -> None: ...
+
+    def status(self, status: str) -> None: ...
+
+    def metric(self, point: MetricPoint) -> None: ...
+
+
+class _Plain:
+    """For pipes and files: the log as it is, a line for each status."""
+
+    def log(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def status(self, status: str) -> None:
+        note(status)
+
+    def metric(self, point: MetricPoint) -> None:
+        """Show nothing: metrics are for the live line, and the log is the job's own."""
+
+
+class _LiveLine:
+    """For terminals: the log scrolls, below it one line with status, time and the latest metrics."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._began = time.monotonic()
+        self._status = "Submitted"
+        self._metrics: dict[str, MetricPoint] = {}
+        self._console = Console(stderr=True)
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._line,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> _LiveLine:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def log(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def status(self, status: str) -> None:
+        self._status = status
+        self._live.refresh()
+
+    def metric(self, point: MetricPoint) -> None:
+        self._metrics.pop(point.key, None)
+        self._metrics[point.key] = point
+
+    def _line(self) -> Any:
+        from rich.text import Text
+
+        seconds = int(time.monotonic() - self._began)
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"[int(time.monotonic() * 8) % 10] + " ", style="blue")
+        line.append(f"{self._status} {seconds // 60}:{seconds % 60:02d}", style="bold")
+        recent = list(self._metrics.values())[-SHOWN_METRICS:]
+        if recent:
+            line.append(f"  step {max(point.step for point in recent)}")
+        for point in sorted(recent, key=lambda point: point.key):
+            line.append(f"  {point.key} ", style="dim")
+            line.append(f"{point.value:.4g}")
+        return line
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM", "") != "dumb"

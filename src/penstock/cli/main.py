@@ -1,0 +1,94 @@
+"""The ``penstock`` command: a table of groups, each loaded only when it is asked for.
+
+``penstock --help`` prints from the table alone, so it loads neither the groups nor what they need.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
+
+from penstock import __version__
+from penstock.cli.command import CONTEXT_SETTINGS
+
+SERVER = "penstock.cli.server"
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": (SERVER, "Start the workspace's server and stay with it; Ctrl-C ends it."),
+    "down": (SERVER, "Stop the workspace's server; jobs go on."),
+    "status": (SERVER, "Say whether the server runs, and where."),
+    "token": (SERVER, "Print the workspace's token."),
+    "env": (SERVER, "Print the exports other clients need, such as MLflow's."),
+    "job": ("penstock.cli.job", "Run jobs and look at them."),
+    "experiment": ("penstock.cli.experiment", "Look at experiments."),
+    "model": ("penstock.cli.model", "Register models and take them out again."),
+    "data": ("penstock.cli.data", "Register data and take it out again."),
+    "environment": ("penstock.cli.environment", "Register what commands run in."),
+    "online-endpoint": ("penstock.cli.online_endpoint", "Give models a stable URL."),
+    "online-deployment": ("penstock.cli.online_deployment", "Put models behind an endpoint."),
+    "compute": ("penstock.cli.compute", "See where jobs can run."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """The root: knows the groups' names and one line about each."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Load a group, or a command of a file with several."""
+        if cmd_name not in COMMANDS:
+            # What click compares a mistyped name with.
+            self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]
+            return None
+        path = COMMANDS[cmd_name][0]
+        app: typer.Typer = importlib.import_module(path).app
+        if path == SERVER:
+            return get_group(app).commands[cmd_name]
+        group = get_group(app)
+        group.name = cmd_name
+        return group
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+app = typer.Typer(
+    name="penstock",
+    cls=LazyGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=CONTEXT_SETTINGS,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"penstock {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Jobs, models and endpoints on machines you own.
+
+    A workspace is a folder or a server's URL: -w, else PENSTOCK_WORKSPACE, else the nearest folder upwards
+    with penstock.toml, else .penstock here. Its server starts by itself when a command needs it.
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    get_command(app)(prog_name="penstock")

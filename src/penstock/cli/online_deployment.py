@@ -1,0 +1,164 @@
+"""``penstock online-deployment``: put models behind an endpoint."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from penstock.cli.assets import confirm
+from penstock.cli.command import command, make_group
+from penstock.cli.options import (
+    EndpointOption,
+    NameOption,
+    OptionalNameOption,
+    OutputOption,
+    QueryOption,
+    SetOption,
+    WorkspaceOption,
+    YesOption,
+)
+from penstock.cli.output import Format, emit, note
+from penstock.cli.session import open_rest
+
+app = make_group("Put models behind an endpoint.")
+
+COLUMNS = {
+    "NAME": "name",
+    "ENDPOINT": "endpoint_name",
+    "STATE": "provisioning_state",
+    "MODEL": "model",
+    "REVISION": "revision",
+    "UPDATED": "updated_at",
+}
+DETAILS = {
+    "name": "name",
+    "endpoint": "endpoint_name",
+    "state": "provisioning_state",
+    "message": "message",
+    "model": "model",
+    "instances": "spec.instance_count",
+    "revision": "revision",
+    "updated": "updated_at",
+    "ready": "ready_at",
+}
+
+DeploymentFile = Annotated[Path, typer.Option("--file", "-f", metavar="YAML", help="The deployment's YAML file.")]
+OptionalEndpointOption = Annotated[
+    str | None, typer.Option("--endpoint-name", "-e", help="The endpoint, instead of the file's.")
+]
+AllTrafficOption = Annotated[bool, typer.Option("--all-traffic", help="Send every request to it, once it is ready.")]
+NoWaitOption = Annotated[bool, typer.Option("--no-wait", help="Do not wait until it is ready.")]
+
+
+@command(
+    app,
+    "create",
+    "penstock online-deployment create -f blue.yml --all-traffic",
+    "penstock online-deployment create -f blue.yml -e digits --set model=azureml:digits@latest",
+)
+def create(
+    file: DeploymentFile,
+    name: OptionalNameOption = None,
+    endpoint: OptionalEndpointOption = None,
+    all_traffic: AllTrafficOption = False,
+    no_wait: NoWaitOption = False,
+    overrides: SetOption = None,
+    workspace: WorkspaceOption = None,
+    output: OutputOption = None,
+    query: QueryOption = None,
+) -> None:
+    """Create a deployment and wait until it answers.
+
+    If it exists it is updated: the new revision is loaded and warmed up beside the old one, which ends
+    when its last request is answered. No request fails meanwhile.
+    """
+    _put(file, name, endpoint, all_traffic, no_wait, overrides, workspace, output, query)
+
+
+@command(app, "update", "penstock online-deployment update -f blue.yml --set instance_count=2")
+def update(
+    file: DeploymentFile,
+    name: OptionalNameOption = None,
+    endpoint: OptionalEndpointOption = None,
+    all_traffic: AllTrafficOption = False,
+    no_wait: NoWaitOption = False,
+    overrides: SetOption = None,
+    workspace: WorkspaceOption = None,
+    output: OutputOption = None,
+    query: QueryOption = None,
+) -> None:
+    """Update a deployment without dropping a request, and wait until the new revision answers."""
+    _put(file, name, endpoint, all_traffic, no_wait, overrides, workspace, output, query)
+
+
+def _put(
+    file: Path,
+    name: str | None,
+    endpoint: str | None,
+    all_traffic: bool,
+    no_wait: bool,
+    overrides: list[str] | None,
+    workspace: str | None,
+    output: Format | None,
+    query: str | None,
+) -> None:
+    from penstock.sdk.endpoints import wait_ready
+    from penstock.sdk.submit import close_deployment_file
+
+    rest = open_rest(workspace)
+    began = time.monotonic()
+    spec = close_deployment_file(rest, file, {"name": name, "endpoint_name": endpoint}, overrides or (), say=note)
+    deployment = rest.put_deployment(spec)
+    if not no_wait or all_traffic:
+        deployment = wait_ready(rest, deployment)
+        note(f"Ready in {time.monotonic() - began:.1f} s")
+    if all_traffic:
+        rest.set_traffic(deployment["endpoint_name"], {deployment["name"]: 100})
+    emit(deployment, columns=DETAILS, output=output, query=query)
+
+
+@command(app, "show", "penstock online-deployment show -n blue -e digits")
+def show(
+    name: NameOption,
+    endpoint: EndpointOption,
+    workspace: WorkspaceOption = None,
+    output: OutputOption = None,
+    query: QueryOption = None,
+) -> None:
+    """Show a deployment."""
+    emit(open_rest(workspace).get_deployment(endpoint, name), columns=DETAILS, output=output, query=query)
+
+
+@command(app, "list", "penstock online-deployment list -e digits")
+def list_(
+    endpoint: EndpointOption, workspace: WorkspaceOption = None, output: OutputOption = None, query: QueryOption = None
+) -> None:
+    """List an endpoint's deployments."""
+    emit(list(open_rest(workspace).list_deployments(endpoint)), columns=COLUMNS, output=output, query=query)
+
+
+@command(app, "delete", "penstock online-deployment delete -n blue -e digits --yes")
+def delete(
+    name: NameOption, endpoint: EndpointOption, yes: YesOption = False, workspace: WorkspaceOption = None
+) -> None:
+    """Delete a deployment that gets no traffic."""
+    rest = open_rest(workspace)
+    rest.get_deployment(endpoint, name)
+    confirm(f"Delete deployment {name} of endpoint {endpoint}?", yes)
+    rest.delete_deployment(endpoint, name)
+    note(f"Deleted deployment {name} of endpoint {endpoint}")
+
+
+@command(app, "get-logs", "penstock online-deployment get-logs -n blue -e digits --lines 100")
+def get_logs(
+    name: NameOption,
+    endpoint: EndpointOption,
+    lines: Annotated[int, typer.Option("--lines", "-l", min=1, help="The last so many lines.")] = 50,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Print the last lines that a deployment's processes wrote."""
+    text = open_rest(workspace).read_deployment_log(endpoint, name, lines=lines)
+    typer.echo(text, nl=not text.endswith("\n"))

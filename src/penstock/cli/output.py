@@ -1,0 +1,209 @@
+"""Where results and errors leave the command line: formats, exit codes, and nothing else decides them.
+
+Results go to standard output, everything said to people on the way to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import IO, Any
+
+from penstock.entities.errors import (
+    JobFailedError,
+    NotFoundError,
+    PenstockError,
+    RefusedError,
+    UnavailableError,
+    UsageError,
+)
+
+FINE = 0
+JOB_FAILED = 1
+USAGE = 2
+NOT_FOUND = 3
+REFUSED = 4
+UNREACHABLE = 5
+DEFECT = 70
+INTERRUPTED = 130
+
+# The first class that fits decides.
+_EXIT_CODES: tuple[tuple[type[PenstockError], int], ...] = (
+    (JobFailedError, JOB_FAILED),
+    (UsageError, USAGE),
+    (NotFoundError, NOT_FOUND),
+    (RefusedError, REFUSED),
+    (UnavailableError, UNREACHABLE),
+)
+_LONGEST_CELL = 60
+_RED, _GREEN, _YELLOW, _BLUE, _DIM, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m", "\x1b[2m", "\x1b[0m"
+_STATUS_COLOURS = {
+    "Completed": _GREEN,
+    "Succeeded": _GREEN,
+    "ready": _GREEN,
+    "Failed": _RED,
+    "Canceled": _YELLOW,
+    "CancelRequested": _YELLOW,
+    "Running": _BLUE,
+}
+
+Columns = Mapping[str, str]
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    TSV = "tsv"
+
+
+def report(error: PenstockError) -> int:
+    """Write an error to standard error and return the exit code it stands for."""
+    sys.stdout.flush()
+    sys.stderr.write(f"{_paint('error', _RED, sys.stderr)}: {error}\n")
+    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), DEFECT)
+
+
+def note(line: str) -> None:
+    """Write one line for people to standard error."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def emit(data: Any, *, columns: Columns | None = None, output: Format | None = None, query: str | None = None) -> None:
+    """Write a result.
+
+    Parameters
+    ----------
+    data : object
+        A JSON object or a list of them.
+    columns : mapping, optional
+        Header → dotted path of the columns of a table, or of the lines of one object's table.
+    output : Format, optional
+        The table by default, JSON where ``query`` reshapes the result.
+    query : str, optional
+        A JMESPath expression.
+    """
+    if query:
+        data, columns = _search(query, data), None
+    chosen = output or (Format.JSON if query else Format.TABLE)
+    if chosen is Format.JSON:
+        text = json.dumps(data, indent=2, ensure_ascii=False)
+    elif chosen is Format.YAML:
+        text = _yaml(data)
+    elif chosen is Format.TSV:
+        text = "\n".join("\t".join(_cell(value, full=True) for value in row) for row in _rows(data, columns))
+    else:
+        text = _table(data, columns)
+    if text:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+def _search(query: str, data: Any) -> Any:
+    import jmespath
+
+    try:
+        return jmespath.search(query, data)
+    except jmespath.exceptions.JMESPathError as error:
+        raise UsageError(f"--query {query!r} is no JMESPath: {error}", hint="See https://jmespath.org.") from error
+
+
+def _yaml(data: Any) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True)).rstrip("\n")
+
+
+def _rows(data: Any, columns: Columns | None) -> list[list[Any]]:
+    if not isinstance(data, list):
+        data = [data]
+    rows: list[list[Any]] = []
+    for item in data:
+        if isinstance(item, Mapping):
+            rows.append([_at(item, path) for path in columns.values()] if columns else list(item.values()))
+        else:
+            rows.append(list(item) if isinstance(item, list) else [item])
+    return rows
+
+
+def _table(data: Any, columns: Columns | None) -> str:
+    if isinstance(data, Mapping):
+        pairs = columns or {key: key for key in data}
+        lines = [(header, _at(data, path)) for header, path in pairs.items()]
+        return _lay_out(
+            [[_paint(f"{header}:", _DIM), _cell(value)] for header, value in lines if value not in _NOTHING]
+        )
+    if not isinstance(data, list):
+        return _cell(data, full=True)
+    if columns is None and data and all(isinstance(item, Mapping) for item in data):
+        columns = {key: key for key in data[0]}
+    head = [[_paint(header, _DIM) for header in columns]] if columns else []
+    return _lay_out([*head, *([_cell(value) for value in row] for row in _rows(data, columns))])
+
+
+_NOTHING: Sequence[Any] = (None, "", {}, [])
+
+
+def _lay_out(rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    widths = [max(_width(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
+    lines = ("  ".join(cell + " " * (widths[i] - _width(cell)) for i, cell in enumerate(row)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _width(cell: str) -> int:
+    """Return the columns a cell takes; colours take none."""
+    if "\x1b" in cell:
+        for code in (_RED, _GREEN, _YELLOW, _BLUE, _DIM, _PLAIN):
+            cell = cell.replace(code, "")
+    return len(cell)
+
+
+def _at(item: Any, path: str) -> Any:
+    for part in path.split("."):
+        if not isinstance(item, Mapping):
+            return None
+        item = item.get(part)
+    return item
+
+
+def _cell(value: Any, *, full: bool = False) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        flat = all(not isinstance(inner, Mapping | list) for inner in value.values())
+        text = ", ".join(f"{key}={inner}" for key, inner in value.items()) if flat else json.dumps(value)
+    elif isinstance(value, list):
+        text = ", ".join(_cell(inner, full=True) for inner in value)
+    else:
+        text = str(value)
+    if full:
+        return text.replace("\t", " ").replace("\n", " ")
+    text = _local_time(text)
+    if "\n" not in text and len(text) > _LONGEST_CELL and sys.stdout.isatty():
+        text = text[: _LONGEST_CELL - 1] + "…"
+    return _paint(text, _STATUS_COLOURS[text]) if text in _STATUS_COLOURS else text
+
+
+def _local_time(text: str) -> str:
+    if len(text) < 20 or text[10:11] != "T" or not text.endswith("Z"):
+        return text
+    try:
+        return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return text
+
+
+def _paint(text: str, colour: str, stream: IO[str] | None = None) -> str:
+    stream = stream or sys.stdout
+    return f"{colour}{text}{_PLAIN}" if stream.isatty() and not os.environ.get("NO_COLOR") else text

@@ -1,0 +1,167 @@
+"""``ws.endpoints``: models that answer over HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from penstock.entities.endpoint import (
+    EndpointKeys,
+    OnlineDeployment,
+    OnlineDeploymentSpec,
+    OnlineEndpoint,
+    OnlineEndpointSpec,
+)
+from penstock.entities.errors import RefusedError
+from penstock.sdk.http import HttpClient
+from penstock.sdk.rest import Json, Rest
+from penstock.sdk.submit import close_deployment
+from penstock.sdk.wire import as_entity, as_json
+
+WAIT_ROUND_S = 25
+READY_TIMEOUT_S = 600.0
+
+
+class EndpointsClient:
+    """The online endpoints of a workspace and their deployments."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+
+    def create(self, endpoint: OnlineEndpointSpec | str) -> OnlineEndpoint:
+        """Create an endpoint, or replace its description and tags; a plain name will do."""
+        spec = OnlineEndpointSpec(name=endpoint) if isinstance(endpoint, str) else endpoint
+        return as_entity(OnlineEndpoint, self._rest.put_endpoint(as_json(spec)))
+
+    def get(self, name: str) -> OnlineEndpoint:
+        """Return an endpoint."""
+        return as_entity(OnlineEndpoint, self._rest.get_endpoint(name))
+
+    def list(self) -> Iterator[OnlineEndpoint]:
+        """Yield the endpoints."""
+        for data in self._rest.list_endpoints():
+            yield as_entity(OnlineEndpoint, data)
+
+    def delete(self, name: str) -> None:
+        """Delete an endpoint and its deployments."""
+        self._rest.delete_endpoint(name)
+
+    def set_traffic(self, name: str, traffic: Mapping[str, int]) -> OnlineEndpoint:
+        """Set the shares of the deployments, which sum to 0 or 100."""
+        return as_entity(OnlineEndpoint, self._rest.set_traffic(name, traffic))
+
+    def get_keys(self, name: str) -> EndpointKeys:
+        """Return the endpoint's keys; a client sends one as ``Authorization: Bearer``."""
+        return as_entity(EndpointKeys, self._rest.get_credentials(name))
+
+    def deploy(
+        self, deployment: OnlineDeploymentSpec, *, all_traffic: bool = False, wait: bool = True
+    ) -> OnlineDeployment:
+        """Create or update a deployment.
+
+        Parameters
+        ----------
+        deployment : OnlineDeploymentSpec
+            A local model or code is uploaded.
+        all_traffic : bool
+            Send every request to it, once it is ready.
+        wait : bool
+            Return only when it answers; without it the state may still be ``Creating``.
+
+        Raises
+        ------
+        RefusedError
+            If the deployment does not become ready; says why, with the last lines of its log.
+        """
+        spec = close_deployment(self._rest, deployment)
+        data = self._rest.put_deployment(spec)
+        if wait or all_traffic:
+            data = wait_ready(self._rest, data)
+        if all_traffic:
+            self._rest.set_traffic(spec["endpoint_name"], {spec["name"]: 100})
+        return as_entity(OnlineDeployment, data)
+
+    def get_deployment(self, endpoint: str, name: str) -> OnlineDeployment:
+        """Return a deployment."""
+        return as_entity(OnlineDeployment, self._rest.get_deployment(endpoint, name))
+
+    def list_deployments(self, endpoint: str) -> Iterator[OnlineDeployment]:
+        """Yield an endpoint's deployments."""
+        for data in self._rest.list_deployments(endpoint):
+            yield as_entity(OnlineDeployment, data)
+
+    def delete_deployment(self, endpoint: str, name: str) -> None:
+        """Delete a deployment that gets no traffic."""
+        self._rest.delete_deployment(endpoint, name)
+
+    def get_logs(self, endpoint: str, name: str, *, lines: int = 50) -> str:
+        """Return the last lines a deployment's processes wrote."""
+        return self._rest.read_deployment_log(endpoint, name, lines=lines)
+
+    def invoke(self, name: str, request: Any, *, deployment: str | None = None) -> Any:
+        """Score ``request`` (sent as JSON; bytes as they are) and return the answer's JSON.
+
+        Parameters
+        ----------
+        name : str
+            The endpoint.
+        request : object
+            Such as ``{"image": "<base64>"}`` or ``{"data": [[…]]}``.
+        deployment : str, optional
+            This one instead of one chosen by the traffic split.
+        """
+        body = request if isinstance(request, bytes) else json.dumps(request).encode()
+        return json.loads(invoke(self._rest, name, body, deployment=deployment))
+
+
+def wait_ready(rest: Rest, deployment: Json, *, timeout_s: float = READY_TIMEOUT_S) -> Json:
+    """Return a deployment once its present revision answers.
+
+    Raises
+    ------
+    RefusedError
+        If it failed, or is not ready in time.
+    """
+    endpoint, name, wanted = deployment["endpoint_name"], deployment["name"], deployment["revision"]
+    deadline = time.monotonic() + timeout_s
+    while True:
+        state = deployment["provisioning_state"]
+        if state == "Succeeded" and deployment["ready_revision"] >= wanted:
+            return deployment
+        if state == "Failed":
+            reason = deployment.get("message") or "no reason given"
+            raise RefusedError(
+                f"deployment {name!r} of endpoint {endpoint!r} failed: {reason}",
+                hint=f"Its log: penstock online-deployment get-logs -n {name} -e {endpoint}",
+                ref=f"deployment:{endpoint}/{name}",
+            )
+        if time.monotonic() > deadline:
+            raise RefusedError(
+                f"deployment {name!r} of endpoint {endpoint!r} is not ready after {timeout_s:.0f} s",
+                hint=f"Its log: penstock online-deployment get-logs -n {name} -e {endpoint}",
+            )
+        deployment = rest.get_deployment(endpoint, name, wait_s=WAIT_ROUND_S)
+
+
+def invoke(
+    rest: Rest,
+    name: str,
+    body: bytes,
+    *,
+    deployment: str | None = None,
+    content_type: str = "application/json",
+) -> bytes:
+    """Post ``body`` to an endpoint's scoring address with its key and return the raw answer."""
+    uri = rest.get_endpoint(name)["scoring_uri"]
+    key = rest.get_credentials(name)["primary_key"]
+    base, _, path = uri.partition("/endpoints/")
+    gateway = HttpClient(base, key, hint="Is the gateway up? See `penstock status`.")
+    headers = {"Content-Type": content_type}
+    if deployment:
+        headers["azureml-model-deployment"] = deployment
+    try:
+        return gateway.request("POST", f"/endpoints/{path}", body=body, headers=headers).read()
+    finally:
+        gateway.close()

@@ -1,0 +1,132 @@
+"""The workspace: one folder or one server's address; everything else lives in it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from penstock.sdk.http import HttpClient
+from penstock.sdk.launch import ensure_server, shorten
+from penstock.sdk.locate import TOKEN_VARIABLE, Location, locate_workspace
+from penstock.sdk.rest import Rest
+
+if TYPE_CHECKING:
+    from penstock.home import Home
+    from penstock.sdk.assets import DataClient, EnvironmentsClient, ModelsClient
+    from penstock.sdk.compute import ComputeTargets
+    from penstock.sdk.endpoints import EndpointsClient
+    from penstock.sdk.jobs import JobsClient
+
+
+class Workspace:
+    """A workspace, embedded in a folder or behind a URL; both are spoken to over HTTP.
+
+    Parameters
+    ----------
+    place : str or path, optional
+        A folder: its server is found, or started in the background, which is said in one line. A URL: the
+        server there. Without it as `from_config`.
+    token : str, optional
+        For a URL; ``PENSTOCK_TOKEN`` by default. A folder's token is read from the folder.
+    ca_file : str, optional
+        Certificates to trust instead of the system's, for ``https``.
+
+    Examples
+    --------
+    >>> ws = Workspace("./lab")  # doctest: +SKIP
+    >>> run = ws.jobs.submit("job.yml")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, place: str | os.PathLike[str] | None = None, *, token: str | None = None, ca_file: str | None = None
+    ) -> None:
+        location = locate_workspace(place)
+        self.home: Home | None = location.home
+        self.rest = connect(location, token=token, ca_file=ca_file)
+
+    @classmethod
+    def from_config(cls) -> Workspace:
+        """Return the workspace that is meant here.
+
+        ``PENSTOCK_WORKSPACE`` names it; else it is the nearest folder from here upwards with
+        ``penstock.toml``; else ``.penstock`` here.
+        """
+        return cls()
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.home.root) if self.home else self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """Return the server's address."""
+        return self.rest.http.url
+
+    @cached_property
+    def jobs(self) -> JobsClient:
+        """Return the jobs."""
+        from penstock.sdk.jobs import JobsClient as Client
+
+        return Client(self.rest)
+
+    @cached_property
+    def models(self) -> ModelsClient:
+        """Return the registered models."""
+        from penstock.sdk.assets import ModelsClient as Client
+
+        return Client(self.rest)
+
+    @cached_property
+    def data(self) -> DataClient:
+        """Return the data assets."""
+        from penstock.sdk.assets import DataClient as Client
+
+        return Client(self.rest)
+
+    @cached_property
+    def environments(self) -> EnvironmentsClient:
+        """Return the environments."""
+        from penstock.sdk.assets import EnvironmentsClient as Client
+
+        return Client(self.rest)
+
+    @cached_property
+    def endpoints(self) -> EndpointsClient:
+        """Return the online endpoints."""
+        from penstock.sdk.endpoints import EndpointsClient as Client
+
+        return Client(self.rest)
+
+    @cached_property
+    def compute_targets(self) -> ComputeTargets:
+        """Return where jobs can run, by name."""
+        from penstock.sdk.compute import ComputeTargets as Targets
+
+        return Targets(self.rest)
+
+    def close(self) -> None:
+        """Close idle connections; the workspace can still be used afterwards."""
+        self.rest.http.close()
+
+
+def connect(location: Location, *, token: str | None = None, ca_file: str | None = None) -> Rest:
+    """Return the calls of the server at ``location``, started when the location is a folder without one."""
+    if location.home is None:
+        return Rest(HttpClient(location.url, token or os.environ.get(TOKEN_VARIABLE), ca_file=ca_file))
+    if location.is_new:
+        say(f"Created workspace {shorten(location.home.root)}")
+    record = ensure_server(location.home, say=say)
+    return Rest(
+        HttpClient(
+            record.url,
+            token or location.home.read_token(),
+            hint=f"Start it with: penstock up -w {shorten(location.home.root)}",
+        )
+    )
+
+
+def say(line: str) -> None:
+    """Write one line for people to standard error."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
