@@ -24,8 +24,8 @@ class Role(StrEnum):
 class Actor:
     """One authenticated caller.
 
-    A job's actor carries the experiment it is limited to, its attempt and its job; the other roles carry none
-    of them.
+    A job's actor carries the experiment it is limited to, its attempt (id and number) and its job; the other
+    roles carry none of them.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Actor:
     experiment_id: str | None = None
     attempt_id: str | None = None
     job_name: str | None = None
+    attempt: int = 0
 
     def check_admin(self) -> None:
         """Raise ForbiddenError unless the caller holds the workspace's own token."""

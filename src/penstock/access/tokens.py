@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
-import secrets
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,22 +19,12 @@ from sqlalchemy import Connection
 
 from penstock.access.actors import Actor, Role
 from penstock.entities.errors import AuthenticationError
+from penstock.rules.names import hash_token, new_token
 from penstock.stores.metadata.attempts import find_attempt
 from penstock.stores.metadata.base import MetadataStore
 from penstock.stores.metadata.tokens import find_token, put_token, revoke_tokens
 
-PREFIX = "pst_"
 MAX_REMEMBERED = 4096
-
-
-def new_token() -> str:
-    """Return a fresh token: ``pst_`` and 43 URL-safe characters."""
-    return PREFIX + secrets.token_urlsafe(32)
-
-
-def hash_token(token: str) -> str:
-    """Return the SHA-256 of a token as 64 hex digits; the only form that is stored."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def read_authorization(authorization: str | None) -> str:
@@ -130,10 +119,12 @@ class Access:
         digest = hash_token(read_authorization(authorization))
         with self._store.read() as connection:
             row = find_token(connection, digest)
+            attempt = find_attempt(connection, row.attempt_id) if row and row.attempt_id else None
         if row is None or (row.expires_at is not None and row.expires_at <= self._now()):
             raise _unauthenticated("This token is unknown or no longer valid.")
         job_name = row.actor.removeprefix("job:") if row.role == Role.JOB else None
-        actor = Actor(row.actor, Role(row.role), row.experiment_id, row.attempt_id, job_name)
+        number = attempt.number if attempt else 0
+        actor = Actor(row.actor, Role(row.role), row.experiment_id, row.attempt_id, job_name, number)
         self._remember(digest, _Remembered(actor, row.expires_at))
         return actor
 
@@ -150,11 +141,11 @@ class Access:
             attempt = find_attempt(connection, attempt_id)
         if attempt is None or not hmac.compare_digest(attempt.token_hash, digest):
             raise _unauthenticated("This token is unknown or no longer valid.")
-        return Actor(f"job:{attempt.job_name}", Role.JOB, None, attempt_id, attempt.job_name)
+        return Actor(f"job:{attempt.job_name}", Role.JOB, None, attempt_id, attempt.job_name, attempt.number)
 
     def issue_attempt_token(self, connection: Connection, attempt_id: str, job_name: str, experiment_id: str) -> str:
         """Make the token of one attempt in the open transaction and return it; only its hash is kept."""
-        token = new_token()
+        token = new_token(os.urandom)
         put_token(
             connection,
             hash_token(token),

@@ -5,13 +5,11 @@ The MLflow door has its own in ``mlflow/errors.py``; nowhere else is an HTTP cod
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from pydantic import ValidationError
 from starlette.responses import Response
 
 from penstock.entities.errors import (
@@ -30,8 +28,6 @@ from penstock.entities.errors import (
     UnavailableError,
     UsageError,
 )
-
-logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 MAX_PROBLEMS = 50
@@ -67,7 +63,8 @@ class MissingContentError(ConflictError):
     def __init__(self, missing: Sequence[str]) -> None:
         self.missing = tuple(missing)
         super().__init__(
-            f"{len(self.missing)} file(s) of this tree are not stored yet.", hint="Upload them first: PUT /api/v1/blobs/…"
+            f"{len(self.missing)} file(s) of this tree are not stored yet.",
+            hint="Upload them first: PUT /api/v1/blobs/…",
         )
 
 
@@ -120,10 +117,11 @@ def status_response(status: int, detail: str = "") -> Response:
     )
 
 
-def defect_response(error: Exception, path: str) -> Response:
-    """Log an error nobody expected with its traceback and return an answer that shows none of it."""
-    logger.error("request to %s failed", path, exc_info=error)
-    return problem_response(InternalError("The server has a defect here.", hint="See logs/server.log of the workspace."))
+def defect_response() -> Response:
+    """Return the answer to an error nobody expected; it shows none of it."""
+    return problem_response(
+        InternalError("The server has a defect here.", hint="See logs/server.log of the workspace.")
+    )
 
 
 def _response(body: Mapping[str, Any], status: int) -> Response:
@@ -131,42 +129,11 @@ def _response(body: Mapping[str, Any], status: int) -> Response:
     return Response(msgspec.json.encode(body), status, headers, MEDIA_TYPE)
 
 
-def spec_error(errors: Sequence[Mapping[str, Any]], body: Any) -> SpecError:
-    """Return pydantic's complaints about a body as problems with JSON pointers into what was sent."""
-    problems = []
-    seen: set[tuple[str, str]] = set()
+def query_error(errors: Sequence[Mapping[str, Any]]) -> UsageError:
+    """Return the framework's complaints about path and query as one error."""
+    texts = []
     for entry in errors:
-        location = [part for part in entry.get("loc", ()) if part != "body"]
-        pointer = _pointer(location, body)
-        message = str(entry.get("msg", "is not valid"))
-        if entry.get("type") == "extra_forbidden":
-            message = "unknown key"
-        elif entry.get("type") == "missing":
-            message = "is required"
-        if (pointer, message) not in seen:
-            seen.add((pointer, message))
-            problems.append(Problem(message, pointer=pointer))
-    return SpecError(problems or [Problem("is not valid")])
-
-
-def validation_error(error: ValidationError, body: Any) -> SpecError:
-    """Return one pydantic error as problems; see :func:`spec_error`."""
-    return spec_error([dict(entry) for entry in error.errors(include_url=False)], body)
-
-
-def _pointer(location: Sequence[Any], body: Any) -> str:
-    """Follow a pydantic location through the body, leaving out the names of union members.
-
-    A part that the body lacks is kept only where it ends the location: the missing key itself.
-    """
-    pointer, node = "", body
-    for index, part in enumerate(location):
-        is_there = (isinstance(node, Mapping) and part in node) or (
-            isinstance(node, list) and isinstance(part, int) and part < len(node)
-        )
-        if is_there:
-            node = node[part]
-        elif not (isinstance(node, Mapping) and index == len(location) - 1):
-            continue
-        pointer += "/" + str(part).replace("~", "~0").replace("/", "~1")
-    return pointer
+        place, *keys = entry.get("loc", ("request",))
+        text = str(entry.get("msg", "is not valid"))
+        texts.append(f"{place} {'.'.join(str(key) for key in keys)}: {text[:1].lower()}{text[1:]}")
+    return UsageError("; ".join(texts))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from anyio import to_thread
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,7 +24,7 @@ from penstock.server.problems import BodyTooLargeError
 OPEN_PATHS = frozenset({"/health"})
 ATTEMPTS = "/internal/attempts/"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 # compared with, not bound to
+WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # compared with, not bound to
 
 Refusal = Callable[[Scope, PenstockError], Response]
 
@@ -58,7 +59,9 @@ class HostCheck:
         Further names, such as a proxy's.
     """
 
-    def __init__(self, app: ASGIApp, *, bound_hosts: Iterable[str], allowed_hosts: Iterable[str], refuse: Refusal) -> None:
+    def __init__(
+        self, app: ASGIApp, *, bound_hosts: Iterable[str], allowed_hosts: Iterable[str], refuse: Refusal
+    ) -> None:
         self._app = app
         bound = {host.lower().strip("[]") for host in bound_hosts}
         self._allowed = LOOPBACK_NAMES | (bound - WILDCARDS) | {host.lower() for host in allowed_hosts}
@@ -166,13 +169,20 @@ class BodyLimit:
         async def counted() -> Message:
             nonlocal received
             message = await receive()
-            if message["type"] == "http.request":
-                received += len(message.get("body", b""))
-                if received > self._max_bytes:
-                    raise self._error()
-            return message
+            received += len(message.get("body", b""))
+            return {"type": "http.disconnect"} if received > self._max_bytes else message
 
-        await self._app(scope, counted, send)
+        async def unless_over(message: Message) -> None:
+            if received <= self._max_bytes:
+                await send(message)
+
+        try:
+            await self._app(scope, counted, unless_over)
+        except ClientDisconnect:
+            if received <= self._max_bytes:
+                raise
+        if received > self._max_bytes:
+            await self._refuse(scope, self._error())(scope, receive, send)
 
     def _error(self) -> BodyTooLargeError:
         return BodyTooLargeError(

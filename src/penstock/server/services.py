@@ -1,7 +1,6 @@
 """What the doors need of the house: one record of services, handed in by the composition root.
 
-The protocols below say which part of each service a door calls; the services themselves live on lower floors.
-Except for ``Feed.wait`` they are plain synchronous code that the doors run in threads.
+Except for ``Feed.wait`` the services are plain synchronous code that the doors run in threads.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from penstock.access.tokens import Access
-from penstock.entities.asset import AssetKind, AssetVersion, DataSpec, EnvironmentSpec, ModelSpec, Tree
+from penstock.assets.registry import Registry
 from penstock.entities.compute import Compute
 from penstock.entities.endpoint import (
     EndpointKeys,
@@ -20,85 +19,91 @@ from penstock.entities.endpoint import (
     OnlineEndpoint,
     OnlineEndpointSpec,
 )
-from penstock.entities.job import CommandJobSpec, Job, JobStatus
 from penstock.entities.settings import Settings
+from penstock.jobs.service import Jobs
+from penstock.jobs.watch import Feed
 from penstock.stores.blobs.base import BlobStore
 from penstock.stores.metadata.base import MetadataStore
 
 
-class Jobs(Protocol):
-    """Submit, find, cancel jobs and read their logs."""
-
-    def submit(self, spec: CommandJobSpec, *, actor: str) -> Job: ...
-    def get(self, reference: str) -> Job: ...
-    def list(
-        self,
-        *,
-        statuses: Sequence[JobStatus] | None = None,
-        experiment_name: str | None = None,
-        limit: int = 50,
-        after: str | None = None,
-    ) -> list[Job]: ...
-    def cancel(self, reference: str, *, actor: str) -> Job: ...
-    def read_log(self, name: str, offset: int, limit: int = 1 << 20) -> tuple[bytes, int]: ...
-
-
 class AttemptReports(Protocol):
-    """Take what agents say of their attempts."""
+    """Takes what agents say of their attempts."""
 
-    def report(self, attempt_id: str, payload: dict[str, Any]) -> dict[str, Any]: ...
-    def finish(self, attempt_id: str, payload: dict[str, Any]) -> dict[str, Any]: ...
+    def report(self, attempt_id: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Apply one report of a running attempt and say what the agent should do."""
+        ...
 
-
-class Assets(Protocol):
-    """Register, find and retire versioned assets."""
-
-    def create(
-        self, kind: AssetKind, spec: ModelSpec | DataSpec | EnvironmentSpec, *, actor: str
-    ) -> AssetVersion: ...
-    def get(self, kind: AssetKind, name: str, version: str | None = None) -> AssetVersion: ...
-    def list(self, kind: AssetKind, *, limit: int, after: str | None = None) -> list[AssetVersion]: ...
-    def versions(
-        self, kind: AssetKind, name: str, *, limit: int, after: str | None = None
-    ) -> list[AssetVersion]: ...
-    def tree(self, asset: AssetVersion) -> Tree: ...
-    def set_archived(
-        self, kind: AssetKind, name: str, version: str, is_archived: bool, *, actor: str
-    ) -> AssetVersion: ...
-    def delete(self, kind: AssetKind, name: str, version: str, *, actor: str) -> None: ...
+    def finish(self, attempt_id: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Apply the last report of an attempt; idempotent."""
+        ...
 
 
 class Endpoints(Protocol):
-    """Change endpoints and deployments; hand the gateway what it should run."""
+    """Changes endpoints and deployments; hands the gateway what it should run."""
 
-    def put_endpoint(self, spec: OnlineEndpointSpec, *, actor: str) -> OnlineEndpoint: ...
-    def get_endpoint(self, name: str) -> OnlineEndpoint: ...
-    def list_endpoints(self) -> list[OnlineEndpoint]: ...
-    def delete_endpoint(self, name: str, *, actor: str) -> None: ...
-    def set_traffic(self, name: str, traffic: Mapping[str, int], *, actor: str) -> OnlineEndpoint: ...
-    def credentials(self, name: str) -> EndpointKeys: ...
-    def rotate_key(self, name: str, key_type: str, *, actor: str) -> EndpointKeys: ...
-    def put_deployment(self, spec: OnlineDeploymentSpec, *, actor: str) -> OnlineDeployment: ...
-    def get_deployment(self, endpoint: str, name: str) -> OnlineDeployment: ...
-    def list_deployments(self, endpoint: str) -> list[OnlineDeployment]: ...
-    def delete_deployment(self, endpoint: str, name: str, *, actor: str) -> None: ...
-    def read_log(self, endpoint: str, name: str, lines: int) -> str: ...
-    def desired(self) -> dict[str, Any]: ...
-    def apply_status(self, status: dict[str, Any]) -> None: ...
+    def put_endpoint(self, spec: OnlineEndpointSpec, *, actor: str) -> OnlineEndpoint:
+        """Create or replace an endpoint."""
+        ...
+
+    def get_endpoint(self, name: str) -> OnlineEndpoint:
+        """Return one endpoint."""
+        ...
+
+    def list_endpoints(self) -> Sequence[OnlineEndpoint]:
+        """Return all endpoints by name."""
+        ...
+
+    def delete_endpoint(self, name: str, *, actor: str) -> None:
+        """Delete an endpoint with its deployments."""
+        ...
+
+    def set_traffic(self, name: str, traffic: Mapping[str, int], *, actor: str) -> OnlineEndpoint:
+        """Set the split over deployments."""
+        ...
+
+    def credentials(self, name: str) -> EndpointKeys:
+        """Return both keys."""
+        ...
+
+    def rotate_key(self, name: str, key_type: str, *, actor: str) -> EndpointKeys:
+        """Replace one key and return both."""
+        ...
+
+    def put_deployment(self, spec: OnlineDeploymentSpec, *, actor: str) -> OnlineDeployment:
+        """Create or update a deployment."""
+        ...
+
+    def get_deployment(self, endpoint: str, name: str) -> OnlineDeployment:
+        """Return one deployment."""
+        ...
+
+    def list_deployments(self, endpoint: str) -> Sequence[OnlineDeployment]:
+        """Return an endpoint's deployments by name."""
+        ...
+
+    def delete_deployment(self, endpoint: str, name: str, *, actor: str) -> None:
+        """Delete a deployment."""
+        ...
+
+    def read_log(self, endpoint: str, name: str, lines: int) -> str:
+        """Return the last lines a deployment's processes wrote."""
+        ...
+
+    def desired(self) -> dict[str, Any]:
+        """Return what the gateway should run, with its ``revision``."""
+        ...
+
+    def apply_status(self, status: dict[str, Any]) -> None:
+        """Record what the gateway says of one deployment."""
+        ...
 
 
 class Computes(Protocol):
-    """Say what jobs can run on."""
+    """Says what jobs can run on."""
 
-    def list(self) -> list[Compute]: ...
-
-
-class Feed(Protocol):
-    """Counters by topic: ``job:<name>``, ``serving``, ``endpoint:<name>``."""
-
-    def counter(self, topic: str) -> int: ...
-    def notify(self, topic: str) -> None: ...
-    async def wait(self, topic: str, seen: int, timeout_s: float) -> int: ...
+    def list(self) -> Sequence[Compute]:
+        """Return the compute targets."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ class Services:
     access: Access
     jobs: Jobs
     attempts: AttemptReports
-    assets: Assets
+    assets: Registry
     endpoints: Endpoints
     computes: Computes
     feed: Feed

@@ -96,7 +96,7 @@ class JsonResponse(Response):
         return msgspec.json.encode(content)
 
 
-def page(items: Sequence[T], limit: int, show: Callable[[T], dict[str, Any]], key: Callable[[T], Any]) -> Response:
+def page(items: Sequence[T], limit: int, show: Callable[[T], dict[str, Any]], key: Callable[[T], str]) -> Response:
     """Return one page of a list that was asked for one item more than ``limit``.
 
     ``key`` of the last item shown is where the next page begins.
@@ -108,7 +108,7 @@ def page(items: Sequence[T], limit: int, show: Callable[[T], dict[str, Any]], ke
     return JsonResponse(body)
 
 
-def read_next(text: str | None) -> Any:
+def read_next(text: str | None) -> str | None:
     """Return the key behind an opaque ``next``, None where there is none.
 
     Raises
@@ -119,7 +119,7 @@ def read_next(text: str | None) -> Any:
     if not text:
         return None
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=str)
     except (binascii.Error, ValueError) as error:
         raise UsageError("`next` is not one that a page carried.", hint="Leave it out for the first page.") from error
 

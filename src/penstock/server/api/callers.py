@@ -1,0 +1,85 @@
+"""What every route begins with: the services, who asks, and what was sent."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar, cast
+
+import msgspec
+from fastapi import Depends, Query, Request
+from pydantic import BaseModel
+from sqlalchemy import Connection
+
+from penstock.access.actors import Actor, Role
+from penstock.entities.errors import UsageError
+from penstock.entities.run import Run
+from penstock.rules.validation import validate_entity
+from penstock.server.services import Services
+from penstock.stores.metadata import runs
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+MAX_PAGE = 1000
+
+
+async def _services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+async def _caller(request: Request) -> Actor:
+    return cast(Actor, request.state.actor)
+
+
+async def _admin(request: Request) -> Actor:
+    actor = cast(Actor, request.state.actor)
+    actor.check_admin()
+    return actor
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+Wired = Annotated[Services, Depends(_services)]
+Caller = Annotated[Actor, Depends(_caller)]
+Admin = Annotated[Actor, Depends(_admin)]
+Body = Annotated[bytes, Depends(_body)]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="how many items a page has at most")]
+Next = Annotated[str | None, Query(alias="next", description="`next` of the page before")]
+
+
+def read_entity(model: type[ModelT], body: bytes) -> ModelT:
+    """Return the entity that a JSON body describes.
+
+    Raises
+    ------
+    UsageError
+        If the body is no JSON.
+    SpecError
+        If it does not fit; every problem has a pointer.
+    """
+    try:
+        data = msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"The body is no valid JSON: {error}.") from error
+    return validate_entity(model, data)
+
+
+def check_name(in_path: str, in_body: str, what: str) -> None:
+    """Raise UsageError when the path and the body name different things."""
+    if in_path != in_body:
+        raise UsageError(f"The path names {what} {in_path!r}, the body {in_body!r}.")
+
+
+def get_visible_run(connection: Connection, actor: Actor, run_id: str) -> Run:
+    """Return a run the caller may see.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    ForbiddenError
+        If the caller's token is limited to another experiment.
+    """
+    run = runs.get_run(connection, run_id)
+    if actor.role is not Role.ADMIN:
+        actor.check_experiment(run.experiment_id)
+    return run

@@ -1,0 +1,159 @@
+"""``/api/v1/online-endpoints``: endpoints, their traffic, keys and deployments."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Literal
+
+from anyio import to_thread
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from penstock.entities.base import Entity
+from penstock.entities.endpoint import (
+    EndpointKeys,
+    OnlineDeployment,
+    OnlineDeploymentSpec,
+    OnlineEndpoint,
+    OnlineEndpointSpec,
+    ProvisioningState,
+)
+from penstock.server.api import wire
+from penstock.server.api.callers import Admin, Body, Wired, check_name, read_entity
+from penstock.server.openapi import array, describe, record, text
+from penstock.server.services import Services
+
+router = APIRouter(prefix="/online-endpoints", tags=["online-endpoints"])
+
+DEPLOYMENT = "/{endpoint}/deployments/{name}"
+UNSETTLED = frozenset({ProvisioningState.CREATING, ProvisioningState.UPDATING})
+
+
+class TrafficSplit(Entity):
+    """Percent of the requests by deployment; they sum to 0 or 100."""
+
+    traffic: dict[str, int]
+
+
+class KeyChoice(Entity):
+    """Which of the two keys to replace."""
+
+    key_type: Literal["primary", "secondary"] = "primary"
+
+
+@router.get("", **describe("List endpoints", record(items=array(OnlineEndpoint))))
+def list_endpoints(services: Wired, _: Admin) -> Response:
+    """List all endpoints by name."""
+    return wire.JsonResponse({"items": [wire.entity(found) for found in services.endpoints.list_endpoints()]})
+
+
+@router.post(
+    "/{name}:traffic", **describe("Set the traffic split", OnlineEndpoint, takes=TrafficSplit, fails=(404, 422))
+)
+def set_traffic(services: Wired, actor: Admin, name: str, body: Body) -> Response:
+    """Split requests over deployments."""
+    split = read_entity(TrafficSplit, body)
+    return wire.JsonResponse(wire.entity(services.endpoints.set_traffic(name, split.traffic, actor=actor.name)))
+
+
+@router.post("/{name}:rotate-key", **describe("Replace a key", EndpointKeys, takes=KeyChoice, fails=(404, 422)))
+def rotate_key(services: Wired, actor: Admin, name: str, body: Body) -> Response:
+    """Replace one of the two keys; the other stays valid."""
+    choice = read_entity(KeyChoice, body or b"{}")
+    return wire.JsonResponse(wire.entity(services.endpoints.rotate_key(name, choice.key_type, actor=actor.name)))
+
+
+@router.get("/{name}/credentials", **describe("Show an endpoint's keys", EndpointKeys, fails=(404,)))
+def get_credentials(services: Wired, _: Admin, name: str) -> Response:
+    """Return both keys."""
+    return wire.JsonResponse(wire.entity(services.endpoints.credentials(name)), headers={"cache-control": "no-store"})
+
+
+@router.put(
+    "/{name}", **describe("Create or replace an endpoint", OnlineEndpoint, takes=OnlineEndpointSpec, fails=(422,))
+)
+def put_endpoint(services: Wired, actor: Admin, name: str, body: Body) -> Response:
+    """Create an endpoint, or replace its settings."""
+    spec = read_entity(OnlineEndpointSpec, body)
+    check_name(name, spec.name, "endpoint")
+    return wire.JsonResponse(wire.entity(services.endpoints.put_endpoint(spec, actor=actor.name)))
+
+
+@router.get("/{name}", **describe("Show an endpoint", OnlineEndpoint, fails=(404,)))
+def get_endpoint(services: Wired, _: Admin, name: str) -> Response:
+    """Show an endpoint with its scoring URI and traffic."""
+    return wire.JsonResponse(wire.entity(services.endpoints.get_endpoint(name)))
+
+
+@router.delete("/{name}", **describe("Delete an endpoint", status=204, fails=(404,)))
+def delete_endpoint(services: Wired, actor: Admin, name: str) -> Response:
+    """Delete an endpoint with its deployments."""
+    services.endpoints.delete_endpoint(name, actor=actor.name)
+    return Response(None, 204)
+
+
+@router.get(
+    "/{endpoint}/deployments", **describe("List deployments", record(items=array(OnlineDeployment)), fails=(404,))
+)
+def list_deployments(services: Wired, _: Admin, endpoint: str) -> Response:
+    """List an endpoint's deployments by name."""
+    return wire.JsonResponse({"items": [wire.entity(found) for found in services.endpoints.list_deployments(endpoint)]})
+
+
+@router.put(
+    DEPLOYMENT,
+    **describe(
+        "Create or update a deployment", OnlineDeployment, takes=OnlineDeploymentSpec, status=202, fails=(404, 422)
+    ),
+)
+def put_deployment(services: Wired, actor: Admin, endpoint: str, name: str, body: Body) -> Response:
+    """Record a new revision; it takes requests once its model is loaded and warmed up."""
+    spec = read_entity(OnlineDeploymentSpec, body)
+    check_name(endpoint, spec.endpoint_name, "endpoint")
+    check_name(name, spec.name, "deployment")
+    return wire.JsonResponse(wire.entity(services.endpoints.put_deployment(spec, actor=actor.name)), 202)
+
+
+@router.get(DEPLOYMENT, **describe("Show a deployment", OnlineDeployment, fails=(404,)))
+async def get_deployment(
+    services: Wired,
+    _: Admin,
+    endpoint: str,
+    name: str,
+    wait: Annotated[float, Query(ge=0, le=60, description="seconds to wait until it is ready or has failed")] = 0,
+) -> Response:
+    """Show a deployment; with ``wait`` as soon as it is ready or has failed."""
+    found = await _wait_settled(services, endpoint, name, wait)
+    return wire.JsonResponse(wire.entity(found))
+
+
+async def _wait_settled(services: Services, endpoint: str, name: str, wait_s: float) -> OnlineDeployment:
+    topic = f"endpoint:{endpoint}"
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + wait_s
+    while True:
+        seen = services.feed.counter(topic)
+        found = await to_thread.run_sync(services.endpoints.get_deployment, endpoint, name)
+        left = deadline - clock()
+        if found.provisioning_state not in UNSETTLED or left <= 0:
+            return found
+        await services.feed.wait(topic, seen, left)
+
+
+@router.delete(DEPLOYMENT, **describe("Delete a deployment", status=204, fails=(404, 409)))
+def delete_deployment(services: Wired, actor: Admin, endpoint: str, name: str) -> Response:
+    """Delete a deployment that takes no traffic."""
+    services.endpoints.delete_deployment(endpoint, name, actor=actor.name)
+    return Response(None, 204)
+
+
+@router.get(f"{DEPLOYMENT}/logs", **describe("Read a deployment's log", text(), media="text/plain", fails=(404,)))
+def read_logs(
+    services: Wired,
+    _: Admin,
+    endpoint: str,
+    name: str,
+    lines: Annotated[int, Query(ge=1, le=10000, description="how many of the last lines")] = 50,
+) -> Response:
+    """Return the last lines that a deployment's processes wrote."""
+    return Response(services.endpoints.read_log(endpoint, name, lines), media_type="text/plain; charset=utf-8")

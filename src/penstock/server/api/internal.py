@@ -1,0 +1,60 @@
+"""The doors of Penstock's own processes: agents report here, the gateway asks what to run."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from penstock.server.api import wire
+from penstock.server.api.callers import Body, Caller, Wired
+from penstock.server.openapi import describe
+
+router = APIRouter(prefix="/internal", tags=["internal"])
+
+_OBJECT = {"type": "object"}
+
+
+@router.post("/attempts/{attempt}/report", **describe("Report a running attempt", _OBJECT, takes=_OBJECT))
+def report_attempt(services: Wired, actor: Caller, attempt: str, body: Body) -> Response:
+    """Take a slice of log and events; the answer says what the store holds and whether to cancel."""
+    actor.check_attempt(attempt)
+    return wire.JsonResponse(services.attempts.report(attempt, wire.read_json(body)))
+
+
+@router.post("/attempts/{attempt}/finish", **describe("Report an attempt's end", _OBJECT, takes=_OBJECT))
+def finish_attempt(services: Wired, actor: Caller, attempt: str, body: Body) -> Response:
+    """Take the last slices and the outputs; idempotent."""
+    actor.check_attempt(attempt)
+    return wire.JsonResponse(services.attempts.finish(attempt, wire.read_json(body)))
+
+
+@router.get("/serving/desired", **describe("Ask what the gateway should run", _OBJECT))
+async def get_desired(
+    services: Wired,
+    actor: Caller,
+    after: Annotated[int, Query(description="the revision known already")] = -1,
+    wait: Annotated[float, Query(ge=0, le=60, description="seconds to wait for another revision")] = 0,
+) -> Response:
+    """Return endpoints, deployments and keys; with ``wait`` as soon as the revision differs from ``after``."""
+    actor.check_internal()
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + wait
+    while True:
+        seen = services.feed.counter("serving")
+        desired = await to_thread.run_sync(services.endpoints.desired)
+        left = deadline - clock()
+        if desired["revision"] != after or left <= 0:
+            return wire.JsonResponse(desired)
+        await services.feed.wait("serving", seen, left)
+
+
+@router.post("/serving/status", **describe("Report a deployment's state", takes=_OBJECT, status=204))
+def apply_status(services: Wired, actor: Caller, body: Body) -> Response:
+    """Take what the gateway knows of one deployment."""
+    actor.check_internal()
+    services.endpoints.apply_status(wire.read_json(body))
+    return Response(None, 204)

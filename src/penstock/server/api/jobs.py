@@ -1,0 +1,186 @@
+"""``/api/v1/jobs``: submit, list, show, cancel, stream and read what a job logged."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from penstock.access.actors import Actor, Role
+from penstock.entities.errors import ConflictError, UsageError
+from penstock.entities.job import CommandJobSpec, Job, JobStatus
+from penstock.rules.suggest import did_you_mean
+from penstock.server.api import wire
+from penstock.server.api.callers import Admin, Body, Caller, Limit, Next, Wired, get_visible_run, read_entity
+from penstock.server.api.streams import stream_job
+from penstock.server.idempotency import Reply, derived_name
+from penstock.server.openapi import array, describe, page_of, record, text
+from penstock.server.services import Services
+from penstock.stores.metadata import attempts as attempt_rows
+from penstock.stores.metadata import runs
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+LOG_PIECE_BYTES = 1 << 20
+Offset = Annotated[int, Query(ge=0, description="byte of the log to begin at")]
+_POINT = record(step={"type": "integer"}, timestamp=text(), value={"type": ["number", "string"]})
+
+
+@router.post("", **describe("Submit a job", Job, takes=CommandJobSpec, status=201, fails=(400, 409, 422)))
+def submit_job(
+    request: Request,
+    services: Wired,
+    actor: Admin,
+    body: Body,
+    key: Annotated[str | None, Header(alias="Idempotency-Key")] = None,
+) -> Response:
+    """Record a job as queued. With an ``Idempotency-Key`` a repeated request gives the first one's job."""
+    spec = read_entity(CommandJobSpec, body)
+
+    def submit() -> Reply:
+        if key is None or spec.name is not None:
+            return Reply(201, wire.entity(services.jobs.submit(spec, actor=actor.name)))
+        name = derived_name(key, actor)
+        try:
+            job = services.jobs.submit(spec.model_copy(update={"name": name}), actor=actor.name)
+        except ConflictError:  # this key's own job: the server was killed before it kept the answer
+            job = services.jobs.get(name)
+        return Reply(201, wire.entity(job))
+
+    sent = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    reply = request.app.state.once.run(key, "POST jobs", actor, sent, submit)
+    return wire.JsonResponse(reply.content, reply.status)
+
+
+@router.get("", **describe("List jobs, newest first", page_of(Job), fails=(400,)))
+def list_jobs(
+    services: Wired,
+    _: Admin,
+    status: Annotated[list[str] | None, Query(description="only jobs in these states")] = None,
+    experiment_name: Annotated[str | None, Query(description="only jobs of this experiment")] = None,
+    limit: Limit = 50,
+    following: Next = None,
+) -> Response:
+    """List jobs, newest first."""
+    jobs = services.jobs.list(
+        statuses=_read_statuses(status),
+        experiment_name=experiment_name,
+        limit=limit + 1,
+        after=wire.read_next(following),
+    )
+    return wire.page(jobs, limit, wire.entity, lambda job: job.name)
+
+
+def _read_statuses(names: list[str] | None) -> list[JobStatus] | None:
+    if not names:
+        return None
+    try:
+        return [JobStatus(name) for joined in names for name in joined.split(",")]
+    except ValueError as error:
+        known = [status.value for status in JobStatus]
+        wrong = next(name for joined in names for name in joined.split(",") if name not in known)
+        hint = did_you_mean(wrong, known) or f"Known: {', '.join(known)}."
+        raise UsageError(f"{wrong!r} is no state of a job.", hint=hint) from error
+
+
+@router.post("/{name}:cancel", **describe("Cancel a job", Job, status=202, fails=(404, 409)))
+def cancel_job(services: Wired, actor: Admin, name: str) -> Response:
+    """Ask a job to end: its whole process tree gets SIGTERM, then SIGKILL."""
+    return wire.JsonResponse(wire.entity(services.jobs.cancel(name, actor=actor.name)), 202)
+
+
+@router.get(
+    "/{name}:stream",
+    **describe("Follow a job", text("events: status, log, metric, end"), media="text/event-stream", fails=(404,)),
+)
+async def follow_job(
+    services: Wired,
+    actor: Caller,
+    name: str,
+    log_offset: Offset = 0,
+    metrics_after: Annotated[int, Query(ge=0, description="`id` of the last metric seen")] = 0,
+) -> Response:
+    """Send server-sent events until the job has ended; begin where the caller stopped.
+
+    ``status`` {status, at} · ``log`` {offset, next, text} · ``metric`` {id, key, value, step, timestamp} ·
+    ``end`` the job.
+    """
+    job = await to_thread.run_sync(get_visible_job, services, actor, name)
+    events = stream_job(services, job.name, log_offset, metrics_after)
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+
+@router.get("/{name}", **describe("Show a job", Job, fails=(400, 404)))
+def get_job(services: Wired, actor: Caller, name: str) -> Response:
+    """Show a job by its name or a unique prefix of six or more characters."""
+    return wire.JsonResponse(wire.entity(get_visible_job(services, actor, name)))
+
+
+@router.get("/{name}/log", **describe("Read a job's log", text(), media="text/plain", fails=(404,)))
+def read_log(services: Wired, actor: Caller, name: str, offset: Offset = 0) -> Response:
+    """Return the log from a byte on; the header ``x-log-next`` says where to go on."""
+    job = get_visible_job(services, actor, name)
+    content, following = bytearray(), offset
+    while True:
+        piece, following = services.jobs.read_log(job.name, following)
+        if not piece:
+            break
+        content += piece
+        if len(content) >= 16 * LOG_PIECE_BYTES:
+            break
+    return Response(bytes(content), 200, {"x-log-next": str(following)}, "text/plain; charset=utf-8")
+
+
+@router.get(
+    "/{name}/metrics",
+    **describe(
+        "Show what a job logged",
+        record(
+            metrics={"type": "object", "additionalProperties": array(_POINT)},
+            latest={"type": "object", "additionalProperties": {"type": ["number", "string"]}},
+            params={"type": "object", "additionalProperties": text()},
+        ),
+        fails=(404,),
+    ),
+)
+def get_metrics(services: Wired, actor: Caller, name: str) -> Response:
+    """Return every metric's history, its latest value, and the parameters; also while the job runs."""
+    job = get_visible_job(services, actor, name)
+    with services.store.read() as connection:
+        run = runs.get_run(connection, job.name)
+        keys = [metric.key for metric in run.latest_metrics]
+        history = {key: [wire.point(m) for m in runs.metric_history(connection, job.name, key)] for key in keys}
+    latest = {metric.key: wire.number(metric.value) for metric in run.latest_metrics}
+    return wire.JsonResponse({"metrics": history, "latest": latest, "params": run.params})
+
+
+@router.get(
+    "/{name}/attempts",
+    **describe("List a job's attempts", page_of(record(id=text(), number={"type": "integer"}, state=text()))),
+)
+def list_attempts(services: Wired, actor: Caller, name: str) -> Response:
+    """List the tries at running a job, oldest first."""
+    job = get_visible_job(services, actor, name)
+    with services.store.read() as connection:
+        found = attempt_rows.list_attempts(connection, job.name)
+    return wire.JsonResponse({"items": [wire.attempt(attempt) for attempt in found]})
+
+
+def get_visible_job(services: Services, actor: Actor, name: str) -> Job:
+    """Return a job the caller may see.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    ForbiddenError
+        If the caller's token is limited to another experiment.
+    """
+    job = services.jobs.get(name)
+    if actor.role is not Role.ADMIN:
+        with services.store.read() as connection:
+            get_visible_run(connection, actor, job.name)
+    return job

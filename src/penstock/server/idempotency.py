@@ -1,0 +1,120 @@
+"""``Idempotency-Key``: a request that is sent again gets the answer of the first one.
+
+The first answer is kept for 24 hours. Requests with the same key that arrive while the first is still being
+worked on wait for it. A job's name is derived from the key, so a submission cut off between the job and its
+answer (kill -9) is found again; for other things that window is the one commit between them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from penstock.access.actors import Actor
+from penstock.entities.errors import ConflictError, UsageError
+from penstock.server.services import Services
+from penstock.stores.metadata.idempotency import find_reply, put_reply
+
+MAX_KEY = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer worth repeating: its status and its JSON."""
+
+    status: int
+    content: Any
+    is_repeated: bool = False
+
+
+class Once:
+    """Does the work behind an ``Idempotency-Key`` once; thread-safe.
+
+    One server process writes a workspace, so waiting for a request in progress is a lock in memory.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = threading.Lock()
+        self._busy: dict[tuple[str, str], threading.Lock] = {}
+
+    def run(self, key: str | None, scope: str, actor: Actor, body: Any, work: Callable[[], Reply]) -> Reply:
+        """Return the kept answer, or do ``work`` and keep its answer; without a key just do it.
+
+        Parameters
+        ----------
+        scope : str
+            What is done, such as ``POST /api/v1/jobs``; a key of one caller and scope never meets another's.
+        body : Any
+            What was sent, as JSON types; a key that comes back with another body is refused.
+
+        Raises
+        ------
+        ConflictError
+            If the key was used for another request.
+        """
+        if key is None:
+            return work()
+        if not 0 < len(key) <= MAX_KEY or not key.isprintable():
+            raise UsageError(f"An Idempotency-Key has 1 to {MAX_KEY} printable characters.")
+        place = f"{actor.name} {scope}"
+        sent = hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest()
+        with self._guard((key, place)):
+            kept = self._find(key, place)
+            if kept is not None:
+                if kept["sent"] != sent:
+                    raise ConflictError(
+                        "This Idempotency-Key was used for another request.",
+                        hint="Send a new key with each new request.",
+                    )
+                return Reply(kept["status"], kept["content"], is_repeated=True)
+            reply = work()
+            text = msgspec.json.encode({"sent": sent, "status": reply.status, "content": reply.content}).decode()
+            now = self._services.now()
+            self._services.store.write(lambda connection: put_reply(connection, key, place, text, now))
+            return reply
+
+    def _find(self, key: str, place: str) -> Any:
+        with self._services.store.read() as connection:
+            text = find_reply(connection, key, place, self._services.now())
+        return None if text is None else msgspec.json.decode(text)
+
+    def _guard(self, place: tuple[str, str]) -> _Guard:
+        return _Guard(self._lock, self._busy, place)
+
+
+class _Guard:
+    """A lock by name that leaves nothing behind."""
+
+    def __init__(
+        self, lock: threading.Lock, busy: dict[tuple[str, str], threading.Lock], place: tuple[str, str]
+    ) -> None:
+        self._lock = lock
+        self._busy = busy
+        self._place = place
+        self._own = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._own.acquire()
+        while True:
+            with self._lock:
+                other = self._busy.setdefault(self._place, self._own)
+            if other is self._own:
+                return
+            with other:
+                pass
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            del self._busy[self._place]
+        self._own.release()
+
+
+def derived_name(key: str, actor: Actor) -> str:
+    """Return the job name (32 hex digits) that a submission with this key gets when it names none."""
+    return hashlib.sha256(f"penstock job\n{actor.name}\n{key}".encode()).hexdigest()[:32]

@@ -1,0 +1,96 @@
+"""One request to the MLflow door: what was sent, who asks, and the two ways to the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from anyio import to_thread
+from sqlalchemy import Connection, bindparam, select
+from starlette.requests import Request
+
+from penstock.access.actors import Actor, Role
+from penstock.entities.errors import ForbiddenError, NotFoundError, UsageError
+from penstock.entities.run import LifecycleStage
+from penstock.server.mlflow.limits import required
+from penstock.server.mlflow.wire import StructT, read_body, read_query
+from penstock.server.services import Services
+from penstock.stores.metadata.statements import HotStatement
+from penstock.stores.metadata.tables import runs
+
+T = TypeVar("T")
+
+# Asked before every logged value, on the writer: as cheap as the insert itself.
+_FIND_STATE = HotStatement(
+    lambda _: select(runs.c.experiment, runs.c.lifecycle_stage).where(runs.c.run_id == bindparam("name")), "name"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request."""
+
+    services: Services
+    actor: Actor
+    request: Request
+
+    async def read(self, kind: type[StructT]) -> StructT:
+        """Return the message that was sent, from the body or, for GET, the query."""
+        if self.request.method == "GET":
+            return read_query(kind, dict(self.request.query_params))
+        return read_body(kind, await self.request.body())
+
+    async def write(self, operation: Callable[[Connection], T]) -> T:
+        """Run an operation on the writer and return its result once it is durable; the loop stays free."""
+        return await asyncio.wrap_future(self.services.store.submit(operation))
+
+    async def ask(self, question: Callable[[Connection], T]) -> T:
+        """Run a question on a snapshot, in a thread."""
+
+        def run() -> T:
+            with self.services.store.read() as connection:
+                return question(connection)
+
+        return await to_thread.run_sync(run)
+
+    @property
+    def now(self) -> int:
+        """Return milliseconds UTC."""
+        return self.services.now()
+
+    def check_reader(self) -> None:
+        """Raise ForbiddenError for the gateway, which has nothing to do here."""
+        if self.actor.role is Role.INTERNAL:
+            raise ForbiddenError("The gateway's token does not log runs.", ref=self.actor.name)
+
+    def check_run(self, connection: Connection, run_id: str, *, is_write: bool = True) -> str:
+        """Return the experiment of a run the caller may use.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such run.
+        ForbiddenError
+            If the caller's token is limited to another experiment.
+        UsageError
+            If it is to be written and was deleted.
+        """
+        required(run_id, "run_id")
+        found = _FIND_STATE.first(connection, (run_id,))
+        if found is None:
+            raise NotFoundError(f"Run with id={run_id} not found.", ref=f"job:{run_id}")
+        experiment_id = str(found[0])
+        self.actor.check_experiment(experiment_id)
+        if is_write and found[1] != LifecycleStage.ACTIVE.value:
+            raise UsageError(f"The run {run_id} must be in the 'active' state. Current state is {found[1]}.")
+        return experiment_id
+
+    def attempt(self, run_id: str) -> int:
+        """Return the attempt whose points these are: a job's own token, logging to the job's own run."""
+        return self.actor.attempt if run_id == self.actor.job_name else 0
+
+    def changed(self, run_id: str) -> None:
+        """Wake those who follow the run."""
+        self.services.feed.notify(f"job:{run_id}")

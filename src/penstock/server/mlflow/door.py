@@ -1,0 +1,118 @@
+"""The MLflow door: which handler answers which path, as one plain ASGI app.
+
+A table looked up by (method, path) costs a hot path nothing; the framework's router and validation are not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from penstock.entities.errors import PenstockError
+from penstock.server.mlflow import artifacts, experiments, ingest, inputs, runs
+from penstock.server.mlflow.call import Call
+from penstock.server.mlflow.errors import NotHereYetError, defect_response, error_response
+from penstock.server.mlflow.wire import Json
+from penstock.server.services import Services
+
+Handler = Callable[[Call], Awaitable[Json]]
+
+PROTOCOL_VERSION = "3.18.0"
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
+PREFIXES = ("/api/2.0/mlflow", "/api/3.0/mlflow", "/v1/traces")
+VERSION_PATH = "/version"
+
+_API = "/api/2.0/mlflow"
+_HANDLERS: dict[tuple[str, str], Handler] = {
+    ("POST", f"{_API}/experiments/create"): experiments.create_experiment,
+    ("GET", f"{_API}/experiments/get"): experiments.get_experiment,
+    ("GET", f"{_API}/experiments/get-by-name"): experiments.get_by_name,
+    ("GET", f"{_API}/experiments/search"): experiments.search_experiments,
+    ("POST", f"{_API}/experiments/search"): experiments.search_experiments,
+    ("POST", f"{_API}/experiments/update"): experiments.update_experiment,
+    ("POST", f"{_API}/experiments/delete"): experiments.delete_experiment,
+    ("POST", f"{_API}/experiments/restore"): experiments.restore_experiment,
+    ("POST", f"{_API}/experiments/set-experiment-tag"): experiments.set_tag,
+    ("POST", f"{_API}/experiments/delete-experiment-tag"): experiments.delete_tag,
+    ("POST", f"{_API}/runs/create"): runs.create_run,
+    ("GET", f"{_API}/runs/get"): runs.get_run,
+    ("POST", f"{_API}/runs/update"): runs.update_run,
+    ("POST", f"{_API}/runs/search"): runs.search_runs,
+    ("POST", f"{_API}/runs/delete"): ingest.delete_run,
+    ("POST", f"{_API}/runs/restore"): ingest.restore_run,
+    ("POST", f"{_API}/runs/log-metric"): ingest.log_metric,
+    ("POST", f"{_API}/runs/log-batch"): ingest.log_batch,
+    ("POST", f"{_API}/runs/log-parameter"): ingest.log_parameter,
+    ("POST", f"{_API}/runs/set-tag"): ingest.set_tag,
+    ("POST", f"{_API}/runs/delete-tag"): ingest.delete_tag,
+    ("POST", f"{_API}/runs/log-inputs"): inputs.log_inputs,
+    ("GET", f"{_API}/metrics/get-history"): runs.get_history,
+    ("GET", f"{_API}/artifacts/list"): artifacts.list_of_run,
+    ("GET", ARTIFACTS): artifacts.list_folder,
+}
+_FILE_HANDLERS: dict[str, Callable[[Call, str], Awaitable[Response]]] = {
+    "GET": artifacts.download,
+    "HEAD": artifacts.download,
+    "PUT": artifacts.upload,
+    "DELETE": artifacts.delete,
+}
+_SERVER_INFO = {
+    "store_type": "SqlStore",
+    "workspaces_enabled": False,
+    "trace_archival_enabled": False,
+    "artifacts_presigned_only": False,
+    "multipart_uploads_enabled": False,
+    "multipart_downloads_enabled": False,
+    "presigned_upload_run_id_supported": False,
+    "presigned_upload_model_id_supported": False,
+    "features_enabled": {"gateway": False},
+}
+
+
+def is_mlflow(path: str) -> bool:
+    """Return whether a path belongs to this door."""
+    return path.startswith(PREFIXES) or path == VERSION_PATH
+
+
+def takes_file(method: str, path: str) -> bool:
+    """Return whether the body of such a request is a file, without a limit of size."""
+    return method == "PUT" and path.startswith(ARTIFACTS)
+
+
+class MlflowDoor:
+    """Answers the MLflow protocol; the token was checked before."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ClientDisconnect:
+            return
+        except PenstockError as error:
+            response = error_response(error)
+        except Exception as error:
+            response = defect_response(error, scope["path"])
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        method, path = request.method, request.scope["path"]
+        call = Call(self._services, request.state.actor, request)
+        call.check_reader()
+        handler = _HANDLERS.get((method, path))
+        if handler is not None:
+            return Response(msgspec.json.encode(await handler(call)), media_type="application/json")
+        if path.startswith(f"{ARTIFACTS}/") and method in _FILE_HANDLERS:
+            return await _FILE_HANDLERS[method](call, path.removeprefix(f"{ARTIFACTS}/"))
+        if path == VERSION_PATH:
+            return PlainTextResponse(PROTOCOL_VERSION)
+        if path == "/api/3.0/mlflow/server-info":
+            return Response(msgspec.json.encode(_SERVER_INFO), media_type="application/json")
+        raise NotHereYetError(f"{method} {path} is a part of MLflow that this server does not have yet.")

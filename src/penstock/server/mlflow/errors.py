@@ -1,0 +1,69 @@
+"""The one file that maps errors to the MLflow protocol's codes.
+
+The client retries 408, 429, 500, 502, 503 and 504 for minutes, so whatever a user can cause is a 4xx, and what is
+not here yet is a 501.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+from starlette.responses import Response
+
+from penstock.entities.errors import (
+    AuthenticationError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    OutOfSpaceError,
+    PenstockError,
+    RefusedError,
+    UnavailableError,
+    UsageError,
+)
+from penstock.server.problems import BodyTooLargeError
+
+logger = logging.getLogger(__name__)
+
+# The first class that fits decides, so a class stands before its bases.
+_CODES: tuple[tuple[type[PenstockError], int, str], ...] = (
+    (BodyTooLargeError, 413, "INVALID_PARAMETER_VALUE"),
+    (NotFoundError, 404, "RESOURCE_DOES_NOT_EXIST"),
+    (AuthenticationError, 401, "UNAUTHENTICATED"),
+    (ForbiddenError, 403, "PERMISSION_DENIED"),
+    (ConflictError, 400, "RESOURCE_ALREADY_EXISTS"),
+    (UsageError, 400, "INVALID_PARAMETER_VALUE"),
+    (RefusedError, 400, "INVALID_PARAMETER_VALUE"),
+    (OutOfSpaceError, 507, "RESOURCE_EXHAUSTED"),
+    (UnavailableError, 503, "TEMPORARILY_UNAVAILABLE"),
+)
+
+
+class NotHereYetError(UsageError):
+    """Something of the protocol that this server does not do."""
+
+    code = "not_implemented"
+
+
+def error_response(error: PenstockError) -> Response:
+    """Return the protocol's answer to an error."""
+    if isinstance(error, NotHereYetError):
+        return _response(501, "NOT_IMPLEMENTED", error)
+    for kind, status, code in _CODES:
+        if isinstance(error, kind):
+            return _response(status, code, error)
+    return _response(500, "INTERNAL_ERROR", error)
+
+
+def defect_response(error: Exception, path: str) -> Response:
+    """Log an error nobody expected with its traceback and return an answer that shows none of it."""
+    logger.error("request to %s failed", path, exc_info=error)
+    return _response(500, "INTERNAL_ERROR", PenstockError("The server has a defect here; its log says more."))
+
+
+def _response(status: int, code: str, error: PenstockError) -> Response:
+    message = f"{error.message} {error.hint}".strip()
+    headers = {"www-authenticate": 'Bearer realm="penstock"'} if status == 401 else None
+    body = msgspec.json.encode({"error_code": code, "message": message})
+    return Response(body, status, headers, "application/json")

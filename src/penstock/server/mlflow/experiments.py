@@ -1,0 +1,154 @@
+"""Experiments: create, get, search, rename, tag, delete and restore."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection
+
+from penstock.access.actors import Role
+from penstock.entities.errors import NotFoundError, UsageError
+from penstock.entities.run import Experiment, LifecycleStage
+from penstock.server.mlflow.call import Call
+from penstock.server.mlflow.errors import NotHereYetError
+from penstock.server.mlflow.limits import check_experiment_tag, check_name, check_page, read_view, required
+from penstock.server.mlflow.paging import make_token, read_token
+from penstock.server.mlflow.wire import CreateExperiment, Json, OfExperiment, SearchExperiments, shown_experiment
+from penstock.stores.metadata import experiments as rows
+
+
+async def create_experiment(call: Call) -> Json:
+    """Create an experiment; names of deleted ones stay taken."""
+    sent = await call.read(CreateExperiment)
+    call.actor.check_admin()
+    check_name(sent.name)
+    if "#" in sent.artifact_location or "?" in sent.artifact_location or ".." in urlsplit(sent.artifact_location).path:
+        raise UsageError(f"Invalid value {sent.artifact_location[:200]!r} for parameter 'artifact_location' supplied.")
+    for tag in sent.tags:
+        check_experiment_tag(tag.key, tag.value)
+    made = await call.write(
+        lambda connection: rows.create_experiment(
+            connection,
+            sent.name,
+            now=call.now,
+            artifact_location=sent.artifact_location or None,
+            tags={tag.key: tag.value for tag in sent.tags},
+        )
+    )
+    return {"experiment_id": made.experiment_id}
+
+
+async def get_experiment(call: Call) -> Json:
+    """Return an experiment, deleted or not."""
+    sent = await call.read(OfExperiment)
+    required(sent.experiment_id, "experiment_id")
+    call.actor.check_experiment(sent.experiment_id)
+    found = await call.ask(lambda connection: rows.get_experiment(connection, sent.experiment_id))
+    return {"experiment": shown_experiment(found)}
+
+
+async def get_by_name(call: Call) -> Json:
+    """Return an experiment by its name, deleted or not."""
+    sent = await call.read(OfExperiment)
+    required(sent.experiment_name, "experiment_name")
+    found = await call.ask(lambda connection: rows.find_experiment_by_name(connection, sent.experiment_name))
+    if found is None:
+        raise NotFoundError(f"Could not find experiment with name '{sent.experiment_name}'.")
+    call.actor.check_experiment(found.experiment_id)
+    return {"experiment": shown_experiment(found)}
+
+
+async def search_experiments(call: Call) -> Json:
+    """List experiments, newest first."""
+    sent = await call.read(SearchExperiments)
+    limit, offset, view = check_page(sent.max_results), read_token(sent.page_token), read_view(sent.view_type)
+    if sent.filter.strip():
+        raise NotHereYetError("This server does not filter experiments yet.", hint="Filter the result instead.")
+    if sent.order_by:
+        raise NotHereYetError(f"This server does not order experiments by {sent.order_by[0]!r} yet.")
+
+    def question(connection: Connection) -> list[Experiment]:
+        if call.actor.role is not Role.ADMIN:
+            return [rows.get_experiment(connection, call.actor.experiment_id or "")]
+        return rows.list_experiments(connection, limit=offset + limit + 1, view=view)
+
+    found = (await call.ask(question))[offset:]
+    answer: Json = {"experiments": [shown_experiment(one) for one in found[:limit]]} if found else {}
+    if len(found) > limit:
+        answer["next_page_token"] = make_token(offset + limit)
+    return answer
+
+
+async def update_experiment(call: Call) -> Json:
+    """Rename an experiment."""
+    sent = await call.read(OfExperiment)
+    required(sent.new_name, "new_name")
+    check_name(sent.new_name)
+
+    def operation(connection: Connection) -> None:
+        _get_active(call, connection, sent.experiment_id)
+        rows.rename_experiment(connection, sent.experiment_id, sent.new_name, now=call.now)
+
+    call.actor.check_admin()
+    await call.write(operation)
+    return {}
+
+
+async def set_tag(call: Call) -> Json:
+    """Set a tag of an experiment."""
+    sent = await call.read(OfExperiment)
+    check_experiment_tag(sent.key, sent.value)
+
+    def operation(connection: Connection) -> None:
+        _get_active(call, connection, sent.experiment_id)
+        rows.set_experiment_tag(connection, sent.experiment_id, sent.key, sent.value, now=call.now)
+
+    await call.write(operation)
+    return {}
+
+
+async def delete_tag(call: Call) -> Json:
+    """Delete a tag of an experiment; one that is not there is 404."""
+    sent = await call.read(OfExperiment)
+    check_experiment_tag(sent.key, "")
+
+    def operation(connection: Connection) -> None:
+        _get_active(call, connection, sent.experiment_id)
+        rows.delete_experiment_tag(connection, sent.experiment_id, sent.key, now=call.now)
+
+    await call.write(operation)
+    return {}
+
+
+async def delete_experiment(call: Call) -> Json:
+    """Delete an experiment softly, with its runs; one that is deleted already is 404."""
+    return await _set_lifecycle(call, LifecycleStage.ACTIVE, LifecycleStage.DELETED)
+
+
+async def restore_experiment(call: Call) -> Json:
+    """Restore an experiment with its runs; an active one is 404."""
+    return await _set_lifecycle(call, LifecycleStage.DELETED, LifecycleStage.ACTIVE)
+
+
+async def _set_lifecycle(call: Call, before: LifecycleStage, after: LifecycleStage) -> Json:
+    sent = await call.read(OfExperiment)
+    required(sent.experiment_id, "experiment_id")
+    call.actor.check_admin()
+
+    def operation(connection: Connection) -> None:
+        found = rows.get_experiment(connection, sent.experiment_id)
+        if found.lifecycle_stage is not before:
+            raise NotFoundError(f"No {before.value} experiment with id={sent.experiment_id} exists.")
+        rows.set_experiment_lifecycle(connection, sent.experiment_id, after, now=call.now)
+
+    await call.write(operation)
+    return {}
+
+
+def _get_active(call: Call, connection: Connection, experiment_id: str) -> Experiment:
+    required(experiment_id, "experiment_id")
+    call.actor.check_experiment(experiment_id)
+    found = rows.get_experiment(connection, experiment_id)
+    if found.lifecycle_stage is not LifecycleStage.ACTIVE:
+        raise UsageError(f"The experiment {experiment_id} must be in the 'active' state. It was deleted.")
+    return found

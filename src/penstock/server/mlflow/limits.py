@@ -1,0 +1,130 @@
+"""What MLflow takes as names and values: its own rules, so that a client sees the same refusals."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from penstock.entities.errors import UsageError
+from penstock.entities.run import Metric
+from penstock.server.mlflow.wire import LogBatch, LogMetric, MetricPoint, Pair
+
+MAX_KEY = 250
+MAX_PARAM = 6000
+MAX_TAG = 8000
+MAX_EXPERIMENT_TAG = 20_000
+MAX_NAME = 500
+MAX_PAGE = 50_000
+MAX_METRICS, MAX_PARAMS, MAX_TAGS, MAX_ENTITIES = 1000, 100, 100, 1000
+
+_KEY = re.compile(r"[/\w.\- :]*")
+
+
+def required(value: Any, name: str) -> None:
+    """Raise UsageError if a required member is missing."""
+    if value is None or value == "":
+        raise UsageError(f"Missing value for required parameter '{name}'.")
+
+
+def check_key(key: str, name: str = "key") -> str:
+    """Return a metric's, parameter's or tag's name, or raise UsageError."""
+    required(key, name)
+    if not _KEY.fullmatch(key):
+        raise UsageError(
+            f"Invalid value {key[:MAX_KEY]!r} for parameter '{name}' supplied: Names may only contain alphanumerics, "
+            "underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/)."
+        )
+    normal = posixpath.normpath(key)
+    if normal != key or normal == "." or normal.startswith(("..", "/")):
+        raise UsageError(
+            f"Invalid value {key[:MAX_KEY]!r} for parameter '{name}' supplied: Names may be treated as files in "
+            f"certain cases, and must not resolve to other names. This name would resolve to {normal[:MAX_KEY]!r}."
+        )
+    if len(key) > MAX_KEY:
+        raise UsageError(f"'{name}' exceeds the maximum length of {MAX_KEY} characters.")
+    return key
+
+
+def read_metric(point: LogMetric | MetricPoint, path: str = "") -> Metric:
+    """Return a point that may be stored, or raise UsageError."""
+    check_key(point.key, f"{path}key")
+    required(point.value, f"{path}value")
+    required(point.timestamp, f"{path}timestamp")
+    assert point.value is not None
+    assert point.timestamp is not None
+    if point.timestamp < 0:
+        raise UsageError(f"Invalid value {point.timestamp} for parameter '{path}timestamp': it must not be negative.")
+    return Metric(point.key, point.value, point.timestamp, point.step)
+
+
+def read_params(pairs: Iterable[Pair]) -> dict[str, str]:
+    """Return parameters, long values cut as MLflow cuts them; a key twice is refused."""
+    found: dict[str, str] = {}
+    for index, pair in enumerate(pairs):
+        key = check_key(pair.key, f"params[{index}].key")
+        if key in found:
+            raise UsageError(f"Duplicate parameter keys have been submitted: {key!r}.")
+        found[key] = pair.value[:MAX_PARAM]
+    return found
+
+
+def read_tags(pairs: Iterable[Pair]) -> dict[str, str]:
+    """Return tags, long values cut as MLflow cuts them; the last of equal keys counts."""
+    return {check_key(pair.key, f"tags[{index}].key"): pair.value[:MAX_TAG] for index, pair in enumerate(pairs)}
+
+
+def check_batch(batch: LogBatch) -> None:
+    """Raise UsageError for a batch that is too large."""
+    for name, items, most in (
+        ("metrics", batch.metrics, MAX_METRICS),
+        ("params", batch.params, MAX_PARAMS),
+        ("tags", batch.tags, MAX_TAGS),
+    ):
+        _check_size(name, items, most)
+    total = len(batch.metrics) + len(batch.params) + len(batch.tags)
+    if total > MAX_ENTITIES:
+        raise UsageError(
+            f"A batch logging request can contain at most {MAX_ENTITIES} metrics, params, and tags. Got {total}."
+        )
+
+
+def _check_size(name: str, items: Sequence[object], most: int) -> None:
+    if len(items) > most:
+        raise UsageError(f"A batch logging request can contain at most {most} {name}. Got {len(items)} {name}.")
+
+
+def check_experiment_tag(key: str, value: str) -> None:
+    """Raise UsageError for an experiment's tag that is too long."""
+    check_key(key)
+    if len(value) > MAX_EXPERIMENT_TAG:
+        raise UsageError(f"'value' exceeds the maximum length of {MAX_EXPERIMENT_TAG} characters.")
+
+
+def check_name(name: str) -> str:
+    """Return an experiment's name, or raise UsageError."""
+    required(name, "name")
+    if len(name) > MAX_NAME:
+        raise UsageError(f"'name' exceeds the maximum length of {MAX_NAME} characters.")
+    return name
+
+
+def check_page(max_results: int) -> int:
+    """Return a page's size, or raise UsageError."""
+    if not 1 <= max_results <= MAX_PAGE:
+        raise UsageError(
+            f"Invalid value {max_results} for parameter 'max_results' supplied: it must be at least 1 and at most "
+            f"{MAX_PAGE}."
+        )
+    return max_results
+
+
+def read_view(view: str | int) -> str:
+    """Return ``ACTIVE_ONLY``, ``DELETED_ONLY`` or ``ALL`` from the name or number of an MLflow view."""
+    names = ("ACTIVE_ONLY", "DELETED_ONLY", "ALL")
+    if isinstance(view, str) and view in names:
+        return view
+    if str(view) in {"1", "2", "3"}:
+        return names[int(view) - 1]
+    raise UsageError(f"Invalid value {view!r} for the view type: it is one of {', '.join(names)}.")

@@ -1,0 +1,39 @@
+"""Page tokens of the protocol: base64 of ``{"offset": N}``, as the real server makes them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import msgspec
+from msgspec import Struct
+
+from penstock.entities.errors import UsageError
+
+
+class _Token(Struct):
+    offset: int
+
+
+def make_token(offset: int) -> str:
+    """Return the token of the page that begins at ``offset``."""
+    return base64.b64encode(msgspec.json.encode(_Token(offset))).decode()
+
+
+def read_token(token: str) -> int:
+    """Return where a page begins; 0 without a token.
+
+    Raises
+    ------
+    UsageError
+        If the token is not one of ours.
+    """
+    if not token:
+        return 0
+    try:
+        found = msgspec.json.decode(base64.b64decode(token, validate=True), type=_Token)
+    except (binascii.Error, msgspec.DecodeError) as error:
+        raise UsageError("Invalid page token, could not be decoded.") from error
+    if found.offset < 0:
+        raise UsageError("Invalid page token: its offset is negative.")
+    return found.offset

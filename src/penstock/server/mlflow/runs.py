@@ -1,0 +1,163 @@
+"""Runs: create, get, update, search; and the history of a metric."""
+
+from __future__ import annotations
+
+import os
+
+from sqlalchemy import Connection
+
+from penstock.access.actors import Role
+from penstock.entities.errors import UsageError
+from penstock.entities.run import LifecycleStage, Run, RunStatus
+from penstock.rules.names import new_display_name
+from penstock.server.mlflow.call import Call
+from penstock.server.mlflow.errors import NotHereYetError
+from penstock.server.mlflow.inputs import shown_inputs, shown_tags
+from penstock.server.mlflow.limits import check_page, read_tags, read_view, required
+from penstock.server.mlflow.paging import make_token, read_token
+from penstock.server.mlflow.wire import (
+    CreateRun,
+    GetHistory,
+    Json,
+    OfRun,
+    SearchRuns,
+    UpdateRun,
+    shown_info,
+    shown_metric,
+    shown_pairs,
+)
+from penstock.stores.metadata import experiments
+from penstock.stores.metadata import runs as rows
+
+RUN_NAME_TAG = "mlflow.runName"
+USER_TAG = "mlflow.user"
+_STATUSES = (RunStatus.RUNNING, RunStatus.SCHEDULED, RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED)
+_NEWEST_FIRST = {"start_time desc", "attributes.start_time desc", "attribute.start_time desc", "run_id asc"}
+
+
+async def create_run(call: Call) -> Json:
+    """Create a run; the server chooses its id and, where none is given, its name."""
+    sent = await call.read(CreateRun)
+    tags = read_tags(sent.tags)
+    named = tags.get(RUN_NAME_TAG, "")
+    if sent.run_name and named and sent.run_name != named:
+        raise UsageError(
+            "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values "
+            f"(run_name='{sent.run_name}', mlflow.runName='{named}')."
+        )
+    experiment_id = sent.experiment_id or "0"
+    call.actor.check_experiment(experiment_id)
+
+    def operation(connection: Connection) -> Run:
+        experiment = experiments.get_experiment(connection, experiment_id)
+        if experiment.lifecycle_stage is not LifecycleStage.ACTIVE:
+            raise UsageError(f"The experiment {experiment_id} must be in the 'active' state. It was deleted.")
+        return rows.create_run(
+            connection,
+            run_id=call.services.new_id(),
+            experiment_id=experiment_id,
+            run_name=sent.run_name or named or new_display_name(os.urandom),
+            user_id=sent.user_id or tags.get(USER_TAG) or call.actor.name,
+            status=RunStatus.RUNNING,
+            start_time=call.now if sent.start_time is None else sent.start_time,
+            tags=tags,
+        )
+
+    return {"run": shown_run(await call.write(operation))}
+
+
+async def get_run(call: Call) -> Json:
+    """Return a run, deleted or not."""
+    sent = await call.read(OfRun)
+
+    def question(connection: Connection) -> Run:
+        call.check_run(connection, sent.run, is_write=False)
+        return rows.get_run(connection, sent.run)
+
+    return {"run": shown_run(await call.ask(question))}
+
+
+async def update_run(call: Call) -> Json:
+    """Change a run's status, end or name; an empty name is ignored."""
+    sent = await call.read(UpdateRun)
+    status = None if sent.status is None else _read_status(sent.status)
+
+    def operation(connection: Connection) -> Run:
+        call.check_run(connection, sent.run)
+        return rows.update_run(
+            connection, sent.run, status=status, end_time=sent.end_time or None, run_name=sent.run_name
+        )
+
+    run = await call.write(operation)
+    call.changed(sent.run)
+    return {"run_info": shown_info(run)}
+
+
+async def search_runs(call: Call) -> Json:
+    """List runs of some experiments, newest first."""
+    sent = await call.read(SearchRuns)
+    limit, offset, view = check_page(sent.max_results), read_token(sent.page_token), read_view(sent.run_view_type)
+    if sent.filter.strip():
+        raise NotHereYetError(
+            "This server does not filter runs yet.", hint="Leave the filter out and filter the result."
+        )
+    wrong = [clause for clause in sent.order_by if " ".join(clause.lower().split()) not in _NEWEST_FIRST]
+    if wrong:
+        raise NotHereYetError(f"This server does not order runs by {wrong[0]!r} yet, only 'start_time DESC'.")
+    wanted = sent.experiment_ids
+    if call.actor.role is not Role.ADMIN:
+        wanted = [experiment_id for experiment_id in wanted if experiment_id == call.actor.experiment_id]
+    found = await call.ask(
+        lambda connection: rows.search_runs(connection, wanted, limit=limit + 1, offset=offset, view=view)
+    )
+    answer: Json = {"runs": [shown_run(run) for run in found[:limit]]} if found else {}
+    if len(found) > limit:
+        answer["next_page_token"] = make_token(offset + limit)
+    return answer
+
+
+async def get_history(call: Call) -> Json:
+    """Return a metric's points; those of an unknown run are none."""
+    sent = await call.read(GetHistory)
+    required(sent.run, "run_id")
+    required(sent.metric_key, "metric_key")
+    offset = read_token(sent.page_token)
+    if sent.max_results is not None and sent.max_results <= 0:
+        raise UsageError(f"Invalid value {sent.max_results} for parameter 'max_results': it must be positive.")
+    most = None if sent.max_results is None else offset + sent.max_results
+
+    def question(connection: Connection) -> list[Json]:
+        if rows.find_run(connection, sent.run, details=False) is None:
+            return []
+        call.check_run(connection, sent.run, is_write=False)
+        limit = None if most is None else most + 1
+        history = rows.metric_history(connection, sent.run, sent.metric_key, limit=limit)
+        return [shown_metric(metric) for metric in history[offset:]]
+
+    points = await call.ask(question)
+    answer: Json = {"metrics": points[: sent.max_results]} if points else {}
+    if most is not None and len(points) > most - offset:
+        answer["next_page_token"] = make_token(most)
+    return answer
+
+
+def shown_run(run: Run) -> Json:
+    """Return a whole run."""
+    data: Json = {}
+    if run.latest_metrics:
+        data["metrics"] = [shown_metric(metric) for metric in run.latest_metrics]
+    if run.params:
+        data["params"] = shown_pairs(run.params)
+    if run.tags:
+        data["tags"] = shown_pairs(shown_tags(run))
+    return {"info": shown_info(run), "data": data, "inputs": shown_inputs(run)}
+
+
+def _read_status(status: str | int) -> RunStatus:
+    if str(status) in {"1", "2", "3", "4", "5"}:
+        return _STATUSES[int(status) - 1]
+    try:
+        return RunStatus(str(status))
+    except ValueError as error:
+        known = ", ".join(one.value for one in _STATUSES)
+        raise UsageError(f"Invalid value {status!r} for parameter 'status': it is one of {known}.") from error
