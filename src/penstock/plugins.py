@@ -29,6 +29,7 @@ class Plugin:
 
 PLUGINS: Mapping[str, Plugin] = {
     "runtime.onnx": Plugin("penstock.inference.runtimes.onnx:OnnxRuntime"),
+    "inference.load_model": Plugin("penstock.inference.model:load_model"),
 }
 
 MODULES: Mapping[str, str] = {

@@ -1,7 +1,8 @@
 """Bytes to values and back: the request bodies a model without code understands, and its answers.
 
 Requests: ``{"image": "<base64>"}``, ``{"images": [...]}``, ``{"inputs": {name: nested list}}``,
-``{"data": nested list}``, or a picture's own bytes with an ``image/*`` content type. Answers: ``{"predictions": [...], "outputs": {...}}``.
+``{"data": nested list}``, or a picture's own bytes with an ``image/*`` content type. Answers:
+``{"predictions": [...], "outputs": {...}}``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,282 @@
+"""The gateway's control loop: what is wanted and what runs go into ``rules.replicas``, its answer is applied.
+
+Kill it between any two lines: the next gateway adopts the replicas and reads the wanted state from its copy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from penstock.entities.errors import UnavailableError
+from penstock.entities.settings import GatewaySettings
+from penstock.home import Home
+from penstock.rules.replicas import (
+    Decision,
+    Key,
+    ReplicaState,
+    Trouble,
+    Verdict,
+    Wanted,
+    after_end,
+    after_ready,
+    decide,
+)
+from penstock.serving.backend import Backend
+from penstock.serving.desired import Desired, DesiredDeployment, load_desired, save_desired
+from penstock.serving.door import ServerDoor
+from penstock.serving.fleet import Fleet, Replica
+from penstock.serving.links import WorkLink
+from penstock.serving.materials import Materials
+from penstock.serving.routing import Routes
+
+logger = logging.getLogger(__name__)
+
+REPORT_RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class Control:
+    """Keeps replicas as the server wants them.
+
+    Parameters
+    ----------
+    home : Home
+        The workspace.
+    settings : GatewaySettings
+        Time limits.
+    routes : Routes
+        Kept up to date for the hot path.
+    parent_fd : int
+        Read end of the pipe whose closing ends every replica.
+    spares : int
+        ONNX replicas kept waiting while there is an endpoint.
+    """
+
+    def __init__(
+        self, home: Home, settings: GatewaySettings, routes: Routes, *, parent_fd: int, spares: int = 1
+    ) -> None:
+        self._settings = settings
+        self._routes = routes
+        self._copy = home.run / "serving.json"
+        self._door = ServerDoor(home)
+        self._materials = Materials(home.run / "serving", home.blobs)
+        self._fleet = Fleet(
+            home,
+            self._materials,
+            parent_fd=parent_fd,
+            spares=spares,
+            on_change=self._wake_up,
+            on_free=self._on_free,
+            on_link_lost=self._on_link_lost,
+            on_end=self._on_end,
+        )
+        self._desired = Desired()
+        self._deployments: dict[Key, DesiredDeployment] = {}
+        self._backends: dict[Key, Backend] = {}
+        self._routed: dict[Key, tuple[str, ...]] = {}
+        self._troubles: dict[tuple[Key, str], Trouble] = {}
+        self._log_tails: dict[tuple[Key, str], str] = {}
+        self._tidied: set[tuple[Key, str]] | None = None
+        self._reports: dict[Key, dict[str, Any]] = {}
+        self._reported: dict[Key, dict[str, Any]] = {}
+        self._wake = asyncio.Event()
+        self._has_reports = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Adopt what runs, serve what is known, then follow the server."""
+        loop = asyncio.get_running_loop()
+        desired = load_desired(self._copy) or Desired()
+        await self._fleet.adopt()
+        self._want(desired)
+        self._apply(self._decide())
+        self._door.follow(desired.revision, lambda new: self._receive(loop, new))
+        self._tasks = [loop.create_task(self._loop()), loop.create_task(self._report())]
+
+    async def close(self) -> None:
+        """Stop deciding; replicas go on."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._fleet.close()
+
+    def _receive(self, loop: asyncio.AbstractEventLoop, desired: Desired) -> None:
+        try:
+            save_desired(self._copy, desired)
+        except OSError as error:
+            logger.warning("the wanted state could not be kept for a restart: %s", error)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._want, desired)
+
+    def _want(self, desired: Desired) -> None:
+        self._desired = desired
+        deployments = {(e.name, d.name): d for e in desired.endpoints for d in e.deployments}
+        for key, deployment in deployments.items():
+            old = self._deployments.get(key)
+            if old is not None and old.revision != deployment.revision:
+                self._troubles.pop((key, deployment.fingerprint), None)
+            backend = self._backends.setdefault(key, Backend(f"{key[0]}/{key[1]}"))
+            backend.configure(
+                is_script=deployment.scoring_script is not None,
+                timeout_s=deployment.request_settings.request_timeout_ms / 1000.0,
+                max_concurrent=deployment.request_settings.max_concurrent_requests_per_instance,
+                instances=deployment.instance_count,
+            )
+        for key in self._backends.keys() - deployments.keys():
+            self._backends.pop(key).route(())
+            self._routed.pop(key, None)
+            self._reported.pop(key, None)
+        self._deployments = deployments
+        current = {(key, deployment.fingerprint) for key, deployment in deployments.items()}
+        self._troubles = {place: trouble for place, trouble in self._troubles.items() if place in current}
+        self._log_tails = {place: tail for place, tail in self._log_tails.items() if place in current}
+        self._routes.replace(desired.endpoints, self._backends)
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        self._wake.set()
+
+    async def _loop(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                decision = self._decide()
+                self._apply(decision)
+                timeout_s = None
+                if decision.look_again_at is not None:
+                    timeout_s = max(0.0, decision.look_again_at / 1000.0 - time.monotonic()) + 0.01
+            except Exception:
+                logger.exception("a look at the replicas failed")
+                timeout_s = 1.0
+            try:
+                await asyncio.wait_for(self._wake.wait(), timeout_s)
+            except TimeoutError:
+                continue
+
+    def _decide(self) -> Decision:
+        wanted = [
+            Wanted(key, deployment.revision, deployment.fingerprint, deployment.instance_count)
+            for key, deployment in self._deployments.items()
+        ]
+        return decide(
+            wanted,
+            self._fleet.seen(),
+            self._troubles,
+            now=_now_ms(),
+            start_timeout_ms=int(self._settings.start_timeout_s * 1000),
+            drain_timeout_ms=int(self._settings.drain_timeout_s * 1000),
+        )
+
+    def _apply(self, decision: Decision) -> None:
+        for key, replica_ids in decision.routes.items():
+            self._route(key, replica_ids)
+        for replica_id in decision.drains:
+            self._fleet.drain(replica_id)
+        if decision.drains:
+            self._wake_up()
+        for replica_id in decision.stops:
+            self._stop(replica_id)
+        for target in decision.starts:
+            deployment = self._deployments[target.key]
+            workers = deployment.request_settings.max_concurrent_requests_per_instance
+            logger.info("starting a replica of %s/%s revision %s", *target.key, target.revision)
+            self._fleet.start(target.key, deployment, workers)
+        for verdict in decision.verdicts:
+            self._judge(verdict)
+        self._tidy()
+        if self._desired.endpoints:
+            self._fleet.keep_spares()
+
+    def _tidy(self) -> None:
+        """Once only wanted replicas run, remove the folders of those before them."""
+        wanted = {(key, deployment.fingerprint) for key, deployment in self._deployments.items()}
+        if wanted == self._tidied:
+            return
+        if all((r.key, r.fingerprint) in wanted and r.state is ReplicaState.READY for r in self._fleet.seen()):
+            self._tidied = wanted
+            asyncio.get_running_loop().run_in_executor(
+                None, self._materials.remove_unused, lambda: list(self._deployments.values())
+            )
+
+    def _route(self, key: Key, replica_ids: tuple[str, ...]) -> None:
+        if self._routed.get(key, ()) == replica_ids:
+            return
+        self._routed[key] = replica_ids
+        replicas = [self._fleet.get(replica_id) for replica_id in replica_ids]
+        self._backends[key].route([link for replica in replicas if replica is not None for link in replica.links])
+        for replica in replicas:
+            if replica is not None and replica.key is not None:
+                place = (replica.key, replica.fingerprint)
+                self._troubles[place] = after_ready(self._troubles.get(place, Trouble()))
+
+    def _stop(self, replica_id: str) -> None:
+        replica = self._fleet.get(replica_id)
+        if replica is not None and replica.state is ReplicaState.STARTING:
+            replica.message = f"the replica was not ready within {self._settings.start_timeout_s:g} s"
+            self._on_end(replica, True)
+        self._fleet.stop(replica_id)
+
+    def _on_free(self, replica: Replica, link: WorkLink) -> None:
+        if replica.key is not None and (backend := self._backends.get(replica.key)) is not None:
+            backend.free(link)
+
+    def _on_link_lost(self, replica: Replica, link: WorkLink) -> None:
+        if replica.key is not None and (backend := self._backends.get(replica.key)) is not None:
+            backend.forget(link)
+
+    def _on_end(self, replica: Replica, said_failed: bool) -> None:
+        assert replica.key is not None
+        place = (replica.key, replica.fingerprint)
+        now = _now_ms()
+        ready_ms = None if replica.ready_at is None else now - int(replica.ready_at * 1000)
+        logger.warning("a replica of %s/%s ended: %s", *replica.key, replica.message)
+        self._log_tails[place] = replica.log_tail
+        self._troubles[place] = after_end(
+            self._troubles.get(place, Trouble()),
+            ready_ms=ready_ms,
+            said_failed=said_failed,
+            message=replica.message,
+            now=now,
+        )
+
+    def _judge(self, verdict: Verdict) -> None:
+        endpoint, name = verdict.key
+        report: dict[str, Any] = {
+            "endpoint": endpoint,
+            "deployment": name,
+            "revision": verdict.revision,
+            "state": "ready" if verdict.is_ready else "failed",
+            "message": verdict.message,
+            "log_tail": "",
+        }
+        if not verdict.is_ready:
+            place = (verdict.key, self._deployments[verdict.key].fingerprint)
+            report["log_tail"] = self._log_tails.get(place, "")
+        if self._reported.get(verdict.key) != report:
+            self._reported[verdict.key] = report
+            self._reports[verdict.key] = report
+            self._has_reports.set()
+
+    async def _report(self) -> None:
+        failures = 0
+        while True:
+            await self._has_reports.wait()
+            self._has_reports.clear()
+            while self._reports:
+                key, report = next(iter(self._reports.items()))
+                try:
+                    await asyncio.to_thread(self._door.report, report)
+                except UnavailableError as error:
+                    logger.debug("a report waits: %s", error)
+                    await asyncio.sleep(REPORT_RETRY_S[min(failures, len(REPORT_RETRY_S) - 1)])
+                    failures += 1
+                    continue
+                failures = 0
+                if self._reports.get(key) is report:
+                    del self._reports[key]
+
+
+def _now_ms() -> int:
+    return int(time.monotonic() * 1000)

@@ -1,0 +1,271 @@
+"""The data plane: a bare ASGI app that checks the key, picks a deployment and passes the body to a replica.
+
+No framework: an empty request costs tens of microseconds here, so what a user pays is the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from penstock.entities.settings import GatewaySettings
+from penstock.home import Home
+from penstock.serving import codes
+from penstock.serving.backend import Backend
+from penstock.serving.control import Control
+from penstock.serving.routing import Route, Routes
+from penstock.shim import replica_host
+
+logger = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+MAX_ID_LENGTH = 100
+_DEPLOYMENT_HEADER = b"azureml-model-deployment"
+_ID_HEADERS = (b"x-request-id", b"x-ms-request-id", b"x-ms-client-request-id", b"traceid")
+_HIDDEN_HEADERS = frozenset({b"authorization", b"cookie", b"connection", b"content-length", b"transfer-encoding"})
+
+
+class _Reply(msgspec.Struct):
+    status: int = 200
+    content_type: str = "application/json"
+    headers: dict[str, str] = {}
+
+
+_decode_reply = msgspec.json.Decoder(_Reply).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Gateway:
+    """The ASGI app; its lifespan starts and ends the control loop.
+
+    Parameters
+    ----------
+    home : Home
+        The workspace.
+    settings : GatewaySettings
+        Limits.
+    parent_fd : int
+        Read end of the pipe whose closing ends every replica.
+    spares : int
+        ONNX replicas kept waiting while there is an endpoint.
+    """
+
+    def __init__(self, home: Home, settings: GatewaySettings, *, parent_fd: int, spares: int = 1) -> None:
+        self._home = home
+        self._settings = settings
+        self._parent_fd = parent_fd
+        self._spares = spares
+        self._routes = Routes()
+        self._control: Control | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or run the lifespan."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self._control = Control(
+            self._home, self._settings, self._routes, parent_fd=self._parent_fd, spares=self._spares
+        )
+        await self._control.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._control.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = self._routes.find(scope["path"])
+        headers = dict(scope["headers"])
+        ids: Headers = []
+        try:
+            if route is None:
+                await _answer_other(scope, send)
+                return
+            ids = _request_ids(headers)
+            status, extra, content_type, body = await self._score(route, scope, headers, receive)
+        except codes.ScoringError as error:
+            status, extra, body = error.status, error.headers(), error.body()
+            content_type = b"application/problem+json"
+            if error.deployment:
+                extra.append((_DEPLOYMENT_HEADER, error.deployment.encode("latin-1")))
+        await _send(send, status, content_type, body, [*ids, *extra])
+
+    async def _score(
+        self, route: Route, scope: Scope, headers: dict[bytes, bytes], receive: Receive
+    ) -> tuple[int, Headers, bytes, bytes]:
+        method = scope["method"]
+        if method not in ("POST", "GET"):
+            if method == "OPTIONS":
+                return 200, [(b"allow", b"GET, POST, OPTIONS")], b"text/plain", b""
+            raise codes.MethodError(f"{method} is not for scoring")
+        _check_key(route, headers)
+        name, backend = _pick(route, headers)
+        body = await self._read_body(headers, receive)
+        meta_part = _request_meta(scope, headers, backend.is_script)
+        try:
+            meta, content = await backend.score(meta_part, body)
+        except codes.ScoringError as error:
+            raise error.of(name) from None
+        mark = (_DEPLOYMENT_HEADER, name.encode("latin-1"))
+        if not meta:
+            return 200, [mark], b"application/json", content
+        reply = _decode_reply(meta)
+        shown = codes.client_status(reply.status, is_script=backend.is_script)
+        extra = [(key.encode("latin-1"), value.encode("latin-1", "replace")) for key, value in reply.headers.items()]
+        return shown.status, [mark, *shown.headers, *extra], reply.content_type.encode("latin-1", "replace"), content
+
+    async def _read_body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        limit = self._settings.max_body_bytes
+        if int(headers.get(b"content-length", b"0")) > limit:
+            raise codes.TooLargeError(f"the body has more than {limit} bytes")
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+        parts = [body]
+        length = len(body)
+        while message.get("more_body"):
+            message = await receive()
+            parts.append(message.get("body", b""))
+            length += len(parts[-1])
+            if length > limit:
+                raise codes.TooLargeError(f"the body has more than {limit} bytes")
+        return b"".join(parts)
+
+
+def _check_key(route: Route, headers: dict[bytes, bytes]) -> None:
+    scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() != b"bearer":
+        raise codes.UnauthenticatedError("the request has no key")
+    if hashlib.sha256(key.strip()).hexdigest() not in route.keys:
+        raise codes.UnauthenticatedError("the key is not one of this endpoint")
+
+
+def _pick(route: Route, headers: dict[bytes, bytes]) -> tuple[str, Backend]:
+    wanted = headers.get(_DEPLOYMENT_HEADER)
+    if wanted is not None:
+        name = wanted.decode("latin-1")
+        backend = route.backends.get(name)
+        if backend is None:
+            there = ", ".join(sorted(route.backends)) or "none"
+            raise codes.UnknownError(f"endpoint {route.name} has no deployment {name!r}", f"It has: {there}.")
+        return name, backend
+    picked = route.picker.pick()
+    backend = route.backends.get(picked) if picked is not None else None
+    if picked is None or backend is None:
+        raise codes.UnknownError(
+            f"no deployment of endpoint {route.name} gets traffic",
+            "Set it with: penstock online-endpoint update --traffic, or create a deployment with --all-traffic.",
+        )
+    return picked, backend
+
+
+def _request_ids(headers: dict[bytes, bytes]) -> Headers:
+    """Return the id headers of the answer: echoed, copied between the two Microsoft names, or new."""
+    found = {name: headers[name] for name in _ID_HEADERS if name in headers}
+    for name, value in found.items():
+        if len(value) > MAX_ID_LENGTH:
+            raise codes.LongIdError(f"{name.decode()} has more than {MAX_ID_LENGTH} characters")
+    if b"x-request-id" not in found:
+        found[b"x-request-id"] = str(uuid.uuid4()).encode()
+    either = found.get(b"x-ms-client-request-id") or found.get(b"x-ms-request-id")
+    if either is not None:
+        found[b"x-ms-request-id"] = found[b"x-ms-client-request-id"] = either
+    return list(found.items())
+
+
+def _request_meta(scope: Scope, headers: dict[bytes, bytes], is_script: bool) -> bytes:
+    content_type = headers.get(b"content-type", b"application/json").decode("latin-1")
+    if not is_script:
+        if content_type.startswith("application/json") and scope["method"] == "POST":
+            return b""
+        return _encode({"content_type": content_type, "method": scope["method"]})
+    shown = {
+        name.decode("latin-1").title(): value.decode("latin-1")
+        for name, value in headers.items()
+        if name not in _HIDDEN_HEADERS
+    }
+    return _encode(
+        {
+            "method": scope["method"],
+            "query": scope["query_string"].decode("latin-1"),
+            "content_type": content_type,
+            "headers": shown,
+        }
+    )
+
+
+async def _answer_other(scope: Scope, send: Send) -> None:
+    if scope["path"] in ("/health", "/"):
+        await _send(send, 200, b"application/json", b'{"status":"ok"}', [])
+        return
+    parts = scope["path"].split("/")
+    detail = f"there is no endpoint {parts[2]!r}" if len(parts) > 3 and parts[1] == "endpoints" else "no such path"
+    raise codes.UnknownError(detail, "Scoring is POST /endpoints/<endpoint>/score.")
+
+
+async def _send(send: Send, status: int, content_type: bytes, body: bytes, headers: Headers) -> None:
+    head = [(b"content-type", content_type), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+def create_gateway(home: Home, settings: GatewaySettings, *, parent_fd: int | None = None, spares: int = 1) -> Gateway:
+    """Return the gateway's ASGI app.
+
+    Parameters
+    ----------
+    parent_fd : int, optional
+        Read end of the supervisor's pipe; without one, replicas end with this process.
+    """
+    if parent_fd is None:
+        parent_fd, _ = os.pipe()
+    return Gateway(home, settings, parent_fd=parent_fd, spares=spares)
+
+
+def serve_gateway(
+    home: Home,
+    settings: GatewaySettings,
+    listening: socket.socket,
+    *,
+    parent_fd: int | None = None,
+    spares: int = 1,
+) -> int:
+    """Run the gateway on a listening socket until SIGTERM or until the supervisor's pipe closes."""
+    import uvicorn
+
+    app = create_gateway(home, settings, parent_fd=parent_fd, spares=spares)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(settings.drain_timeout_s),
+    )
+    server = uvicorn.Server(config)
+
+    replica_host.end_with_parent(parent_fd)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(server.serve(sockets=[listening]))
+    return 0

@@ -1,0 +1,157 @@
+"""Start a replica's process: which command, environment, log and inherited descriptors it gets.
+
+The gateway binds the replica's socket and hands it over listening, so it can connect at once and the first message
+waits in the socket until the process has come up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock.serving.desired import ENV_MODEL_DIR, DesiredDeployment
+from penstock.shim import score_worker
+
+MARK = "PENSTOCK_REPLICA"
+MAX_LOG_BYTES = 10 * 2**20
+_SCRIPT_BOOT = (
+    "import sys,types;p=types.ModuleType('penstock_shim');p.__path__=[sys.argv[1]];sys.modules['penstock_shim']=p;"
+    "a=sys.argv.pop();del sys.argv[1:];from penstock_shim.score_worker import main;main(a)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a replica listens and logs."""
+
+    replica_id: str
+    socket_path: Path
+    log: Path
+
+
+def launch_onnx(place: Place, parent_fd: int) -> subprocess.Popen[bytes]:
+    """Start a replica for ONNX models; it waits for its assignment."""
+    with _listener(place.socket_path) as listener:
+        command = [sys.executable, "-m", "penstock.serving.replica", str(listener.fileno())]
+        return _spawn(command, place, parent_fd, listener, _environment(place, parent_fd), None)
+
+
+def launch_script(
+    place: Place,
+    parent_fd: int,
+    deployment: DesiredDeployment,
+    *,
+    code: Path,
+    model: Path | None,
+    identity: Mapping[str, Any],
+    workers: int,
+) -> subprocess.Popen[bytes]:
+    """Start a deployment's ``score.py`` in its own interpreter."""
+    script = deployment.scoring_script or ""
+    environment = _environment(place, parent_fd)
+    environment.update({"AML_APP_ROOT": str(code), "AZUREML_ENTRY_SCRIPT": script, **deployment.environment_variables})
+    if model is not None:
+        environment[ENV_MODEL_DIR] = str(model)
+    if deployment.path_prepend:
+        environment["PATH"] = os.pathsep.join([*deployment.path_prepend, environment.get("PATH", os.defpath)])
+    with _listener(place.socket_path) as listener:
+        assignment = {
+            "fd": listener.fileno(),
+            "identity": dict(identity),
+            "code": str(code),
+            "script": script,
+            "workers": workers,
+        }
+        shim = str(Path(score_worker.__file__).parent)
+        command = [deployment.interpreter or sys.executable, "-c", _SCRIPT_BOOT, shim, json.dumps(assignment)]
+        return _spawn(command, place, parent_fd, listener, environment, code)
+
+
+def end_process(pid: int, pidfd: int | None, number: signal.Signals) -> None:
+    """Send a signal to a replica that another gateway started; nothing if it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        if pidfd is not None:
+            signal.pidfd_send_signal(pidfd, number)
+        else:
+            os.kill(pid, number)
+
+
+def find_marked(replica_id: str) -> list[int]:
+    """Return the processes that carry a replica's mark in their environment; for one that does not answer."""
+    mark = f"{MARK}={replica_id}".encode()
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+    return found
+
+
+def rotate_log(log: Path) -> int:
+    """Make room for a replica's log and return the offset at which its part begins."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        size = log.stat().st_size
+        if size < MAX_LOG_BYTES:
+            return size
+        log.replace(log.with_name(f"{log.name}.1"))
+    return 0
+
+
+def read_tail(log: Path, offset: int = 0, *, max_bytes: int = 4096, max_lines: int = 20) -> str:
+    """Return the last lines that a log holds after ``offset``."""
+    with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(offset, size - max_bytes))
+        return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-max_lines:])
+    return ""
+
+
+def _environment(place: Place, parent_fd: int) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+    environment.update({"PENSTOCK_PARENT_FD": str(parent_fd), MARK: place.replica_id, "PYTHONUNBUFFERED": "1"})
+    return environment
+
+
+def _listener(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen(256)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _spawn(
+    command: list[str],
+    place: Place,
+    parent_fd: int,
+    listener: socket.socket,
+    environment: Mapping[str, str],
+    folder: Path | None,
+) -> subprocess.Popen[bytes]:
+    place.log.parent.mkdir(parents=True, exist_ok=True)
+    with place.log.open("ab") as log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            cwd=folder,
+            pass_fds=(listener.fileno(), parent_fd),
+            start_new_session=True,
+        )
