@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from penstock.entities.errors import Problem, SpecError
-from penstock.rules.suggest import did_you_mean
+from penstock.rules.suggest import nearest
 
 _EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 _BLOCK = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
 MAX_SHOWN = 60
+MAX_LISTED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +156,11 @@ def job_values(inputs: Mapping[str, str | None], outputs: Mapping[str, str], nam
 
 
 def _hint(path: str, known: list[str]) -> str:
-    close = did_you_mean(path, known)
-    if close:
-        return close
-    kind = path.partition(".")[0]
-    same = [name for name in known if name.startswith(f"{kind}.")] or known
-    listed = ", ".join(f"${{{{{name}}}}}" for name in same[:8])
-    return f"Known here: {listed}{', …' if len(same) > 8 else ''}."
+    kind, _, name = path.partition(".")
+    same = [other for other in known if other.startswith(f"{kind}.")]
+    close = nearest(name, [other.partition(".")[2] for other in same])
+    meant = [f"{kind}.{other}" for other in close] or nearest(path, known)
+    if meant:
+        return f"Did you mean {' or '.join(f'${{{{{other}}}}}' for other in meant)}?"
+    listed = ", ".join(f"${{{{{other}}}}}" for other in (same or known)[:MAX_LISTED])
+    return f"Known here: {listed}{', …' if len(same or known) > MAX_LISTED else ''}."

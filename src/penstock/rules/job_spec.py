@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from penstock.entities.errors import Problem
 from penstock.entities.job import LITERAL_TYPES, CommandJobSpec, InputSpec, OutputSpec, Scalar
+from penstock.rules.complaints import show
 from penstock.rules.expressions import check_expressions, job_values
 from penstock.rules.pointers import join_pointer
 
@@ -40,7 +41,7 @@ def check_input(name: str, given: InputSpec | Scalar) -> list[Problem]:
                 [] if given.optional else [Problem("this input has no value", pointer, "Add value, or optional: true.")]
             )
         if coerce_literal(value, given.type) is None:
-            return [Problem(f'"{value}" is no {given.type}', f"{pointer}/{key}")]
+            return [Problem(f"{show(value)} is no {given.type}", f"{pointer}/{key}")]
         return []
     if given.value is not None:
         return [] if "type" not in given.model_fields_set else [_needs_path(given, f"{pointer}/value")]

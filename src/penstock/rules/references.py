@@ -174,9 +174,8 @@ def parse_reference(text: str, *, bare_names: bool = False) -> Reference:
         text = text[2:] if text.startswith("//") else text
     elif _URL.fullmatch(text):
         return UrlReference(text)
-    elif match := _ASSET.fullmatch(text):
-        if bare_names or match[2] or (match[3] and "." not in match[3]):
-            return AssetReference(match[1], match[2], match[3])
+    elif (match := _ASSET.fullmatch(text)) and (bare_names or match[2] or (match[3] and "." not in match[3])):
+        return AssetReference(match[1], match[2], match[3])
     if not text:
         raise UsageError("an empty reference points at nothing")
     return LocalReference(text)

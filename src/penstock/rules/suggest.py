@@ -24,7 +24,7 @@ def nearest(name: str, candidates: Iterable[str], n: int = 3) -> list[str]:
     list of str
         Empty when nothing is close: at most a third of the letters may differ, a neighbouring pair in
         the wrong order counts once, case does not count, and a name that begins with ``name`` (three
-        letters or more) is close.
+        letters or more) is close. One that is much less similar than the best is left out.
     """
     wanted = _folded(name)
     if not wanted:
@@ -35,7 +35,7 @@ def nearest(name: str, candidates: Iterable[str], n: int = 3) -> list[str]:
         if score is not None:
             scored.append((score, candidate))
     scored.sort()
-    return [candidate for _, candidate in scored[:n]]
+    return [candidate for score, candidate in scored[:n] if score <= scored[0][0] + 1]
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from itertools import pairwise
 
 from penstock.entities.asset import Tree, TreeEntry
 from penstock.entities.errors import InvalidPathError
@@ -33,7 +34,7 @@ def check_tree(tree: Tree) -> None:
         raise InvalidPathError("the files of a tree are listed in the order of their paths")
     files = set(paths)
     if len(files) != len(paths):
-        twice = next(path for path, following in zip(paths, paths[1:], strict=False) if path == following)
+        twice = next(path for path, following in pairwise(paths) if path == following)
         raise InvalidPathError(f'"{twice}" is in the tree twice')
     for path in paths:
         folder = path.rpartition("/")[0]
