@@ -6,6 +6,45 @@ time and is not needed for the first answer (the idle agent, looking for orphans
 
 from __future__ import annotations
 
+import argparse
+import getpass
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from penstock import __version__
+from penstock.access.tokens import Access
+from penstock.app.process import configure_logging, end_with_parent, inherited_control, inherited_socket
+from penstock.assets.registry import Registry
+from penstock.compute.environments.base import Prepared
+from penstock.compute.environments.select import Environments
+from penstock.compute.local import LocalCompute
+from penstock.config import load_settings
+from penstock.entities.attempt import Attempt
+from penstock.entities.errors import PenstockError
+from penstock.entities.job import Job
+from penstock.entities.settings import Settings
+from penstock.home import Home
+from penstock.jobs.attempts import AttemptReports
+from penstock.jobs.computes import LocalComputes
+from penstock.jobs.logs import LiveLogs
+from penstock.jobs.scheduler import Fixed, Scheduler
+from penstock.jobs.service import Jobs
+from penstock.jobs.watch import Feed
+from penstock.server.asgi import create_app
+from penstock.server.services import Services
+from penstock.serving.endpoints import Endpoints
+from penstock.stores.blobs.local import LocalBlobStore
+from penstock.stores.metadata.sqlite import SqliteMetadataStore
+
 KEEP_ALIVE_S = 75
 STOP_TIMEOUT_S = 5
 
