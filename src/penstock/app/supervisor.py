@@ -34,6 +34,7 @@ TOKEN_PREFIX = "pst_"
 RESTART_DELAYS_S = (0.0, 0.2, 1.0, 3.0, 5.0)
 QUICK_DEATH_S = 10.0
 STOP_TIMEOUT_S = 15.0
+REFUSED = 4
 
 
 def main(arguments: list[str]) -> int:
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> int:
         return 2
     except PenstockError as error:
         sys.stderr.write(f"{error}\n")
-        return 4
+        return REFUSED
 
 
 def serve(
@@ -137,6 +138,7 @@ class _Child:
     quick_deaths: int = 0
     start_at: float | None = None
     log: Path = field(default_factory=Path)
+    log_start: int = 0
 
 
 class _Supervisor:
@@ -212,6 +214,9 @@ class _Supervisor:
             if child.process is not None and child.process.poll() is not None:
                 status = child.process.returncode
                 child.process = None
+                if status == REFUSED:  # it said why, and would say the same again
+                    sys.stderr.write(f"{_tail(child)}\n")
+                    return REFUSED
                 if now - child.started_at < QUICK_DEATH_S:
                     child.quick_deaths += 1
                 else:
@@ -219,7 +224,7 @@ class _Supervisor:
                 if child.quick_deaths >= len(RESTART_DELAYS_S):
                     sys.stderr.write(
                         f"penstock: the {child.role} ended {child.quick_deaths} times right after its start "
-                        f"(last status {status}); its log: {child.log}\n{_tail(child.log)}\n"
+                        f"(last status {status}); its log: {child.log}\n{_tail(child)}\n"
                     )
                     return 1
                 child.start_at = now + RESTART_DELAYS_S[child.quick_deaths]
@@ -248,6 +253,7 @@ class _Supervisor:
         child.start_at = None
         child.started_at = time.monotonic()
         with child.log.open("ab") as log:
+            child.log_start = log.tell()
             child.process = subprocess.Popen(
                 [sys.executable, "-m", "penstock.app", child.role, "--workspace", str(self._home.root)],
                 stdin=subprocess.DEVNULL,
@@ -323,7 +329,9 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _tail(log: Path, lines: int = 20) -> str:
-    with contextlib.suppress(OSError):
-        return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:])
+def _tail(child: _Child, lines: int = 20) -> str:
+    """Return the last lines a child wrote since its last start."""
+    with contextlib.suppress(OSError), child.log.open("rb") as file:
+        file.seek(child.log_start)
+        return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
     return ""
