@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 API = "/api/v1"
 
 
-def create_server(services: Services) -> ASGIApp:
+def create_app(services: Services) -> ASGIApp:
     """Return the server's app: REST, MLflow protocol and the doors of agents and gateway."""
     doors = _Doors(create_api(services), MlflowDoor(services))
     settings = services.settings.server
@@ -54,7 +54,7 @@ def create_api(services: Services) -> FastAPI:
     api.include_router(build_router(AssetKind.MODEL, "models", ModelSpec))
     api.include_router(build_router(AssetKind.DATA, "data", DataSpec))
     api.include_router(build_router(AssetKind.ENVIRONMENT, "environments", EnvironmentSpec))
-    app.include_router(workspace.health_router)
+    app.include_router(workspace.root_router)
     app.include_router(api)
     app.include_router(internal.router)
     _add_handlers(app)

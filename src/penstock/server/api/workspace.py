@@ -14,17 +14,17 @@ from penstock.server.api.callers import Admin, Caller, Limit, Wired
 from penstock.server.openapi import array, describe, page_of, record, text
 from penstock.stores.metadata import events
 
-health_router = APIRouter(tags=["workspace"])
+root_router = APIRouter(tags=["workspace"])
 router = APIRouter(tags=["workspace"])
 
 
-@health_router.get("/health", **describe("Ask whether the server is up", record(status=text(), version=text())))
+@root_router.get("/health", **describe("Ask whether the server is up", record(status=text(), version=text())))
 async def get_health(services: Wired) -> Response:
     """Answer without a token."""
     return wire.JsonResponse({"status": "ok", "version": services.version})
 
 
-@router.get("", **describe("Ask what this server can do", record(version=text(), features=array(text()))))
+@root_router.get("/api/v1", **describe("Ask what this server can do", record(version=text(), features=array(text()))))
 async def get_features(services: Wired, actor: Caller) -> Response:
     """Return the version and the features."""
     return wire.JsonResponse(
