@@ -1,7 +1,7 @@
 """``python -m penstock.app ROLE``: the processes of a workspace.
 
-``up`` is the supervisor and imports the standard library alone; ``server``, ``gateway`` and ``replica`` are
-its children and get their sockets and pipes by inherited file descriptors.
+``up`` is the supervisor and imports the standard library alone; ``server`` and ``gateway``
+are its children and get their sockets and pipes by inherited file descriptors.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ def main(arguments: list[str]) -> int:
         from penstock.app.server import main as run
     elif role == "gateway":
         from penstock.app.gateway import main as run
-    elif role == "replica":
-        from penstock.app.replica import main as run
     else:
-        sys.stderr.write("usage: python -m penstock.app up|server|gateway|replica --workspace DIR\n")
+        sys.stderr.write("usage: python -m penstock.app up|server|gateway --workspace DIR\n")
         return 2
     return run(arguments[1:])
 

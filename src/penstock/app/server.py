@@ -79,19 +79,23 @@ def main(arguments: list[str]) -> int:
         settings = load_settings(home.config_file, os.environ)
         configure_logging(settings.log.level)
         control = inherited_control()
-        house = compose(home, settings, on_gateway_needed=lambda: control.sendall(b"gateway\n"))
+        listening = inherited_socket()
+        host = str(listening.getsockname()[0])
+        house = compose(home, settings, host, on_gateway_needed=lambda: control.sendall(b"gateway\n"))
     except PenstockError as error:
         sys.stderr.write(f"{error}\n")
         return 4
-    serve(house, inherited_socket(), control)
+    serve(house, listening, control)
     return 0
 
 
-def compose(home: Home, settings: Settings, *, on_gateway_needed: Callable[[], object]) -> House:
+def compose(home: Home, settings: Settings, host: str, *, on_gateway_needed: Callable[[], object]) -> House:
     """Build every part and join them; nothing runs yet.
 
     Parameters
     ----------
+    host : str
+        The address the server is bound to.
     on_gateway_needed : callable
         Called when there is a deployment for the first time; may be called again.
     """
@@ -162,7 +166,7 @@ def compose(home: Home, settings: Settings, *, on_gateway_needed: Callable[[], o
         settings=settings,
         now=now_ms,
         new_id=new_id,
-        bound_hosts=(settings.server.host,),
+        bound_hosts=(host,),
         version=__version__,
     )
     return House(services, store, compute, scheduler, endpoints)
