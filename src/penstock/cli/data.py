@@ -43,12 +43,12 @@ def create(
     query: QueryOption = None,
 ) -> None:
     """Register a new version of data; without --version it gets the next number."""
-    from penstock.sdk.submit import close_asset
+    from penstock.sdk.submit import create_asset
 
     rest = open_rest(workspace)
     said = {"name": name, "path": path, "version": version, "type": type_, "description": description}
-    spec = close_asset(rest, "data", file, said, overrides or (), say=note)
-    emit(rest.create_asset("data", spec), columns=DETAILS, output=output, query=query)
+    asset = create_asset(rest, "data", file, said, overrides or (), say=note)
+    emit(asset, columns=DETAILS, output=output, query=query)
 
 
 add_verbs(app, "data", "data")

@@ -46,12 +46,12 @@ def create(
     query: QueryOption = None,
 ) -> None:
     """Register a new version of an environment; without --version it gets the next number."""
-    from penstock.sdk.submit import close_asset
+    from penstock.sdk.submit import create_asset
 
     rest = open_rest(workspace)
     said = {"name": name, "version": version, "image": image, "conda_file": conda_file, "description": description}
-    spec = close_asset(rest, "environments", file, said, overrides or (), say=note)
-    emit(rest.create_asset("environments", spec), columns=DETAILS, output=output, query=query)
+    asset = create_asset(rest, "environments", file, said, overrides or (), say=note)
+    emit(asset, columns=DETAILS, output=output, query=query)
 
 
 add_verbs(app, "environment", "environments", has_files=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,7 +75,7 @@ def create(
     from penstock.sdk.submit import submit_file
 
     rest = open_rest(workspace)
-    assignments = [*(overrides or []), *([f"name={name}"] if name else [])]
+    assignments = [*(overrides or []), *([f"name={json.dumps(name)}"] if name else [])]
     job = submit_file(rest, file, assignments, say=note)
     for warning in job.get("warnings") or ():
         note(f"warning: {warning}")

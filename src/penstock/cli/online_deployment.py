@@ -106,12 +106,12 @@ def _put(
     query: str | None,
 ) -> None:
     from penstock.sdk.endpoints import wait_ready
-    from penstock.sdk.submit import close_deployment_file
+    from penstock.sdk.submit import put_deployment_file
 
     rest = open_rest(workspace)
     began = time.monotonic()
-    spec = close_deployment_file(rest, file, {"name": name, "endpoint_name": endpoint}, overrides or (), say=note)
-    deployment = rest.put_deployment(spec)
+    said = {"name": name, "endpoint_name": endpoint}
+    deployment = put_deployment_file(rest, file, said, overrides or (), say=note)
     if not no_wait or all_traffic:
         deployment = wait_ready(rest, deployment)
         note(f"Ready in {time.monotonic() - began:.1f} s")

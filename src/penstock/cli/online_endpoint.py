@@ -57,11 +57,11 @@ def create(
     query: QueryOption = None,
 ) -> None:
     """Create an endpoint; if it exists, what the file says about it is brought up to date."""
-    from penstock.sdk.submit import close_endpoint
+    from penstock.sdk.submit import put_endpoint
 
     rest = open_rest(workspace)
-    spec = close_endpoint(rest, file, {"name": name}, overrides or ())
-    emit(rest.put_endpoint(spec), columns=DETAILS, output=output, query=query)
+    endpoint = put_endpoint(rest, file, {"name": name}, overrides or ())
+    emit(endpoint, columns=DETAILS, output=output, query=query)
 
 
 @command(
@@ -82,14 +82,14 @@ def update(
     query: QueryOption = None,
 ) -> None:
     """Change an endpoint: its description and tags from a file, or the shares of its deployments."""
-    from penstock.sdk.submit import close_endpoint
+    from penstock.sdk.submit import put_endpoint
 
     if not file and not traffic and not overrides:
         raise UsageError("nothing to update", hint="Give --traffic, --set or -f.")
     rest = open_rest(workspace)
     if file or overrides:
         base = None if file or not name else rest.get_endpoint(name)["spec"]
-        endpoint = rest.put_endpoint(close_endpoint(rest, file, {"name": name}, overrides or (), base=base))
+        endpoint = put_endpoint(rest, file, {"name": name}, overrides or (), base=base)
         name = endpoint["name"]
     if traffic:
         if not name:

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from penstock.entities.asset import EnvironmentSpec
-from penstock.entities.job import CommandJobSpec, InputSpec, JobLimits, OutputSpec, Resources, Scalar
+from penstock.entities.job import CommandJobSpec, InputSpec, OutputSpec, Scalar
+from penstock.rules.specfile import Document, load_entity
 
 Input = InputSpec
 Output = OutputSpec
@@ -58,8 +61,8 @@ def command(
 
     Raises
     ------
-    pydantic.ValidationError
-        If a value has the wrong type.
+    SpecError
+        If a value has the wrong type; lists all of them.
     """
     values: dict[str, Any] = {
         "command": command,
@@ -75,7 +78,17 @@ def command(
         "description": description,
         "tags": dict(tags or {}),
         "properties": dict(properties or {}),
-        "limits": JobLimits(timeout=timeout) if timeout is not None else None,
-        "resources": Resources(instance_count=instance_count) if instance_count is not None else None,
+        "limits": {"timeout": timeout} if timeout is not None else None,
+        "resources": {"instance_count": instance_count} if instance_count is not None else None,
     }
-    return CommandJobSpec(**values)
+    data = {key: _plain(value) for key, value in values.items() if value is not None}
+    return load_entity(Document(data), CommandJobSpec)
+
+
+def _plain(value: Any) -> Any:
+    """Return entities inside a value as the data they stand for."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return value

@@ -17,7 +17,7 @@ from penstock.entities.endpoint import (
 from penstock.entities.errors import RefusedError
 from penstock.sdk.http import HttpClient
 from penstock.sdk.rest import Json, Rest
-from penstock.sdk.submit import close_deployment
+from penstock.sdk.submit import put_deployment
 from penstock.sdk.wire import as_entity, as_json
 
 WAIT_ROUND_S = 25
@@ -75,12 +75,11 @@ class EndpointsClient:
         RefusedError
             If the deployment does not become ready; says why, with the last lines of its log.
         """
-        spec = close_deployment(self._rest, deployment)
-        data = self._rest.put_deployment(spec)
+        data = put_deployment(self._rest, deployment)
         if wait or all_traffic:
             data = wait_ready(self._rest, data)
         if all_traffic:
-            self._rest.set_traffic(spec["endpoint_name"], {spec["name"]: 100})
+            self._rest.set_traffic(data["endpoint_name"], {data["name"]: 100})
         return as_entity(OnlineDeployment, data)
 
     def get_deployment(self, endpoint: str, name: str) -> OnlineDeployment:

@@ -66,6 +66,8 @@ class Response:
         """
         data = self._raw.read1(CHUNK_BYTES)
         if not data:
+            if self._raw.length:  # read1 does not complain of a body that ends early
+                raise http.client.IncompleteRead(b"", self._raw.length)
             self._release()
         return data
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from penstock.entities.errors import OutOfSpaceError, RefusedError, UnavailableError, UsageError
 from penstock.home import Home, ServerRecord
+from penstock.sdk.http import HttpClient
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 60.0
@@ -130,8 +131,10 @@ def _start(home: Home, host: str | None, port: int | None, timeout_s: float) -> 
     while True:
         record = find_server(home)
         if record is not None:
-            # The server outlives this process, so nobody waits for the child; a set return code says so.
-            child.returncode = child.returncode or 0
+            if child.poll() is None:
+                # The server outlives this process, so nobody waits for the child; a set return code says so.
+                child.returncode = 0
+            _confirm(record, timeout_s, lambda: _read_from(log_path, begin))
             return record
         status = child.poll()
         if status is not None and reason is None:
@@ -144,6 +147,17 @@ def _start(home: Home, host: str | None, port: int | None, timeout_s: float) -> 
                 hint=f"Its logs: {home.logs}",
             )
         time.sleep(_POLL_S)
+
+
+def _confirm(record: ServerRecord, timeout_s: float, read_reason: Callable[[], str]) -> None:
+    """Return once the server answers; its record is written when its socket is bound, a moment earlier."""
+    client = HttpClient(record.url, timeout_s=timeout_s)
+    try:
+        client.get("/health")
+    except UnavailableError as error:
+        raise UnavailableError(read_reason() or error.message, hint=error.hint) from error
+    finally:
+        client.close()
 
 
 def _read_from(path: Path, begin: int) -> str:

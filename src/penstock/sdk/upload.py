@@ -14,6 +14,7 @@ from penstock.entities.errors import ConflictError, UsageError
 from penstock.sdk.http import quoted
 from penstock.sdk.problems import details_of
 from penstock.sdk.rest import API, Json, Rest
+from penstock.sdk.spec.snapshot import list_files
 
 PARALLEL_UPLOADS = 4
 RESUMABLE_FROM_BYTES = 64 * 2**20
@@ -115,9 +116,7 @@ def _scan(path: Path, files: Sequence[str] | None) -> Iterator[_LocalFile]:
     if not path.is_dir():
         raise UsageError(f"{path} does not exist")
     if files is None:
-        files = sorted(
-            Path(folder, name).relative_to(path).as_posix() for folder, _, names in os.walk(path) for name in names
-        )
+        files = list_files(path)
     for name in files:
         yield _read(name, path / name)
 

@@ -121,7 +121,7 @@ def connect(location: Location, *, token: str | None = None, ca_file: str | None
         HttpClient(
             record.url,
             token or location.home.read_token(),
-            hint=f"Start it with: penstock up -w {shorten(location.home.root)}",
+            hint=f"Its logs: {location.home.logs}",
         )
     )
 
