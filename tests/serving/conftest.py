@@ -34,9 +34,10 @@ from pathlib import Path
 from penstock.entities.settings import GatewaySettings
 from penstock.home import Home
 from penstock.serving.gateway import serve_gateway
-listening = socket.socket(fileno=int(sys.argv[2]))
+listening_fd, parent_fd, spares = int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[5])
 settings = GatewaySettings(max_body_bytes=1 << 20, drain_timeout_s=20.0, start_timeout_s=float(sys.argv[4]))
-sys.exit(serve_gateway(Home(Path(sys.argv[1])), settings, listening, parent_fd=int(sys.argv[3]), spares=int(sys.argv[5])))
+home = Home(Path(sys.argv[1]))
+sys.exit(serve_gateway(home, settings, socket.socket(fileno=listening_fd), parent_fd=parent_fd, spares=spares))
 """
 
 

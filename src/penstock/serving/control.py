@@ -25,7 +25,7 @@ from penstock.rules.replicas import (
     decide,
 )
 from penstock.serving.backend import Backend
-from penstock.serving.desired import Desired, DesiredDeployment, load_desired, save_desired
+from penstock.serving.desired import Desired, DesiredDeployment, load_desired, merge_held, save_desired
 from penstock.serving.door import ServerDoor
 from penstock.serving.fleet import Fleet, Replica
 from penstock.serving.links import WorkLink
@@ -72,7 +72,7 @@ class Control:
             on_link_lost=self._on_link_lost,
             on_end=self._on_end,
         )
-        self._desired = Desired()
+        self._desired = self._latest = Desired()
         self._deployments: dict[Key, DesiredDeployment] = {}
         self._backends: dict[Key, Backend] = {}
         self._routed: dict[Key, tuple[str, ...]] = {}
@@ -88,7 +88,7 @@ class Control:
     async def start(self) -> None:
         """Adopt what runs, serve what is known, then follow the server."""
         loop = asyncio.get_running_loop()
-        desired = load_desired(self._copy) or Desired()
+        desired = self._latest = load_desired(self._copy) or Desired()
         await self._fleet.adopt()
         self._want(desired)
         self._apply(self._decide())
@@ -103,6 +103,8 @@ class Control:
         await self._fleet.close()
 
     def _receive(self, loop: asyncio.AbstractEventLoop, desired: Desired) -> None:
+        desired = merge_held(desired, self._latest)
+        self._latest = desired
         try:
             save_desired(self._copy, desired)
         except OSError as error:

@@ -36,6 +36,7 @@ class Limits(msgspec.Struct, frozen=True):
 class DesiredDeployment(msgspec.Struct, frozen=True):
     """One deployment with everything a replica is started with.
 
+    ``is_held`` says that its environment is still being made: whatever runs of it goes on, nothing is started.
     ``scoring_script`` is None for a model without code, ``interpreter`` is then unused. ``model_name`` is the last part
     of the model's path: ``AZUREML_MODEL_DIR`` is a folder that contains it.
     """
@@ -54,6 +55,7 @@ class DesiredDeployment(msgspec.Struct, frozen=True):
     preprocessing: dict[str, Any] | None = None
     instance_count: int = 1
     request_settings: Limits = Limits()
+    is_held: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -96,6 +98,17 @@ _decoder = msgspec.json.Decoder(Desired)
 def decode_desired(body: bytes) -> Desired:
     """Return the desired state of a JSON body; keys of newer servers are ignored."""
     return _decoder.decode(body)
+
+
+def merge_held(desired: Desired, known: Desired) -> Desired:
+    """Return ``desired`` with each held deployment replaced by what is known of it, or left out where nothing is."""
+    before = {(e.name, d.name): d for e in known.endpoints for d in e.deployments}
+    endpoints = []
+    for endpoint in desired.endpoints:
+        deployments = [before.get((endpoint.name, d.name)) if d.is_held else d for d in endpoint.deployments]
+        kept = [deployment for deployment in deployments if deployment is not None]
+        endpoints.append(msgspec.structs.replace(endpoint, deployments=kept))
+    return msgspec.structs.replace(desired, endpoints=endpoints)
 
 
 def load_desired(path: Path) -> Desired | None:

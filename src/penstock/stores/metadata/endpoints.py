@@ -193,6 +193,11 @@ def serving_revision(connection: Connection) -> int:
     return int(connection.execute(statement).scalar_one_or_none() or 0)
 
 
+def touch_serving(connection: Connection) -> int:
+    """Advance the serving revision for a change outside these tables, such as an environment that was built."""
+    return next_number(connection, counters, _SERVING)
+
+
 def _write_endpoint(connection: Connection, endpoint: OnlineEndpoint) -> None:
     document = endpoint.model_dump_json(by_alias=True, exclude_none=True)
     put_row(connection, endpoints, name=endpoint.name, revision=endpoint.revision, document=document)

@@ -1,0 +1,93 @@
+"""What a deployment's spec means in this workspace: its model, code and environment, or what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from penstock.assets.content import Content, find_content
+from penstock.assets.packages import model_flavors
+from penstock.entities.asset import AssetKind, EnvironmentSpec, Tree
+from penstock.entities.endpoint import InlineModelSpec, OnlineDeploymentSpec
+from penstock.entities.errors import NotFoundError, PenstockError, Problem, SpecError, UsageError
+from penstock.jobs.kinds.command import resolve_environment
+from penstock.rules.suggest import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A spec's references, followed; ``warnings`` are for the person who sent it."""
+
+    model: Content | None
+    code: Tree | None
+    environment: EnvironmentSpec | None
+    warnings: tuple[str, ...]
+
+
+def resolve(connection: Connection, spec: OnlineDeploymentSpec) -> Resolved:
+    """Follow a spec's references.
+
+    Raises
+    ------
+    SpecError
+        With all problems: unknown assets, a script that is not in the code, a model that needs code.
+    """
+    problems: list[Problem] = []
+    warnings: list[str] = []
+    model = _find_model(connection, spec.model, problems)
+    code = _find_code(connection, spec, problems)
+    environment = None
+    try:
+        environment = resolve_environment(connection, spec.environment, warnings)
+    except PenstockError as error:
+        problems.append(Problem(error.message, "/environment", error.hint))
+    if spec.code_configuration is None and not problems:
+        problems += _check_runs_alone(model)
+    if problems:
+        raise SpecError(problems, ref=f"endpoint:{spec.endpoint_name}/{spec.name}")
+    return Resolved(model, code, environment, tuple(warnings))
+
+
+def _find_model(connection: Connection, given: str | InlineModelSpec | None, problems: list[Problem]) -> Content | None:
+    if given is None:
+        return None
+    pointer, reference = ("/model", given) if isinstance(given, str) else ("/model/path", given.path)
+    try:
+        content = find_content(connection, reference, (AssetKind.MODEL,))
+    except (NotFoundError, UsageError) as error:
+        problems.append(Problem(error.message, pointer, error.hint))
+        return None
+    if content.tree is None:
+        text = f"{reference!r} has no content in this workspace"
+        problems.append(Problem(text, pointer, "Register it as a model first: penstock model create."))
+    return content
+
+
+def _find_code(connection: Connection, spec: OnlineDeploymentSpec, problems: list[Problem]) -> Tree | None:
+    configuration = spec.code_configuration
+    if configuration is None:
+        return None
+    pointer = "/code_configuration"
+    try:
+        tree = find_content(connection, configuration.code, (AssetKind.CODE,)).tree
+    except (NotFoundError, UsageError) as error:
+        problems.append(Problem(error.message, f"{pointer}/code", error.hint))
+        return None
+    files = [entry.path for entry in tree.entries] if tree is not None else []
+    script = configuration.scoring_script
+    if script not in files:
+        near = nearest(script, files)
+        hint = f"Did you mean {near[0]!r}?" if near else f"It holds: {', '.join(files[:8]) or 'nothing'}."
+        problems.append(Problem(f"there is no file {script!r} in the code", f"{pointer}/scoring_script", hint))
+    return tree
+
+
+def _check_runs_alone(model: Content | None) -> list[Problem]:
+    if model is None:
+        return [Problem("there is neither a model nor code", "/model", "Name a model, or a code_configuration.")]
+    if model.tree is not None and "onnx" not in model_flavors(model.tree):
+        files = ", ".join(entry.path for entry in model.tree.entries[:8]) or "nothing"
+        hint = f"It holds: {files}. Register a folder with model.onnx, or add code_configuration with a score.py."
+        return [Problem("the model cannot be served without code: it holds no single ONNX file", "/model", hint)]
+    return []

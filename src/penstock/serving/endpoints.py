@@ -1,0 +1,401 @@
+"""What the doors ask of endpoints: put, show, delete, traffic, keys; and what the gateway asks and reports.
+
+Nothing here starts a process; the gateway does, woken by the feed's topic ``serving``. Changes are recorded with their
+event in one transaction.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection
+
+from penstock.compute.environments.base import EnvironmentBackend
+from penstock.entities.endpoint import (
+    EndpointKeys,
+    OnlineDeployment,
+    OnlineDeploymentSpec,
+    OnlineEndpoint,
+    OnlineEndpointSpec,
+    ProvisioningState,
+)
+from penstock.entities.errors import ConflictError, PenstockError, SpecError, UsageError
+from penstock.jobs.watch import Feed
+from penstock.rules.traffic import check_traffic
+from penstock.serving import wanted
+from penstock.serving.deployment_spec import resolve
+from penstock.serving.launch import read_tail
+from penstock.stores.metadata import endpoints as table
+from penstock.stores.metadata import events, trees
+from penstock.stores.metadata.base import MetadataStore
+
+MAX_MESSAGE_CHARACTERS = 4000
+GATEWAY_ACTOR = "system:gateway"
+
+
+class Endpoints:
+    """The workspace's endpoints.
+
+    Parameters
+    ----------
+    store : MetadataStore
+        Where they are recorded.
+    environments : EnvironmentBackend
+        Gives score.py its interpreter.
+    feed : Feed
+        Told of every change: ``serving`` and ``endpoint:<name>``.
+    clock : callable
+        Returns milliseconds since 1970-01-01 UTC.
+    new_key : callable
+        Returns a new random key.
+    gateway_url : str
+        Where the gateway answers.
+    logs : Path
+        The workspace's folder of logs.
+    need_gateway : callable
+        Called whenever there is something to serve; the supervisor starts the gateway if it does not run.
+    """
+
+    def __init__(
+        self,
+        store: MetadataStore,
+        environments: EnvironmentBackend,
+        feed: Feed,
+        *,
+        clock: Callable[[], int],
+        new_key: Callable[[], str],
+        gateway_url: str,
+        logs: Path,
+        need_gateway: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._environments = environments
+        self._feed = feed
+        self._clock = clock
+        self._new_key = new_key
+        self._gateway_url = gateway_url
+        self._logs = logs
+        self._need_gateway = need_gateway
+        self._building: set[tuple[str, str, int]] = set()
+        self._lock = threading.Lock()
+
+    def resume(self) -> None:
+        """Start the gateway if there are endpoints; called once when the server has started."""
+        with self._store.read() as connection:
+            if table.list_endpoints(connection, limit=1):
+                self._need_gateway()
+
+    def put_endpoint(self, spec: OnlineEndpointSpec, *, actor: str) -> OnlineEndpoint:
+        """Create an endpoint with new keys, or replace its settings; without ``traffic`` the split stays.
+
+        Raises
+        ------
+        SpecError
+            If the traffic names deployments that do not exist or does not sum to 0 or 100.
+        """
+        now = self._clock()
+
+        def operation(connection: Connection) -> OnlineEndpoint:
+            known = table.find_endpoint(connection, spec.name)
+            names = [d.name for d in table.list_deployments(connection, spec.name)] if known else []
+            problems = check_traffic(spec.traffic, names, mirror=spec.mirror_traffic)
+            if problems:
+                raise SpecError(problems, ref=f"endpoint:{spec.name}")
+            endpoint = OnlineEndpoint(
+                name=spec.name,
+                spec=spec,
+                provisioning_state=ProvisioningState.SUCCEEDED,
+                traffic=spec.traffic or (known.traffic if known else {}),
+                scoring_uri=self._scoring_uri(spec.name),
+                created_at=now,
+                created_by=actor,
+                revision=0,
+            )
+            endpoint = table.put_endpoint(connection, endpoint)
+            if known is None:
+                keys = EndpointKeys(primary_key=self._new_key(), secondary_key=self._new_key())
+                table.set_keys(connection, spec.name, keys)
+            self._record(connection, actor, "update" if known else "create", spec.name, {"traffic": endpoint.traffic})
+            return endpoint
+
+        endpoint = self._store.write(operation)
+        self._need_gateway()
+        self._tell(spec.name)
+        return endpoint
+
+    def get_endpoint(self, name: str) -> OnlineEndpoint:
+        """Return an endpoint; raises NotFoundError."""
+        with self._store.read() as connection:
+            return self._shown(table.get_endpoint(connection, name))
+
+    def list_endpoints(self) -> Sequence[OnlineEndpoint]:
+        """Return all endpoints by name."""
+        with self._store.read() as connection:
+            return [self._shown(endpoint) for endpoint in table.list_endpoints(connection)]
+
+    def delete_endpoint(self, name: str, *, actor: str) -> None:
+        """Delete an endpoint with its deployments; raises NotFoundError."""
+
+        def operation(connection: Connection) -> None:
+            table.get_endpoint(connection, name)
+            table.delete_endpoint(connection, name)
+            self._record(connection, actor, "delete", name, {})
+
+        self._store.write(operation)
+        self._tell(name)
+
+    def set_traffic(self, name: str, traffic: Mapping[str, int], *, actor: str) -> OnlineEndpoint:
+        """Set the split over deployments.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such endpoint.
+        SpecError
+            If a deployment does not exist or the percentages do not sum to 0 or 100.
+        """
+
+        def operation(connection: Connection) -> OnlineEndpoint:
+            table.get_endpoint(connection, name)
+            problems = check_traffic(traffic, [d.name for d in table.list_deployments(connection, name)])
+            if problems:
+                raise SpecError(problems, ref=f"endpoint:{name}")
+            endpoint = table.set_traffic(connection, name, traffic)
+            self._record(connection, actor, "set-traffic", name, {"traffic": dict(traffic)})
+            return self._shown(endpoint)
+
+        endpoint = self._store.write(operation)
+        self._tell(name)
+        return endpoint
+
+    def credentials(self, name: str) -> EndpointKeys:
+        """Return both keys; raises NotFoundError."""
+        with self._store.read() as connection:
+            return table.get_keys(connection, name)
+
+    def rotate_key(self, name: str, key_type: str, *, actor: str) -> EndpointKeys:
+        """Replace one key and return both; the old one is refused from now on.
+
+        Raises
+        ------
+        UsageError
+            If ``key_type`` is neither ``primary`` nor ``secondary``.
+        """
+        field = _key_field(key_type)
+
+        def operation(connection: Connection) -> EndpointKeys:
+            keys = table.get_keys(connection, name).model_copy(update={field: self._new_key()})
+            table.set_keys(connection, name, keys)
+            self._record(connection, actor, "rotate-key", name, {"key_type": key_type})
+            return keys
+
+        keys = self._store.write(operation)
+        self._tell(name)
+        return keys
+
+    def put_deployment(self, spec: OnlineDeploymentSpec, *, actor: str) -> OnlineDeployment:
+        """Record a new revision of a deployment; the one before answers until this one is ready.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such endpoint.
+        SpecError
+            If the spec names something that does not exist, or a model that needs code; lists all problems.
+        """
+        now = self._clock()
+
+        def operation(connection: Connection) -> tuple[OnlineDeployment, tuple[str, ...]]:
+            table.get_endpoint(connection, spec.endpoint_name)
+            known = table.find_deployment(connection, spec.endpoint_name, spec.name)
+            found = resolve(connection, spec)
+            model = found.model
+            tree = model.tree if model is not None else None
+            deployment = OnlineDeployment(
+                name=spec.name,
+                endpoint_name=spec.endpoint_name,
+                spec=spec.model_copy(update={"environment": found.environment}),
+                provisioning_state=ProvisioningState.UPDATING if known else ProvisioningState.CREATING,
+                revision=0,
+                model=model.ref if model is not None else None,
+                model_tree=trees.put_tree(connection, tree) if tree is not None else None,
+                created_at=now,
+                updated_at=now,
+            )
+            deployment = table.put_deployment(connection, deployment)
+            detail = {"deployment": spec.name, "revision": deployment.revision, "model": deployment.model}
+            self._record(
+                connection, actor, "update-deployment" if known else "create-deployment", spec.endpoint_name, detail
+            )
+            return deployment, found.warnings
+
+        deployment, warnings = self._store.write(operation)
+        for warning in warnings:
+            self._log(deployment, warning)
+        self._need_gateway()
+        self._tell(spec.endpoint_name)
+        return deployment
+
+    def get_deployment(self, endpoint: str, name: str) -> OnlineDeployment:
+        """Return one deployment; raises NotFoundError."""
+        with self._store.read() as connection:
+            return table.get_deployment(connection, endpoint, name)
+
+    def list_deployments(self, endpoint: str) -> Sequence[OnlineDeployment]:
+        """Return an endpoint's deployments by name; raises NotFoundError."""
+        with self._store.read() as connection:
+            table.get_endpoint(connection, endpoint)
+            return table.list_deployments(connection, endpoint)
+
+    def delete_deployment(self, endpoint: str, name: str, *, actor: str) -> None:
+        """Delete a deployment.
+
+        Raises
+        ------
+        ConflictError
+            If it still gets traffic.
+        """
+
+        def operation(connection: Connection) -> None:
+            traffic = table.get_endpoint(connection, endpoint).traffic
+            table.get_deployment(connection, endpoint, name)
+            if traffic.get(name):
+                raise ConflictError(
+                    f"deployment {name!r} gets {traffic[name]} % of the traffic",
+                    hint=f"Give it to others first: penstock online-endpoint update -n {endpoint} --traffic …=100",
+                    ref=f"endpoint:{endpoint}/{name}",
+                )
+            table.delete_deployment(connection, endpoint, name)
+            if name in traffic:
+                table.set_traffic(connection, endpoint, {n: share for n, share in traffic.items() if n != name})
+            self._record(connection, actor, "delete-deployment", endpoint, {"deployment": name})
+
+        self._store.write(operation)
+        self._tell(endpoint)
+
+    def read_log(self, endpoint: str, name: str, lines: int) -> str:
+        """Return the last lines that a deployment's processes wrote; raises NotFoundError."""
+        self.get_deployment(endpoint, name)
+        return read_tail(self._log_file(endpoint, name), max_bytes=1 << 20, max_lines=lines)
+
+    def desired(self) -> dict[str, Any]:
+        """Return what the gateway should run, with its ``revision``.
+
+        A deployment whose environment has to be built first is held: the build starts in the background, and the
+        gateway keeps what it has of it until then.
+        """
+        with self._store.read() as connection:
+            revision = table.serving_revision(connection)
+            answers = []
+            for endpoint in table.list_endpoints(connection):
+                deployments = [
+                    self._wanted(connection, deployment)
+                    for deployment in table.list_deployments(connection, endpoint.name)
+                ]
+                keys = table.get_keys(connection, endpoint.name)
+                answers.append(wanted.endpoint_json(endpoint, keys, deployments))
+        return {"revision": revision, "endpoints": answers}
+
+    def apply_status(self, status: Mapping[str, Any]) -> None:
+        """Record what the gateway says of one deployment; news of an older revision change nothing.
+
+        Parameters
+        ----------
+        status : mapping
+            ``endpoint``, ``deployment``, ``revision``, ``state`` (``ready`` or ``failed``), ``message``, ``log_tail``.
+        """
+        is_ready = status["state"] == "ready"
+        message = "" if is_ready else "\n".join(t for t in (status.get("message"), status.get("log_tail")) if t)
+        state = ProvisioningState.SUCCEEDED if is_ready else ProvisioningState.FAILED
+        self._settle(status["endpoint"], status["deployment"], int(status["revision"]), state, message)
+
+    def _settle(self, endpoint: str, name: str, revision: int, state: ProvisioningState, message: str) -> None:
+        now = self._clock()
+        message = message[:MAX_MESSAGE_CHARACTERS]
+
+        def operation(connection: Connection) -> None:
+            known = table.find_deployment(connection, endpoint, name)
+            if known is None or known.revision != revision:
+                return
+            if (known.provisioning_state, known.message) == (state, message):
+                return
+            table.update_deployment_state(
+                connection, endpoint, name, revision=revision, state=state, now=now, message=message
+            )
+            verb = "deployment-ready" if state is ProvisioningState.SUCCEEDED else "deployment-failed"
+            detail = {"deployment": name, "revision": revision, "message": message[:200]}
+            self._record(connection, GATEWAY_ACTOR, verb, endpoint, detail)
+
+        self._store.write(operation)
+        self._feed.notify(f"endpoint:{endpoint}")
+
+    def _wanted(self, connection: Connection, deployment: OnlineDeployment) -> dict[str, Any]:
+        environment = deployment.spec.environment
+        assert not isinstance(environment, str)  # put_deployment records the resolved one
+        needs_one = deployment.spec.code_configuration is not None
+        prepared = self._environments.find(environment if needs_one else None)
+        if prepared is None:
+            if deployment.provisioning_state is not ProvisioningState.FAILED:
+                self._build(deployment)
+            return wanted.held_json(deployment)
+        return wanted.deployment_json(connection, deployment, prepared)
+
+    def _build(self, deployment: OnlineDeployment) -> None:
+        place = (deployment.endpoint_name, deployment.name, deployment.revision)
+        with self._lock:
+            if place in self._building:
+                return
+            self._building.add(place)
+        threading.Thread(target=self._prepare, args=(deployment,), name="environment", daemon=True).start()
+
+    def _prepare(self, deployment: OnlineDeployment) -> None:
+        environment = deployment.spec.environment
+        assert not isinstance(environment, str)
+        place = (deployment.endpoint_name, deployment.name, deployment.revision)
+        try:
+            self._environments.prepare(environment, log=lambda line: self._log(deployment, line))
+        except PenstockError as error:
+            self._log(deployment, str(error))
+            self._settle(*place, ProvisioningState.FAILED, f"environment: {error}")
+        else:
+            self._store.write(table.touch_serving)
+        finally:
+            with self._lock:
+                self._building.discard(place)
+            self._tell(deployment.endpoint_name)
+
+    def _shown(self, endpoint: OnlineEndpoint) -> OnlineEndpoint:
+        """Return an endpoint with today's URL: the gateway's port may have changed since it was recorded."""
+        return endpoint.model_copy(update={"scoring_uri": self._scoring_uri(endpoint.name)})
+
+    def _scoring_uri(self, name: str) -> str:
+        return f"{self._gateway_url}/endpoints/{name}/score"
+
+    def _record(self, connection: Connection, actor: str, verb: str, endpoint: str, detail: Mapping[str, Any]) -> None:
+        events.append_event(
+            connection, actor=actor, verb=verb, ref=f"endpoint:{endpoint}", detail=detail, now=self._clock()
+        )
+
+    def _tell(self, endpoint: str) -> None:
+        self._feed.notify("serving")
+        self._feed.notify(f"endpoint:{endpoint}")
+
+    def _log_file(self, endpoint: str, name: str) -> Path:
+        return self._logs / "endpoints" / endpoint / f"{name}.log"
+
+    def _log(self, deployment: OnlineDeployment, line: str) -> None:
+        file = self._log_file(deployment.endpoint_name, deployment.name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as log:
+            log.write(f"{line}\n")
+
+
+def _key_field(key_type: str) -> Literal["primary_key", "secondary_key"]:
+    if key_type.lower() == "primary":
+        return "primary_key"
+    if key_type.lower() == "secondary":
+        return "secondary_key"
+    raise UsageError(f"there is no {key_type!r} key", hint="Name primary or secondary.")
