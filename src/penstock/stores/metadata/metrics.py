@@ -8,7 +8,7 @@ latest attempt and those logged by no attempt (number 0); points of earlier atte
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, tuple_, update
@@ -36,6 +36,16 @@ _ADD_POINT = HotStatement(lambda dialect: insert_into(dialect, points).on_confli
 _PUT_LATEST = HotStatement(_upsert_latest, *_LATEST)
 _LAST_SEQ = HotStatement(lambda _: select(func.max(points.c.seq)).where(points.c.run == bindparam("run")), "run")
 _FIND_KEY = HotStatement(lambda _: select(metric_keys.c.id).where(metric_keys.c.key == bindparam("name")), "name")
+_SHOWN = (metric_keys.c.key, latest.c.value, latest.c.timestamp, latest.c.step, latest.c.is_nan)
+_LATEST_OF_ONE = HotStatement(
+    lambda _: (
+        select(*_SHOWN)
+        .join(latest, latest.c.key == metric_keys.c.id)
+        .where(latest.c.run == bindparam("row"))
+        .order_by(metric_keys.c.key)
+    ),
+    "row",
+)
 
 
 def add_points(
@@ -153,15 +163,24 @@ def latest_of(connection: Connection, rows: list[int]) -> dict[int, list[Metric]
     """Return the latest points of runs, given by their rows, sorted by key."""
     found: dict[int, list[Metric]] = {row: [] for row in rows}
     statement = (
-        select(latest.c.run, metric_keys.c.key, latest.c.value, latest.c.timestamp, latest.c.step, latest.c.is_nan)
+        select(latest.c.run, *_SHOWN)
         .join(metric_keys, metric_keys.c.id == latest.c.key)
         .where(latest.c.run.in_(rows))
+        .order_by(latest.c.run, metric_keys.c.key)
     )
-    for run, key, value, timestamp, step, is_nan in connection.execute(statement):
-        found[run].append(Metric(key, _NAN if is_nan else value, timestamp, step))
-    for metrics in found.values():
-        metrics.sort(key=lambda metric: metric.key)
+    for run, *point in connection.execute(statement):
+        found[run].append(_metric(point))
     return found
+
+
+def latest_of_one(connection: Connection, row: int) -> list[Metric]:
+    """Return the latest points of one run, given by its row, sorted by key."""
+    return [_metric(point) for point in _LATEST_OF_ONE.all(connection, (row,))]
+
+
+def _metric(point: Sequence[Any]) -> Metric:
+    key, value, timestamp, step, is_nan = point
+    return Metric(key, _NAN if is_nan else value, timestamp, step)
 
 
 def _counts() -> Any:

@@ -9,20 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
-from penstock.entities.errors import ConflictError, NotFoundError, UsageError
+from penstock.entities.errors import ConflictError
 from penstock.entities.run import LifecycleStage, Metric, Run, RunStatus
 from penstock.stores.metadata.experiments import get_experiment, parse_id, stages_of
 from penstock.stores.metadata.metrics import (
-    add_points,
-    begin_attempt,
     latest_of,
+    latest_of_one,
     list_metric_keys,
     metric_history,
     metrics_since,
 )
-from penstock.stores.metadata.statements import HotStatement, insert_into
+from penstock.stores.metadata.run_log import (
+    RUN_NAME_TAG,
+    delete_tag,
+    find_row,
+    log_batch,
+    log_param,
+    put_tag,
+    row_of,
+    set_tag,
+    start_attempt,
+    unknown_run,
+)
+from penstock.stores.metadata.statements import HotStatement
 from penstock.stores.metadata.tables import params, runs, tags
 
 __all__ = [
@@ -42,23 +53,24 @@ __all__ = [
     "update_run",
 ]
 
-RUN_NAME_TAG = "mlflow.runName"
 _CHUNK = 1000
 
 
-def _upsert_tag(dialect: str) -> Any:
-    statement = insert_into(dialect, tags)
-    return statement.on_conflict_do_update(index_elements=["run", "key"], set_={"value": statement.excluded.value})
-
-
-_FIND_ROW = HotStatement(lambda _: select(runs.c.id, runs.c.attempt).where(runs.c.run_id == bindparam("name")), "name")
-_ADD_PARAM = HotStatement(lambda dialect: insert_into(dialect, params).on_conflict_do_nothing(), "run", "key", "value")
-_PUT_TAG = HotStatement(_upsert_tag, "run", "key", "value")
-_FIND_PARAM = HotStatement(
-    lambda _: select(params.c.value).where(params.c.run == bindparam("row"), params.c.key == bindparam("name")),
-    "row",
-    "name",
+_COLUMNS = (
+    runs.c.id,
+    runs.c.run_id,
+    runs.c.experiment,
+    runs.c.run_name,
+    runs.c.user_id,
+    runs.c.status,
+    runs.c.lifecycle_stage,
+    runs.c.start_time,
+    runs.c.end_time,
+    runs.c.artifact_uri,
 )
+_FIND_RUN = HotStatement(lambda _: select(*_COLUMNS).where(runs.c.run_id == bindparam("name")), "name")
+_PARAMS = HotStatement(lambda _: select(params.c.key, params.c.value).where(params.c.run == bindparam("row")), "row")
+_TAGS = HotStatement(lambda _: select(tags.c.key, tags.c.value).where(tags.c.run == bindparam("row")), "row")
 
 
 def create_run(
@@ -82,7 +94,7 @@ def create_run(
         If a run with that id exists, also a deleted one.
     """
     experiment = get_experiment(connection, experiment_id)
-    if _FIND_ROW.first(connection, (run_id,)) is not None:
+    if find_row(connection, run_id) is not None:
         raise ConflictError(f"A run {run_id} exists already.", hint="Choose another name.", ref=f"job:{run_id}")
     root = experiment.artifact_location.rstrip("/")
     connection.execute(
@@ -98,9 +110,9 @@ def create_run(
             attempt=0,
         )
     )
-    row, _ = _row(connection, run_id)
+    row, _ = row_of(connection, run_id)
     for key, value in {**(tags or {}), RUN_NAME_TAG: run_name}.items():
-        _put_tag(connection, row, key, value)
+        put_tag(connection, row, key, value)
     return get_run(connection, run_id)
 
 
@@ -114,14 +126,23 @@ def get_run(connection: Connection, run_id: str, *, details: bool = True) -> Run
     """
     found = find_run(connection, run_id, details=details)
     if found is None:
-        raise _unknown(run_id)
+        raise unknown_run(run_id)
     return found
 
 
 def find_run(connection: Connection, run_id: str, *, details: bool = True) -> Run | None:
     """Return a run, deleted or not, or None."""
-    row = connection.execute(select(runs).where(runs.c.run_id == run_id)).one_or_none()
-    return None if row is None else _runs(connection, [row], details=details)[0]
+    row = _FIND_RUN.first(connection, (run_id,))
+    if row is None:
+        return None
+    if not details:
+        return _run(row)
+    return _run(
+        row,
+        dict(_PARAMS.all(connection, row[:1])),
+        dict(_TAGS.all(connection, row[:1])),
+        latest_of_one(connection, row[0]),
+    )
 
 
 def search_runs(
@@ -141,7 +162,7 @@ def search_runs(
         Which lifecycle stages to show.
     """
     statement = (
-        select(runs)
+        select(*_COLUMNS)
         .where(runs.c.experiment.in_([parse_id(experiment_id) for experiment_id in experiment_ids]))
         .order_by(runs.c.start_time.desc(), runs.c.run_id)
         .limit(limit)
@@ -162,7 +183,7 @@ def update_run(
     run_name: str | None = None,
 ) -> Run:
     """Change what is given and return the run; an empty name is ignored, an end time once set is never unset."""
-    row, _ = _row(connection, run_id)
+    row, _ = row_of(connection, run_id)
     changes: dict[str, Any] = {}
     if status is not None:
         changes["status"] = status.value
@@ -171,125 +192,19 @@ def update_run(
     if changes:
         connection.execute(update(runs).where(runs.c.id == row).values(**changes))
     if run_name:
-        _put_tag(connection, row, RUN_NAME_TAG, run_name)
+        put_tag(connection, row, RUN_NAME_TAG, run_name)
     return get_run(connection, run_id)
 
 
 def set_run_lifecycle(connection: Connection, run_id: str, stage: LifecycleStage, *, now: int) -> None:
     """Delete a run softly, or restore it; idempotent."""
-    row, _ = _row(connection, run_id)
+    row, _ = row_of(connection, run_id)
     deleted_at = now if stage is LifecycleStage.DELETED else None
     connection.execute(
         update(runs)
         .where(runs.c.id == row, runs.c.lifecycle_stage != stage.value)
         .values(lifecycle_stage=stage.value, deleted_at=deleted_at)
     )
-
-
-def log_batch(
-    connection: Connection,
-    run_id: str,
-    *,
-    metrics: Iterable[Metric] = (),
-    params: Mapping[str, str] | None = None,
-    tags: Mapping[str, str] | None = None,
-    now: int,
-    attempt: int = 0,
-) -> None:
-    """Log to a run; all of it is stored, or nothing.
-
-    Parameters
-    ----------
-    now : int
-        The time, ms UTC.
-    attempt : int
-        The number of the attempt that logged, 0 where it was none; a number beyond the run's latest one
-        makes it the latest.
-
-    Raises
-    ------
-    NotFoundError
-        If there is no such run.
-    UsageError
-        If a parameter exists with another value.
-    """
-    row, current = _row(connection, run_id)
-    if attempt > current:
-        begin_attempt(connection, row, attempt)
-        current = attempt
-    if metrics:
-        add_points(connection, row, metrics, attempt=attempt, current_attempt=current)
-    for key, value in (params or {}).items():
-        _add_param(connection, row, run_id, key, value)
-    for key, value in (tags or {}).items():
-        _put_tag(connection, row, key, value)
-
-
-def log_param(connection: Connection, run_id: str, key: str, value: str) -> None:
-    """Set a parameter once.
-
-    Raises
-    ------
-    UsageError
-        If it has another value already.
-    """
-    row, _ = _row(connection, run_id)
-    _add_param(connection, row, run_id, key, value)
-
-
-def set_tag(connection: Connection, run_id: str, key: str, value: str) -> None:
-    """Set a tag; ``mlflow.runName`` renames the run."""
-    row, _ = _row(connection, run_id)
-    _put_tag(connection, row, key, value)
-
-
-def delete_tag(connection: Connection, run_id: str, key: str) -> None:
-    """Delete a tag; without ``mlflow.runName`` the run keeps its name.
-
-    Raises
-    ------
-    NotFoundError
-        If there is no such run or tag.
-    """
-    row, _ = _row(connection, run_id)
-    if connection.execute(delete(tags).where(tags.c.run == row, tags.c.key == key)).rowcount == 0:
-        raise NotFoundError(f'Run {run_id} has no tag "{key}".', ref=f"job:{run_id}")
-
-
-def start_attempt(connection: Connection, run_id: str, number: int) -> None:
-    """Make an attempt the run's latest before it logs anything; the metrics of earlier ones stop to count."""
-    row, current = _row(connection, run_id)
-    if number > current:
-        begin_attempt(connection, row, number)
-
-
-def _row(connection: Connection, run_id: str) -> tuple[int, int]:
-    found = _FIND_ROW.first(connection, (run_id,))
-    if found is None:
-        raise _unknown(run_id)
-    return found[0], found[1]
-
-
-def _unknown(run_id: str) -> NotFoundError:
-    return NotFoundError(f"No run with the id {run_id!r}.", ref=f"job:{run_id}")
-
-
-def _add_param(connection: Connection, row: int, run_id: str, key: str, value: str) -> None:
-    known = _FIND_PARAM.first(connection, (row, key))
-    if known is None:
-        _ADD_PARAM.run(connection, (row, key, value))
-    elif known[0] != value:
-        raise UsageError(
-            f'The parameter "{key}" of run {run_id} is {known[0][:200]!r} and cannot become {value[:200]!r}.',
-            hint="Parameters are set once; use a tag or a metric for what changes.",
-            ref=f"job:{run_id}",
-        )
-
-
-def _put_tag(connection: Connection, row: int, key: str, value: str) -> None:
-    _PUT_TAG.run(connection, (row, key, value))
-    if key == RUN_NAME_TAG:
-        connection.execute(update(runs).where(runs.c.id == row).values(run_name=value))
 
 
 def _pairs(connection: Connection, table: Any, rows: list[int]) -> dict[int, dict[str, str]]:
@@ -299,28 +214,37 @@ def _pairs(connection: Connection, table: Any, rows: list[int]) -> dict[int, dic
     return found
 
 
-def _runs(connection: Connection, rows: Sequence[Row[Any]], *, details: bool) -> list[Run]:
+def _runs(connection: Connection, rows: Sequence[Any], *, details: bool) -> list[Run]:
+    if not details:
+        return [_run(row) for row in rows]
     found = []
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
-        ids = [row.id for row in chunk] if details else []
-        pairs = [_pairs(connection, table, ids) if ids else {} for table in (params, tags)]
-        metrics = latest_of(connection, ids) if ids else {}
-        found += [
-            Run(
-                run_id=row.run_id,
-                experiment_id=str(row.experiment),
-                run_name=row.run_name,
-                user_id=row.user_id,
-                status=RunStatus(row.status),
-                start_time=row.start_time,
-                end_time=row.end_time,
-                lifecycle_stage=LifecycleStage(row.lifecycle_stage),
-                artifact_uri=row.artifact_uri,
-                params=pairs[0].get(row.id, {}),
-                tags=pairs[1].get(row.id, {}),
-                latest_metrics=tuple(metrics.get(row.id, ())),
-            )
-            for row in chunk
-        ]
+        ids = [row[0] for row in chunk]
+        run_params, run_tags = (_pairs(connection, table, ids) for table in (params, tags))
+        metrics = latest_of(connection, ids)
+        found += [_run(row, run_params[row[0]], run_tags[row[0]], metrics[row[0]]) for row in chunk]
     return found
+
+
+def _run(
+    row: Sequence[Any],
+    run_params: dict[str, str] | None = None,
+    run_tags: dict[str, str] | None = None,
+    metrics: Iterable[Metric] = (),
+) -> Run:
+    _, run_id, experiment, run_name, user_id, status, stage, start_time, end_time, artifact_uri = row
+    return Run(
+        run_id=run_id,
+        experiment_id=str(experiment),
+        run_name=run_name,
+        user_id=user_id,
+        status=RunStatus(status),
+        start_time=start_time,
+        end_time=end_time,
+        lifecycle_stage=LifecycleStage(stage),
+        artifact_uri=artifact_uri,
+        params=run_params or {},
+        tags=run_tags or {},
+        latest_metrics=tuple(metrics),
+    )

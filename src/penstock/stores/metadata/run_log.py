@@ -1,0 +1,146 @@
+"""What is logged to a run: metrics, parameters, tags; the hottest writes of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from penstock.entities.errors import NotFoundError, UsageError
+from penstock.entities.run import Metric
+from penstock.stores.metadata.metrics import add_points, begin_attempt
+from penstock.stores.metadata.statements import HotStatement, insert_into
+from penstock.stores.metadata.tables import params, runs, tags
+
+RUN_NAME_TAG = "mlflow.runName"
+
+
+def _upsert_tag(dialect: str) -> Any:
+    statement = insert_into(dialect, tags)
+    return statement.on_conflict_do_update(index_elements=["run", "key"], set_={"value": statement.excluded.value})
+
+
+_FIND_ROW = HotStatement(lambda _: select(runs.c.id, runs.c.attempt).where(runs.c.run_id == bindparam("name")), "name")
+_ADD_PARAM = HotStatement(lambda dialect: insert_into(dialect, params).on_conflict_do_nothing(), "run", "key", "value")
+_PUT_TAG = HotStatement(_upsert_tag, "run", "key", "value")
+_FIND_PARAM = HotStatement(
+    lambda _: select(params.c.value).where(params.c.run == bindparam("row"), params.c.key == bindparam("name")),
+    "row",
+    "name",
+)
+
+
+def log_batch(
+    connection: Connection,
+    run_id: str,
+    *,
+    metrics: Iterable[Metric] = (),
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    now: int,
+    attempt: int = 0,
+) -> None:
+    """Log to a run; all of it is stored, or nothing.
+
+    Parameters
+    ----------
+    now : int
+        The time, ms UTC.
+    attempt : int
+        The number of the attempt that logged, 0 where it was none; a number beyond the run's latest one
+        makes it the latest.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such run.
+    UsageError
+        If a parameter exists with another value.
+    """
+    row, current = row_of(connection, run_id)
+    if attempt > current:
+        begin_attempt(connection, row, attempt)
+        current = attempt
+    if metrics:
+        add_points(connection, row, metrics, attempt=attempt, current_attempt=current)
+    for key, value in (params or {}).items():
+        _add_param(connection, row, run_id, key, value)
+    for key, value in (tags or {}).items():
+        put_tag(connection, row, key, value)
+
+
+def log_param(connection: Connection, run_id: str, key: str, value: str) -> None:
+    """Set a parameter once.
+
+    Raises
+    ------
+    UsageError
+        If it has another value already.
+    """
+    row, _ = row_of(connection, run_id)
+    _add_param(connection, row, run_id, key, value)
+
+
+def set_tag(connection: Connection, run_id: str, key: str, value: str) -> None:
+    """Set a tag; ``mlflow.runName`` renames the run."""
+    row, _ = row_of(connection, run_id)
+    put_tag(connection, row, key, value)
+
+
+def delete_tag(connection: Connection, run_id: str, key: str) -> None:
+    """Delete a tag; without ``mlflow.runName`` the run keeps its name.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such run or tag.
+    """
+    row, _ = row_of(connection, run_id)
+    if connection.execute(delete(tags).where(tags.c.run == row, tags.c.key == key)).rowcount == 0:
+        raise NotFoundError(f'Run {run_id} has no tag "{key}".', ref=f"job:{run_id}")
+
+
+def start_attempt(connection: Connection, run_id: str, number: int) -> None:
+    """Make an attempt the run's latest before it logs anything; the metrics of earlier ones stop to count."""
+    row, current = row_of(connection, run_id)
+    if number > current:
+        begin_attempt(connection, row, number)
+
+
+def row_of(connection: Connection, run_id: str) -> tuple[int, int]:
+    """Return a run's row and its latest attempt; raises NotFoundError."""
+    found = find_row(connection, run_id)
+    if found is None:
+        raise unknown_run(run_id)
+    return found
+
+
+def find_row(connection: Connection, run_id: str) -> tuple[int, int] | None:
+    """Return a run's row and its latest attempt, or None."""
+    found: tuple[int, int] | None = _FIND_ROW.first(connection, (run_id,))
+    return found
+
+
+def unknown_run(run_id: str) -> NotFoundError:
+    """Return the error for a run that does not exist."""
+    return NotFoundError(f"No run with the id {run_id!r}.", ref=f"job:{run_id}")
+
+
+def _add_param(connection: Connection, row: int, run_id: str, key: str, value: str) -> None:
+    known = _FIND_PARAM.first(connection, (row, key))
+    if known is None:
+        _ADD_PARAM.run(connection, (row, key, value))
+    elif known[0] != value:
+        raise UsageError(
+            f'The parameter "{key}" of run {run_id} is {known[0][:200]!r} and cannot become {value[:200]!r}.',
+            hint="Parameters are set once; use a tag or a metric for what changes.",
+            ref=f"job:{run_id}",
+        )
+
+
+def put_tag(connection: Connection, row: int, key: str, value: str) -> None:
+    """Set a tag of a run given by its row; ``mlflow.runName`` renames it."""
+    _PUT_TAG.run(connection, (row, key, value))
+    if key == RUN_NAME_TAG:
+        connection.execute(update(runs).where(runs.c.id == row).values(run_name=value))
