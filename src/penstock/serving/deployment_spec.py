@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from penstock.assets.content import Content, find_content
 from penstock.assets.packages import model_flavors
-from penstock.entities.asset import AssetKind, EnvironmentSpec, Tree
-from penstock.entities.endpoint import InlineModelSpec, OnlineDeploymentSpec
+from penstock.entities.asset import AssetKind, EnvironmentSpec, InlineModelSpec, Tree
+from penstock.entities.endpoint import OnlineDeploymentSpec
 from penstock.entities.errors import NotFoundError, PenstockError, Problem, SpecError, UsageError
 from penstock.jobs.kinds.command import resolve_environment
 from penstock.rules.suggest import nearest

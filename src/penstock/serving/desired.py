@@ -37,7 +37,8 @@ class DesiredDeployment(msgspec.Struct, frozen=True):
     """One deployment with everything a replica is started with.
 
     ``is_held`` says that its environment is still being made: whatever runs of it goes on, nothing is started.
-    ``scoring_script`` is None for a model without code, ``interpreter`` is then unused. ``model_name`` is the last part
+    ``scoring_script`` is None for a model without code, ``interpreter`` is then unused; ``shim`` is
+    the folder that gives a foreign interpreter ``import penstock``. ``model_name`` is the last part
     of the model's path: ``AZUREML_MODEL_DIR`` is a folder that contains it.
     """
 
@@ -51,6 +52,7 @@ class DesiredDeployment(msgspec.Struct, frozen=True):
     scoring_script: str | None = None
     interpreter: str | None = None
     path_prepend: list[str] = []
+    shim: str = ""
     environment_variables: dict[str, str] = {}
     preprocessing: dict[str, Any] | None = None
     instance_count: int = 1

@@ -6,6 +6,7 @@ event in one transaction.
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,6 @@ from penstock.entities.endpoint import (
     ProvisioningState,
 )
 from penstock.entities.errors import ConflictError, PenstockError, SpecError, UsageError
-from penstock.jobs.watch import Feed
 from penstock.rules.traffic import check_traffic
 from penstock.serving import wanted
 from penstock.serving.deployment_spec import resolve
@@ -36,6 +36,11 @@ MAX_MESSAGE_CHARACTERS = 4000
 GATEWAY_ACTOR = "system:gateway"
 
 
+def new_key() -> str:
+    """Return a random key of 256 bits."""
+    return secrets.token_urlsafe(32)
+
+
 class Endpoints:
     """The workspace's endpoints.
 
@@ -45,44 +50,44 @@ class Endpoints:
         Where they are recorded.
     environments : EnvironmentBackend
         Gives score.py its interpreter.
-    feed : Feed
-        Told of every change: ``serving`` and ``endpoint:<name>``.
     clock : callable
         Returns milliseconds since 1970-01-01 UTC.
-    new_key : callable
-        Returns a new random key.
+    notify : callable
+        Told the topic of every change: ``serving`` and ``endpoint:<name>``.
+    on_gateway_needed : callable
+        Called whenever there is something to serve; the supervisor starts the gateway if it does not run.
     gateway_url : str
         Where the gateway answers.
     logs : Path
         The workspace's folder of logs.
-    need_gateway : callable
-        Called whenever there is something to serve; the supervisor starts the gateway if it does not run.
+    new_key : callable, optional
+        Returns a new random key.
     """
 
     def __init__(
         self,
         store: MetadataStore,
-        environments: EnvironmentBackend,
-        feed: Feed,
         *,
+        environments: EnvironmentBackend,
         clock: Callable[[], int],
-        new_key: Callable[[], str],
+        notify: Callable[[str], None],
+        on_gateway_needed: Callable[[], object],
         gateway_url: str,
         logs: Path,
-        need_gateway: Callable[[], None],
+        new_key: Callable[[], str] = new_key,
     ) -> None:
         self._store = store
         self._environments = environments
-        self._feed = feed
+        self._notify = notify
         self._clock = clock
         self._new_key = new_key
         self._gateway_url = gateway_url
         self._logs = logs
-        self._need_gateway = need_gateway
+        self._need_gateway = on_gateway_needed
         self._building: set[tuple[str, str, int]] = set()
         self._lock = threading.Lock()
 
-    def resume(self) -> None:
+    def start(self) -> None:
         """Start the gateway if there are endpoints; called once when the server has started."""
         with self._store.read() as connection:
             if table.list_endpoints(connection, limit=1):
@@ -330,7 +335,7 @@ class Endpoints:
             self._record(connection, GATEWAY_ACTOR, verb, endpoint, detail)
 
         self._store.write(operation)
-        self._feed.notify(f"endpoint:{endpoint}")
+        self._notify(f"endpoint:{endpoint}")
 
     def _wanted(self, connection: Connection, deployment: OnlineDeployment) -> dict[str, Any]:
         environment = deployment.spec.environment
@@ -380,8 +385,8 @@ class Endpoints:
         )
 
     def _tell(self, endpoint: str) -> None:
-        self._feed.notify("serving")
-        self._feed.notify(f"endpoint:{endpoint}")
+        self._notify("serving")
+        self._notify(f"endpoint:{endpoint}")
 
     def _log_file(self, endpoint: str, name: str) -> Path:
         return self._logs / "endpoints" / endpoint / f"{name}.log"

@@ -63,6 +63,8 @@ def launch_script(
         environment[ENV_MODEL_DIR] = str(model)
     if deployment.path_prepend:
         environment["PATH"] = os.pathsep.join([*deployment.path_prepend, environment.get("PATH", os.defpath)])
+    if deployment.shim:
+        environment["PYTHONPATH"] = deployment.shim
     with _listener(place.socket_path) as listener:
         assignment = {
             "fd": listener.fileno(),

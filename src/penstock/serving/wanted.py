@@ -55,6 +55,7 @@ def deployment_json(connection: Connection, deployment: OnlineDeployment, enviro
             "scoring_script": spec.code_configuration.scoring_script,
             "interpreter": str(environment.interpreter),
             "path_prepend": list(environment.path_prepend),
+            "shim": environment.shim,
         }
     return answer
 
