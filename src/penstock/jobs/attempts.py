@@ -178,6 +178,7 @@ class AttemptReports:
         now = self._clock()
         files = list(files)
         collected = outputs or {}
+        retries: list[str] = []
 
         def operation(connection: Connection) -> Job:
             attempt = attempts.get_attempt(connection, attempt_id)
@@ -205,6 +206,7 @@ class AttemptReports:
             artifacts.put_artifacts(connection, job.name, [*files, *named], now=now)
             detail = {"attempt": attempt.number, "reason": reason, "exit_code": exit_code}
             if isinstance(action, lifecycle.Retry):
+                retries.append(action.message)
                 events.append_event(
                     connection, actor=ACTOR, verb="retry", ref=f"job:{job.name}", detail=detail, now=now
                 )
@@ -237,8 +239,8 @@ class AttemptReports:
         job = self._store.write(operation)
         if lifecycle.is_terminal(job.status):
             self._remove_live_log(job.name)
-        else:
-            self._logs.say(job.name, f"penstock: attempt was lost ({reason}); starting another")
+        elif retries:
+            self._logs.say(job.name, f"penstock: {retries[0]}")
         self._feed.notify(f"job:{job.name}")
         self._feed.notify("jobs")
         self._wake()
