@@ -69,7 +69,7 @@ def list_live_attempts(connection: Connection) -> list[Attempt]:
     return [_attempt(row) for row in connection.execute(statement)]
 
 
-def update_attempt(connection: Connection, attempt_id: str, **changes: Any) -> Attempt:
+def update_attempt(connection: Connection, attempt_id: str, /, **changes: Any) -> Attempt:
     """Change fields of an attempt and return it; its id, job and number never change."""
     attempt = replace(get_attempt(connection, attempt_id), **changes)
     if changes.keys() & {"attempt_id", "job_name", "number"}:

@@ -47,6 +47,11 @@ def list_events(connection: Connection, after: int = 0, limit: int = 100) -> lis
     return [_event(row) for row in connection.execute(statement)]
 
 
+def entry_hash(previous: str, event: Event) -> str:
+    """Return the hash an entry must have after one with the hash ``previous``."""
+    return _hash(previous, event.model_dump(exclude={"previous_hash", "hash"}))
+
+
 def verify_chain(connection: Connection, *, limit: int = 100) -> list[str]:
     """Walk the whole log and return what is wrong with it, one sentence each; empty where it is intact.
 
@@ -79,9 +84,7 @@ def _faults(row: Row[Any], previous: str, expected: int) -> list[str]:
     elif row.previous_hash != previous:
         found.append(f"Entry {row.seq} does not follow the entry before it.")
     try:
-        event = _event(row)
-        entry = event.model_dump(exclude={"previous_hash", "hash"})
-        is_intact = _hash(row.previous_hash, entry) == row.hash
+        is_intact = entry_hash(row.previous_hash, _event(row)) == row.hash
     except ValueError:
         is_intact = False
     if not is_intact:

@@ -136,7 +136,7 @@ def list_unfinished_jobs(connection: Connection) -> list[Job]:
     return [_job(row) for row in connection.execute(statement)]
 
 
-def update_job(connection: Connection, name: str, **changes: Any) -> Job:
+def update_job(connection: Connection, name: str, /, **changes: Any) -> Job:
     """Change fields of a job and return it; its name, spec, type and creation never change.
 
     Parameters

@@ -1,0 +1,1 @@
+"""Conformance suites, one a seam: a new backend is a subclass and a fixture. They need the `test` extra."""
