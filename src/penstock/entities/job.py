@@ -91,6 +91,21 @@ class Resources(Entity):
     properties: dict[str, Any] = Field(default_factory=dict)
 
 
+class Distribution(Entity):
+    """How a distributed job's processes are started; kept for round trips where one machine runs one process."""
+
+    type: Literal["pytorch", "tensorflow", "mpi", "ray"]
+    process_count_per_instance: int | None = Field(default=None, ge=1)
+    parameter_server_count: int | None = Field(default=None, ge=0)
+    worker_count: int | None = Field(default=None, ge=1)
+    port: int | None = None
+    address: str | None = None
+    include_dashboard: bool | None = None
+    dashboard_port: int | None = None
+    head_node_additional_args: str | None = None
+    worker_node_additional_args: str | None = None
+
+
 class CommandJobSpec(Entity):
     """A ``type: command`` job in Azure ML CLI v2's words.
 
@@ -118,7 +133,7 @@ class CommandJobSpec(Entity):
     properties: dict[str, str] = Field(default_factory=dict)
     limits: JobLimits | None = None
     resources: Resources | None = None
-    distribution: dict[str, Any] | None = None
+    distribution: Distribution | None = None
     identity: dict[str, Any] | None = None
     services: dict[str, Any] | None = None
     queue_settings: dict[str, Any] | None = None

@@ -173,7 +173,11 @@ def _mend(faults: list[_Fault], data: Any, text_of: TextOf | None) -> Any | None
                 mended = _changed(mended, fault.parts, drop=True)
             elif fault.kind == "string_type" and at_place.count(fault.parts) == 1 and fault.owner is None:
                 mended = _changed(mended, fault.parts, "")
-        elif fault.kind == "string_type" and isinstance(fault.value, bool | int | float):
+        elif (
+            fault.kind == "string_type"
+            and isinstance(fault.value, bool | int | float)
+            and all(other.kind in SHAPES for other in faults if other.parts == fault.parts)
+        ):
             text = text_of(join_pointer(fault.parts)) if text_of else None
             mended = _changed(mended, fault.parts, _rendered(fault.value) if text is None else text)
     return None if mended is data else mended
@@ -221,7 +225,7 @@ def _findings(faults: list[_Fault]) -> Iterator[Finding]:
         if fault.kind == "missing" and (here[:-1], here[-1]) in meant:
             continue
         if fault.kind in SHAPES:
-            if here in seen or any(len(f.parts) > len(here) and f.parts[: len(here)] == here for f in faults):
+            if here in seen or any(_says_more(other, fault) for other in faults):
                 continue
             seen.add(here)
             kinds = [other.kind for other in faults if other.parts == here and other.kind in SHAPES]
@@ -236,6 +240,13 @@ def _findings(faults: list[_Fault]) -> Iterator[Finding]:
             seen.add(here)
             message, hint = complain(fault.kind, here[-1] if here else "", fault.value, fault.context, fault.text)
             yield Finding(Problem(message, join_pointer(here), hint), join_pointer(here), is_key=fault.is_key)
+
+
+def _says_more(other: _Fault, fault: _Fault) -> bool:
+    """Return whether a complaint is about something inside, or about more than the kind of the same value."""
+    if other.parts == fault.parts:
+        return other.kind not in SHAPES
+    return other.parts[: len(fault.parts)] == fault.parts
 
 
 def _unknown_key(fault: _Fault) -> Finding:

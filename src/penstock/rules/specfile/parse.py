@@ -81,7 +81,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
             'this is no YAML: ": " where no key can stand',
             'Put a text that contains ": " in quotes, and check the indentation.',
         )
-    elif "cannot start any token" in reason and "'\\t'" in reason.replace('"', "'"):
+    elif "tab character" in reason or "'\\t'" in reason:
         message, hint = "this is no YAML: a tab in the indentation", "Indent with spaces."
     elif "expected a single document" in reason or "expected a single document" in str(error.context):
         message, hint = "more than one document in the file", 'Remove what follows the line "---".'

@@ -7,16 +7,25 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from penstock.entities.endpoint import OnlineDeploymentSpec, OnlineEndpointSpec
+from penstock.entities.errors import SpecError
 from penstock.rules.specfile import load_entity
+from penstock.rules.traffic import check_traffic
 from penstock.sdk.spec.closing import Closing, Loaded, include_environment
 from penstock.sdk.spec.source import Source, data_source, include_files, read_source
 from penstock.sdk.spec.uploader import Uploader
 
 
 def load_endpoint(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Loaded[OnlineEndpointSpec]:
-    """Return the specification of an endpoint's YAML file; nothing in it is local."""
-    source = read_source(path, overrides)
-    return Loaded(load_entity(source.document, OnlineEndpointSpec), source.document)
+    """Return the specification of an endpoint's YAML file; nothing in it is local.
+
+    Whether the deployments that get traffic exist, only the server knows.
+    """
+    document = read_source(path, overrides).document
+    spec = load_entity(document, OnlineEndpointSpec)
+    problems = check_traffic(spec.traffic, {*spec.traffic, *spec.mirror_traffic}, mirror=spec.mirror_traffic)
+    if problems:
+        raise SpecError(document.fill(problems))
+    return Loaded(spec, document)
 
 
 def load_deployment(
