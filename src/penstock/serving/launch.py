@@ -64,7 +64,8 @@ def launch_script(
     if deployment.path_prepend:
         environment["PATH"] = os.pathsep.join([*deployment.path_prepend, environment.get("PATH", os.defpath)])
     if deployment.shim:
-        environment["PYTHONPATH"] = deployment.shim
+        own = deployment.environment_variables.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join([deployment.shim, own] if own else [deployment.shim])
     with _listener(place.socket_path) as listener:
         assignment = {
             "fd": listener.fileno(),
