@@ -216,12 +216,15 @@ class LocalBlobStore:
         except FileNotFoundError as error:
             raise _no_upload(upload_id) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_nlink == 0 or not self._upload_path(upload_id).exists():
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ConflictError(
+                    "Another request is writing this upload.", hint="Try again when it ended."
+                ) from error
+            if not self._upload_path(upload_id).exists():
                 raise _no_upload(upload_id)  # finished or aborted between opening and locking
             yield descriptor
-        except BlockingIOError as error:
-            raise ConflictError("Another request is writing this upload.", hint="Try again when it ended.") from error
         finally:
             os.close(descriptor)
 
