@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from penstock.version import __version__
+
 if TYPE_CHECKING:
     from penstock.entities.errors import PenstockError
     from penstock.inference.model import load_model
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
         set_tags,
     )
 
-__version__ = "0.1.0"
 
 __all__ = [
     "Estimator",

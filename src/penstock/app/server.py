@@ -20,7 +20,6 @@ from typing import Any
 
 import uvicorn
 
-from penstock import __version__
 from penstock.access.tokens import Access
 from penstock.app.process import configure_logging, end_with_parent, inherited_control, inherited_socket
 from penstock.assets.registry import Registry
@@ -44,6 +43,7 @@ from penstock.server.services import Services
 from penstock.serving.endpoints import Endpoints
 from penstock.stores.blobs.local import LocalBlobStore
 from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.version import __version__
 
 KEEP_ALIVE_S = 75
 STOP_TIMEOUT_S = 5

@@ -24,11 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from penstock import __version__
 from penstock.config import load_settings
 from penstock.entities.errors import ConflictError, OutOfSpaceError, PenstockError, UsageError
 from penstock.entities.settings import Settings
 from penstock.home import Home, ServerRecord, boot_id, process_start, write_private
+from penstock.version import __version__
 
 TOKEN_PREFIX = "pst_"
 RESTART_DELAYS_S = (0.0, 0.2, 1.0, 3.0, 5.0)

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
-from penstock import __version__
+from penstock.version import __version__
 from penstock.cli.command import CONTEXT_SETTINGS
 
 SERVER = "penstock.cli.server"

@@ -12,7 +12,7 @@ from penstock.stores.metadata.base import MetadataStore
 
 
 class LocalComputes:
-    """This machine as the one compute.
+    """The machine the server runs on, as the one compute.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from penstock.access.tokens import Access, hash_token
+from penstock.access.tokens import Access
 from penstock.compute.base import AgentHandle, ComputeBackend
 from penstock.compute.environments.base import EnvironmentBackend, Prepared
 from penstock.entities.attempt import Attempt, AttemptState
@@ -29,6 +29,7 @@ from penstock.jobs.logs import LiveLogs
 from penstock.jobs.watch import Feed
 from penstock.rules import placement
 from penstock.rules.lifecycle import EndReason
+from penstock.rules.names import hash_token
 from penstock.stores.metadata import attempts, jobs, runs
 from penstock.stores.metadata.base import MetadataStore
 
