@@ -32,6 +32,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Turn a skipped test into a failed run where ``CI`` is set: what cannot run there must be said, not hidden."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
-    if os.environ.get("CI") and skipped and session.exitstatus == pytest.ExitCode.OK:
+    if reporter and skipped and os.environ.get("CI") and session.exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"{len(skipped)} skipped: continuous integration admits none", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

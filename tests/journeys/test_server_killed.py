@@ -52,6 +52,5 @@ def test_job_survives_kill_9_of_the_server(lab, tmp_path, wait_until, victim):
     assert steps() == list(range(STEPS))
     told = [line for line in streamed.splitlines() if line.startswith("step ")]
     assert told == [f"step {step}" for step in range(STEPS)]
-    assert len(lab.read("job", "show", "-n", job)["outputs"]) >= 1
     lab.run("job", "download", "-n", job, "-p", tmp_path / "files")
     assert [path.read_text() for path in (tmp_path / "files").rglob("result.txt")] == ["whole"]
