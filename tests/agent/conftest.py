@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 import penstock.agent
+from penstock.agent.processes import kill_marked
 
 AGENT = Path(penstock.agent.__file__).with_name("__main__.py")
-TOKEN = "pst_attempt"  # noqa: S105
+TOKEN = "pst_attempt"
 WAIT_S = 60
 
 
@@ -109,10 +110,8 @@ class Door:
             self._server.shutdown()
             self._server.server_close()
             for connection in list(self._sockets):
-                try:
+                with suppress(OSError):
                     connection.shutdown(2)
-                except OSError:
-                    pass
             self._sockets.clear()
             self._thread.join()
             self._server = None
@@ -180,6 +179,21 @@ class Door:
         return [json.loads(line) for line in self.lines]
 
 
+class Gate:
+    """A named pipe: a command that reads it goes on when the test opens it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        os.mkfifo(path)
+
+    def open(self) -> None:
+        with self.path.open("w") as file:
+            file.write("go\n")
+
+    def __str__(self) -> str:
+        return f"read _ < {self.path}"
+
+
 class Workspace:
     """A workspace folder with one attempt, and the agent processes a test starts for it."""
 
@@ -232,6 +246,9 @@ class Workspace:
         self.started.append(process)
         return process
 
+    def gate(self, name: str = "gate") -> Gate:
+        return Gate(self.root / name)
+
     def start(self, command: str, **changes: Any) -> subprocess.Popen[bytes]:
         process = self.spawn()
         assert process.stdin is not None
@@ -265,6 +282,4 @@ def workspace(tmp_path):
     made = Workspace(tmp_path)
     yield made
     made.close()
-    from penstock.agent.processes import kill_marked
-
     assert kill_marked("attempt1") == 0, "processes were left behind"

@@ -10,7 +10,7 @@ import os
 import sys
 
 from penstock.agent.assignment import Assignment, AssignmentError, parse_assignment
-from penstock.agent.collection import collect, open_regular
+from penstock.agent.collection import collect, open_source
 from penstock.agent.command import Command, Ending
 from penstock.agent.delivery import Abandoned, Delivery
 from penstock.agent.door import Refused
@@ -76,7 +76,6 @@ def collect_attempt(spool: str) -> int:
         return EXIT_NOTHING_RECORDED
     delivery = Delivery(assignment, record)
     delivery.state = "finalizing"
-    delivery.doubt()
     reporter = Reporter(delivery)
     Signals()
     with open(record.log, "ab", buffering=0) as log:
@@ -140,11 +139,9 @@ def _deliver(
             reporter.close()
             body = {**ending.as_dict(), "artifacts": collection.artifacts, "outputs": collection.outputs}
 
-            def upload(digests: list[str], sources: dict[str, tuple[str, int]] = collection.sources) -> None:
-                for digest in digests:
-                    path, size = sources[digest]
-                    with open(open_regular(path), "rb", buffering=0) as file:
-                        delivery.door.put_blob(digest, file, size)
+            def upload(digest: str, sources: dict[str, tuple[str, int]] = collection.sources) -> None:
+                with open_source(*sources[digest]) as file:
+                    delivery.door.put_blob(digest, file, sources[digest][1])
 
             try:
                 delivery.finish(body, upload)
@@ -153,9 +150,9 @@ def _deliver(
                 message = f"What the job left could not be kept: {refusal}"
                 print(f"penstock agent: {message}", file=sys.stderr)
         else:
-            failed = {**ending.as_dict(), "message": message}
+            failed = {**ending.as_dict(), "message": message, "artifacts": [], "outputs": {}}
             failed["exit_code"] = ending.exit_code or None
-            delivery.finish(failed, lambda digests: None)
+            delivery.finish(failed, lambda digest: None)
     except (Abandoned, Refused) as error:
         print(f"penstock agent: attempt {assignment.attempt} abandoned: {error}", file=sys.stderr)
         return EXIT_ABANDONED

@@ -12,10 +12,12 @@ import os
 import re
 import stat
 
+from penstock.agent.door import Refused
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
+    from typing import Any, BinaryIO
 
     from penstock.agent.assignment import Assignment
     from penstock.agent.record import SpoolRecord
@@ -145,6 +147,18 @@ def open_regular(path: str) -> int:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file")
     return descriptor
+
+
+def open_source(path: str, size: int) -> BinaryIO:
+    """Open a collected file to send it; raises Refused if it is no longer what was hashed."""
+    try:
+        descriptor = open_regular(path)
+    except OSError as error:
+        raise Refused(0, f"{path} cannot be read any more: {error.strerror}") from error
+    if os.fstat(descriptor).st_size != size:
+        os.close(descriptor)
+        raise Refused(0, f"{path} changed while it was collected")
+    return open(descriptor, "rb", buffering=0)
 
 
 def artifact_name(path: str) -> str:

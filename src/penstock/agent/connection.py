@@ -6,7 +6,6 @@ only what our server does: plain TCP, Content-Length or chunked answers. Any sur
 
 from __future__ import annotations
 
-import os
 import socket
 
 TYPE_CHECKING = False
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
 MAX_HEAD = 1 << 16
 RECEIVE = 1 << 16
+CHUNK = 1 << 20
 
 
 class Connection:
@@ -81,10 +81,7 @@ class Connection:
         if isinstance(body, bytes):
             self._socket.sendall(head + body)
         else:
-            self._socket.sendall(head)
-            body.seek(0, os.SEEK_SET)
-            if size and self._socket.sendfile(body, 0, size) != size:
-                raise ConnectionError("a file became shorter while it was sent")
+            _send_file(self._socket, head, body, size)
         return self._answer()
 
     def _answer(self) -> tuple[int, bytes]:
@@ -145,6 +142,20 @@ class Connection:
         if not data:
             raise ConnectionError("the server closed the connection in the middle of an answer")
         self._buffer += data
+
+
+def _send_file(connection: socket.socket, head: bytes, file: BinaryIO, size: int) -> None:
+    """Send head and file; sendfile would leave the last bytes waiting for 40 ms on some kernels."""
+    file.seek(0)
+    part = file.read(min(size, CHUNK))
+    connection.sendall(head + part)
+    sent = len(part)
+    while sent < size:
+        part = file.read(min(size - sent, CHUNK))
+        if not part:
+            raise ConnectionError("a file became shorter while it was sent")
+        connection.sendall(part)
+        sent += len(part)
 
 
 def split_url(url: str) -> tuple[str, int]:

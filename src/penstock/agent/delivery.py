@@ -1,7 +1,8 @@
 """Bring the server what it lacks of the log, the events and the end, each byte once.
 
-A slice starts where the server's copy ends. It counts only once the server answered; after a lost answer the server
-is asked for its offsets before anything more is sent.
+A slice starts where the server's copy ends, as far as we know, and counts only once the server answered. The server
+applies a slice only if it starts where its copy really ends, and always answers where that is: a slice sent again after
+a lost answer changes nothing, and tells us where to go on.
 """
 
 from __future__ import annotations
@@ -50,21 +51,16 @@ class Delivery:
         self._events = EventTail(record.events)
         self._log_offset = 0
         self._events_offset = 0
-        self._is_certain = True
         self._stuck_at = (0, 0)
         self._reports = 0
-
-    def doubt(self) -> None:
-        """Ask for the server's offsets before anything is sent; for an attempt that another agent began."""
-        self._is_certain = False
 
     def has_news(self) -> bool:
         """Return whether the files have more than the server, beyond half a character or half a line."""
         log, events = self._log.size(), self._events.size()
         return (log, events) != self._stuck_at and (log > self._log_offset or events > self._events_offset)
 
-    def report(self, *, is_final: bool = False) -> None:
-        """Send the state with the next slices, or, after a lost answer, without any.
+    def report(self, is_final: bool = False) -> None:
+        """Send the state with the next slices.
 
         Raises
         ------
@@ -73,13 +69,12 @@ class Delivery:
         Refused
             If it does not want the report.
         """
-        slices = self._slices(is_final) if self._is_certain else {}
+        slices = self._slices(is_final)
         self._reports += 1
         report = {"report": self._reports, "state": self.state, "pid": self.pid, "agent": self._record.agent}
-        self._is_certain = False
         self._learn(self.door.report({**report, **slices}), slices)
 
-    def finish(self, body: dict[str, Any], upload: Callable[[list[str]], None]) -> None:
+    def finish(self, body: dict[str, Any], upload: Callable[[str], None]) -> None:
         """Send the rest of log and events, then ``body``, until the server has all of it.
 
         Parameters
@@ -87,7 +82,7 @@ class Delivery:
         body : dict
             How the attempt ended and what it left.
         upload : callable
-            Sends the blobs that the server asks for by digest.
+            Sends one blob that the server asks for, by digest.
 
         Raises
         ------
@@ -96,34 +91,35 @@ class Delivery:
         Abandoned
             If the spool folder is gone.
         """
-        delay_s = FIRST_RETRY_S
-        slices: dict[str, Any] | None = None
         while True:
-            try:
-                if slices is None:
-                    slices = self._last_slices()
-                answer = self.door.finish({**body, **slices})
-                if answer.get("done", True):
-                    return
-                self._learn(answer, slices)
-                slices = None
-                upload([str(digest) for digest in answer.get("missing", ())])
-                delay_s = FIRST_RETRY_S
-            except OSError:
-                if not self._record.exists():
-                    raise Abandoned from None
-                time.sleep(delay_s)
-                delay_s = min(2 * delay_s, LAST_RETRY_S)
+            slices = self._last_slices()
+            answer = self._patiently(self.door.finish, {**body, **slices})
+            if answer.get("done", True):
+                return
+            self._learn(answer, slices)
+            for digest in answer.get("missing", ()):
+                self._patiently(upload, str(digest))
 
     def _last_slices(self) -> dict[str, Any]:
         """Report until what is left fits into one request, and return it."""
         while True:
-            if self._is_certain:
-                slices = self._slices(is_final=True)
-                ends = (slices.get("log", {}).get("next"), slices.get("events", {}).get("next"))
-                if ends[0] in {None, self._log.size()} and ends[1] in {None, self._events.size()}:
-                    return slices
-            self.report(is_final=True)
+            slices = self._slices(is_final=True)
+            ends = (slices.get("log", {}).get("next"), slices.get("events", {}).get("next"))
+            if ends[0] in {None, self._log.size()} and ends[1] in {None, self._events.size()}:
+                return slices
+            self._patiently(self.report, True)
+
+    def _patiently(self, call: Callable[[Any], Any], argument: Any) -> Any:
+        """Call until the server is there; each call by itself, so that rare luck is enough for every one."""
+        delay_s = FIRST_RETRY_S
+        while True:
+            try:
+                return call(argument)
+            except OSError:
+                if not self._record.exists():
+                    raise Abandoned("its spool folder is gone") from None
+                time.sleep(delay_s)
+                delay_s = min(2 * delay_s, LAST_RETRY_S)
 
     def _slices(self, is_final: bool) -> dict[str, Any]:
         slices: dict[str, Any] = {}
@@ -141,5 +137,4 @@ class Delivery:
     def _learn(self, answer: dict[str, Any], slices: dict[str, Any]) -> None:
         self._log_offset = int(answer.get("log_next", slices.get("log", {}).get("next", self._log_offset)))
         self._events_offset = int(answer.get("events_next", slices.get("events", {}).get("next", self._events_offset)))
-        self._is_certain = True
         self.is_cancel_wanted = bool(answer.get("cancel"))

@@ -43,11 +43,6 @@ class ServerDoor:
         """Send how the attempt ended and what it left."""
         return self._call("POST", f"/internal/attempts/{self._assignment.attempt}/finish", payload)
 
-    def missing_blobs(self, digests: list[str]) -> list[str]:
-        """Return those of ``digests`` that the server does not have."""
-        answer = self._call("POST", "/api/v1/blobs:missing", {"digests": digests})
-        return [str(digest) for digest in answer.get("missing", ())]
-
     def put_blob(self, digest: str, file: BinaryIO, size: int) -> None:
         """Send a file's content; the server checks the digest."""
         self._send("PUT", f"/api/v1/blobs/{digest}", file, size)

@@ -17,7 +17,7 @@ from penstock.agent.door import GONE, Refused
 
 FIRST_DELAY_S = 0.02
 LAST_DELAY_S = 0.25
-HEARTBEAT_S = 10.0
+HEARTBEAT_S = 5.0
 
 
 class Reporter:
