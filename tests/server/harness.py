@@ -8,7 +8,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,17 +19,19 @@ from starlette.types import ASGIApp
 
 from penstock.access.tokens import Access
 from penstock.assets.registry import Registry
+from penstock.compute.environments.select import Environments
 from penstock.entities.attempt import Attempt, AttemptState
-from penstock.entities.compute import Compute
 from penstock.entities.job import CommandJobSpec, Job, JobStatus
 from penstock.entities.settings import Settings
 from penstock.jobs.attempts import AttemptReports
+from penstock.jobs.computes import LocalComputes
 from penstock.jobs.logs import LiveLogs
 from penstock.jobs.service import Jobs
 from penstock.jobs.watch import Feed
 from penstock.rules.names import hash_token, new_token
 from penstock.server.asgi import create_app
 from penstock.server.services import Services
+from penstock.serving.endpoints import Endpoints
 from penstock.stores.blobs.local import LocalBlobStore
 from penstock.stores.metadata import attempts, jobs, runs
 from penstock.stores.metadata.sqlite import SqliteMetadataStore
@@ -50,13 +52,6 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
-
-
-class Computes:
-    """The computes of a server without an agent."""
-
-    def list(self) -> Sequence[Compute]:
-        return [Compute(name="local", slots=2, cpus=2, memory_bytes=1 << 30)]
 
 
 @dataclass(frozen=True)
@@ -122,8 +117,8 @@ class House:
         return self.services.store.write(operation)
 
 
-def build_house(folder: Path, *, settings: Settings | None = None, endpoints: Any = None) -> House:
-    """Compose the parts behind the doors, without a compute and, by default, without serving."""
+def build_house(folder: Path, *, settings: Settings | None = None) -> House:
+    """Compose the parts behind the doors; no agent and no gateway runs."""
     store = SqliteMetadataStore(folder / "db" / "metadata.db")
     blobs = LocalBlobStore(folder / "blobs")
     feed, logs = Feed(), LiveLogs(folder / "logs")
@@ -143,8 +138,16 @@ def build_house(folder: Path, *, settings: Settings | None = None, endpoints: An
         jobs=Jobs(store, blobs, logs, feed, clock=now_ms, wake=wake, new_id=new_id),
         attempts=AttemptReports(store, blobs, logs, feed, access, clock=now_ms, wake=wake, max_attempts=3),
         assets=Registry(store, now_ms),
-        endpoints=endpoints,
-        computes=Computes(),
+        endpoints=Endpoints(
+            store,
+            environments=Environments(folder / "envs"),
+            clock=now_ms,
+            notify=feed.notify,
+            on_gateway_needed=wake,
+            gateway_url="http://127.0.0.1:1",
+            logs=folder / "logs",
+        ),
+        computes=LocalComputes(store, 2),
         feed=feed,
         settings=settings or Settings(),
         now=now_ms,

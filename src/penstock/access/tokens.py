@@ -36,14 +36,14 @@ def read_authorization(authorization: str | None) -> str:
         If there is no header, or none of these two forms.
     """
     scheme, _, value = (authorization or "").strip().partition(" ")
-    if scheme.lower() == "bearer" and value.strip():
+    if scheme.lower() == "bearer" and value.strip() and value.isascii():
         return value.strip()
     if scheme.lower() == "basic":
         try:
             _, _, password = base64.b64decode(value.strip(), validate=True).decode("utf-8").partition(":")
         except (binascii.Error, UnicodeDecodeError):
             password = ""
-        if password:
+        if password and password.isascii():
             return password
     raise _unauthenticated("This server wants a token.")
 

@@ -83,6 +83,7 @@ def describe(
     media: str = "application/json",
     takes_media: str = "application/json",
     fails: tuple[int, ...] = (),
+    is_open: bool = False,
 ) -> dict[str, Any]:
     """Return the arguments of a route decorator that describe it.
 
@@ -92,14 +93,18 @@ def describe(
         The bodies of the answer and the request.
     fails : tuple of int
         Statuses of problems that callers should expect, besides 401 and 403.
+    is_open : bool
+        Whether it answers without a token.
     """
     answer: Schema = {"description": "Success"}
     if gives is not None:
         answer["content"] = {media: {"schema": _schema(gives)}}
     problem = {"content": {"application/problem+json": {"schema": {"$ref": REF + "Problem"}}}}
     responses: dict[str, Any] = {str(status): answer}
-    responses |= {str(code): {"description": _FAILURES[code], **problem} for code in (*fails, 401, 403)}
-    extra: Schema = {"responses": responses}
+    responses |= {
+        str(code): {"description": _FAILURES[code], **problem} for code in (*fails, *(() if is_open else (401, 403)))
+    }
+    extra: Schema = {"responses": responses, "security": []} if is_open else {"responses": responses}
     if takes is not None:
         extra["requestBody"] = {"required": True, "content": {takes_media: {"schema": _schema(takes)}}}
     return {"summary": summary, "status_code": status, "response_class": Response, "openapi_extra": extra}
@@ -111,6 +116,7 @@ _FAILURES = {
     403: "The token does not allow this",
     404: "No such thing",
     409: "Exists already, or its state does not allow this",
+    412: "`If-Match` names another revision",
     416: "The range lies outside the file",
     422: "The spec has problems; each has a pointer",
     507: "The disk is full",

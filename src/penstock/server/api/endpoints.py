@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated, Literal
 
 from anyio import to_thread
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from penstock.entities.base import Entity
@@ -21,6 +21,7 @@ from penstock.entities.endpoint import (
 from penstock.server.api import wire
 from penstock.server.api.callers import Admin, Body, Wired, check_name, read_entity
 from penstock.server.openapi import array, describe, record, text
+from penstock.server.preconditions import etag, unchanged
 from penstock.server.services import Services
 
 router = APIRouter(prefix="/online-endpoints", tags=["online-endpoints"])
@@ -70,19 +71,22 @@ def get_credentials(services: Wired, _: Admin, name: str) -> Response:
 
 
 @router.put(
-    "/{name}", **describe("Create or replace an endpoint", OnlineEndpoint, takes=OnlineEndpointSpec, fails=(422,))
+    "/{name}", **describe("Create or replace an endpoint", OnlineEndpoint, takes=OnlineEndpointSpec, fails=(412, 422))
 )
-def put_endpoint(services: Wired, actor: Admin, name: str, body: Body) -> Response:
-    """Create an endpoint, or replace its settings."""
+def put_endpoint(request: Request, services: Wired, actor: Admin, name: str, body: Body) -> Response:
+    """Create an endpoint, or replace its settings; ``If-Match`` with its ``ETag`` guards against another's change."""
     spec = read_entity(OnlineEndpointSpec, body)
     check_name(name, spec.name, "endpoint")
-    return wire.JsonResponse(wire.entity(services.endpoints.put_endpoint(spec, actor=actor.name)))
+    with unchanged(request, lambda: services.endpoints.get_endpoint(name), f"endpoint:{name}"):
+        made = services.endpoints.put_endpoint(spec, actor=actor.name)
+    return wire.JsonResponse(wire.entity(made), headers=etag(made))
 
 
 @router.get("/{name}", **describe("Show an endpoint", OnlineEndpoint, fails=(404,)))
 def get_endpoint(services: Wired, _: Admin, name: str) -> Response:
     """Show an endpoint with its scoring URI and traffic."""
-    return wire.JsonResponse(wire.entity(services.endpoints.get_endpoint(name)))
+    found = services.endpoints.get_endpoint(name)
+    return wire.JsonResponse(wire.entity(found), headers=etag(found))
 
 
 @router.delete("/{name}", **describe("Delete an endpoint", status=204, fails=(404,)))
@@ -103,15 +107,17 @@ def list_deployments(services: Wired, _: Admin, endpoint: str) -> Response:
 @router.put(
     DEPLOYMENT,
     **describe(
-        "Create or update a deployment", OnlineDeployment, takes=OnlineDeploymentSpec, status=202, fails=(404, 422)
+        "Create or update a deployment", OnlineDeployment, takes=OnlineDeploymentSpec, status=202, fails=(404, 412, 422)
     ),
 )
-def put_deployment(services: Wired, actor: Admin, endpoint: str, name: str, body: Body) -> Response:
+def put_deployment(request: Request, services: Wired, actor: Admin, endpoint: str, name: str, body: Body) -> Response:
     """Record a new revision; it takes requests once its model is loaded and warmed up."""
     spec = read_entity(OnlineDeploymentSpec, body)
     check_name(endpoint, spec.endpoint_name, "endpoint")
     check_name(name, spec.name, "deployment")
-    return wire.JsonResponse(wire.entity(services.endpoints.put_deployment(spec, actor=actor.name)), 202)
+    with unchanged(request, lambda: services.endpoints.get_deployment(endpoint, name), f"endpoint:{endpoint}/{name}"):
+        made = services.endpoints.put_deployment(spec, actor=actor.name)
+    return wire.JsonResponse(wire.entity(made), 202, headers=etag(made))
 
 
 @router.get(DEPLOYMENT, **describe("Show a deployment", OnlineDeployment, fails=(404,)))
@@ -124,7 +130,7 @@ async def get_deployment(
 ) -> Response:
     """Show a deployment; with ``wait`` as soon as it is ready or has failed."""
     found = await _wait_settled(services, endpoint, name, wait)
-    return wire.JsonResponse(wire.entity(found))
+    return wire.JsonResponse(wire.entity(found), headers=etag(found))
 
 
 async def _wait_settled(services: Services, endpoint: str, name: str, wait_s: float) -> OnlineDeployment:

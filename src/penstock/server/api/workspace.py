@@ -18,7 +18,9 @@ root_router = APIRouter(tags=["workspace"])
 router = APIRouter(tags=["workspace"])
 
 
-@root_router.get("/health", **describe("Ask whether the server is up", record(status=text(), version=text())))
+@root_router.get(
+    "/health", **describe("Ask whether the server is up", record(status=text(), version=text()), is_open=True)
+)
 async def get_health(services: Wired) -> Response:
     """Answer without a token."""
     return wire.JsonResponse({"status": "ok", "version": services.version})

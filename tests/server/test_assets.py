@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from tests.server.harness import House
+
+from penstock.entities.asset import TreeEntry
+from penstock.stores.metadata import artifacts
+
+
+def put_tree(house: House, files: dict[str, bytes]) -> str:
+    entries = []
+    for path, content in sorted(files.items()):
+        digest = hashlib.sha256(content).hexdigest()
+        house.ok("PUT", f"/api/v1/blobs/{digest}", body=content)
+        entries.append({"path": path, "digest": digest, "size": len(content)})
+    return f"tree:{house.ok('POST', '/api/v1/trees', {'entries': entries})['digest']}"
+
+
+def register(house: House, name: str, content: bytes = b"model", **changes: Any) -> Any:
+    spec = {"name": name, "path": put_tree(house, {"model.onnx": content, "sub/labels.txt": b"a"}), **changes}
+    return house.ok("POST", "/api/v1/models", spec)
+
+
+def test_model_versions_grow_and_latest_is_the_last_created(house: House) -> None:
+    first = register(house, "digits", b"one", tags={"a": "b"})
+    second = register(house, "digits", b"two")
+    assert (first["version"], second["version"], first["kind"], first["created_by"]) == ("1", "2", "model", "ann")
+    assert first["created_at"].endswith("Z")
+    assert first["size"] == len(b"one") + 1
+    for path in ("digits", "digits/versions/@latest", "digits/versions/2"):
+        assert house.ok("GET", f"/api/v1/models/{path}") == second
+    shown = house.ok("GET", "/api/v1/models/digits/versions")
+    assert [item["version"] for item in shown["items"]] == ["2", "1"]
+
+
+def test_model_from_a_jobs_output_knows_its_job(house: House) -> None:
+    job = house.submit(name="trainer")
+    digest, size = house.services.blobs.put(b"weights")
+    entry = TreeEntry(path="outputs/model.onnx", digest=digest, size=size)
+    house.services.store.write(lambda c: artifacts.put_artifacts(c, job.name, [entry], now=1))
+    path = "azureml://jobs/trainer/outputs/artifacts/paths/outputs/model.onnx"
+    made = house.ok("POST", "/api/v1/models", {"name": "lineage", "path": path})
+    assert (made["job_name"], made["size"]) == ("trainer", 7)
+    content = house.ask("GET", "/api/v1/models/lineage/versions/1/files/model.onnx")
+    assert (content.status, content.body) == (200, b"weights")
+
+
+def test_files_of_a_version_are_listed_and_read_in_ranges(house: House) -> None:
+    register(house, "files", b"0123456789")
+    listed = house.ok("GET", "/api/v1/models/files/versions/1/files")["items"]
+    assert listed == [{"path": "model.onnx", "size": 10}, {"path": "sub/labels.txt", "size": 1}]
+    url = "/api/v1/models/files/versions/@latest/files"
+    part = house.ask("GET", f"{url}/model.onnx", headers={"Range": "bytes=2-4"})
+    assert (part.status, part.body) == (206, b"234")
+    assert house.ask("GET", f"{url}/sub/labels.txt").body == b"a"
+    assert house.ask("GET", f"{url}/none").status == 404
+    for path in ("../x", "%2e%2e/x", "/etc/passwd"):
+        answer = house.ask("GET", f"{url}/{path}")
+        assert (answer.status, answer.json["code"]) == (400, "invalid_path")
+
+
+def test_pages_of_names_and_versions(fresh_house: House) -> None:
+    house = fresh_house
+    for name in ("a", "b", "c"):
+        register(house, name)
+    for _ in range(2):
+        register(house, "b")
+    seen: list[str] = []
+    following = ""
+    while following is not None:
+        page = house.ok("GET", f"/api/v1/models?limit=2{following}")
+        seen += [item["name"] for item in page["items"]]
+        following = f"&next={page['next']}" if "next" in page else None  # type: ignore[assignment]
+    assert seen == ["a", "b", "c"]
+    page = house.ok("GET", "/api/v1/models/b/versions?limit=2")
+    assert [item["version"] for item in page["items"]] == ["3", "2"]
+    rest = house.ok("GET", f"/api/v1/models/b/versions?limit=2&next={page['next']}")
+    assert [item["version"] for item in rest["items"]] == ["1"]
+    assert "next" not in rest
+
+
+def test_archived_version_is_hidden_and_comes_back(house: House) -> None:
+    register(house, "archived")
+    register(house, "archived", b"other")
+    assert house.ok("POST", "/api/v1/models/archived/versions/1:archive")["is_archived"] is True
+    versions = house.ok("GET", "/api/v1/models/archived/versions")["items"]
+    assert [item["version"] for item in versions] == ["2"]
+    assert house.ok("POST", "/api/v1/models/archived/versions/1:restore")["is_archived"] is False
+    assert len(house.ok("GET", "/api/v1/models/archived/versions")["items"]) == 2
+
+
+def test_deleted_number_is_not_used_again(house: House) -> None:
+    register(house, "deleted")
+    assert house.ask("DELETE", "/api/v1/models/deleted/versions/1").status == 204
+    assert house.ask("GET", "/api/v1/models/deleted/versions/1").status == 404
+    assert register(house, "deleted")["version"] == "2"
+
+
+def test_unknown_model_names_the_nearest(house: House) -> None:
+    register(house, "resnet")
+    answer = house.ask("GET", "/api/v1/models/resnett")
+    assert (answer.status, answer.json["code"]) == (404, "not_found")
+    assert "resnet" in answer.json["hint"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "pointer"),
+    [
+        ({"name": "m"}, ""),
+        ({"name": "bad name!", "path": "tree:" + "0" * 64}, "/name"),
+        ({"name": "m", "path": "tree:" + "0" * 64}, "/path"),
+        ({"name": "m", "path": "azureml://jobs/none/outputs/o/paths/p"}, "/path"),
+        ({"name": "m", "path": "runs:/none/model"}, "/path"),
+        ({"name": "m", "path": "x", "pathh": "y"}, ""),
+    ],
+)
+def test_model_spec_problems_have_pointers(house: House, spec: dict[str, Any], pointer: str) -> None:
+    answer = house.ask("POST", "/api/v1/models", spec)
+    assert answer.status == 422
+    assert answer.json["errors"][0]["pointer"] == pointer
+
+
+def test_version_given_twice_is_a_conflict(house: House) -> None:
+    register(house, "given", version="7")
+    path = put_tree(house, {"model.onnx": b"x"})
+    assert house.ask("POST", "/api/v1/models", {"name": "given", "version": "7", "path": path}).status == 409
+
+
+def test_repeated_request_makes_one_version(house: House) -> None:
+    spec = {"name": "once", "path": put_tree(house, {"model.onnx": b"once"})}
+    made = [house.ok("POST", "/api/v1/models", spec, headers={"Idempotency-Key": "k"})["version"] for _ in range(3)]
+    assert made == ["1", "1", "1"]
+    assert house.ok("POST", "/api/v1/models", spec, headers={"Idempotency-Key": "l"})["version"] == "2"
+
+
+def test_data_and_environments_are_assets_too(house: House) -> None:
+    data = house.ok("POST", "/api/v1/data", {"name": "images", "path": put_tree(house, {"a.png": b"png"})})
+    assert (data["kind"], data["type"], data["version"]) == ("data", "uri_folder", "1")
+    url = house.ok("POST", "/api/v1/data", {"name": "far", "type": "uri_file", "path": "https://example.com/a.csv"})
+    assert url["uri"] == "https://example.com/a.csv"
+    assert house.ask("GET", "/api/v1/data/far/versions/1/files").status == 404
+    spec = {"name": "train", "conda_file": {"dependencies": ["python=3.11"]}, "image": "x"}
+    environment = house.ok("POST", "/api/v1/environments", spec)
+    assert environment["definition"]["conda_file"] == spec["conda_file"]
+    assert [item["name"] for item in house.ok("GET", "/api/v1/environments")["items"]] == ["train"]
+    assert house.ask("GET", "/api/v1/environments/train/versions/1/files").status == 404
+
+
+def test_every_change_is_in_the_audit_log(fresh_house: House) -> None:
+    house = fresh_house
+    register(house, "audited")
+    house.ok("POST", "/api/v1/models/audited/versions/1:archive")
+    house.ask("DELETE", "/api/v1/models/audited/versions/1")
+    first = house.ok("GET", "/api/v1/events?limit=2")
+    assert [(event["verb"], event["ref"]) for event in first["items"]] == [
+        ("create", "model:audited:1"),
+        ("archive", "model:audited:1"),
+    ]
+    rest = house.ok("GET", f"/api/v1/events?after={first['next']}")
+    assert [event["verb"] for event in rest["items"]] == ["delete"]
+    assert rest["items"][0]["previous_hash"] == first["items"][1]["hash"]
+    assert rest["items"][0]["at"].endswith("Z")
