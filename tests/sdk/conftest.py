@@ -1,12 +1,17 @@
-"""A small real HTTP server whose answers a test chooses, for what a healthy Penstock server never does."""
+"""A real workspace for the whole session, and a small HTTP server for what a healthy Penstock server never does."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+
+from penstock import Workspace
+from penstock.home import Home
+from penstock.sdk.launch import find_server, stop_server
 
 Answer = Callable[["Handler"], None]
 
@@ -74,3 +79,23 @@ def stub() -> Iterator[Stub]:
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="session")
+def workspace_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("sdk") / "lab"
+    yield folder
+    stop_workspace(folder)
+
+
+@pytest.fixture
+def ws(workspace_folder: Path) -> Iterator[Workspace]:
+    it = Workspace(workspace_folder)
+    yield it
+    it.close()
+
+
+def stop_workspace(folder: Path) -> None:
+    record = find_server(Home(folder.resolve()))
+    if record is not None:
+        stop_server(record)

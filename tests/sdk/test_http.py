@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+
 from penstock.entities.errors import (
     AuthenticationError,
     ConflictError,
@@ -143,7 +144,7 @@ def test_wrong_token_says_where_the_right_one_is(stub, client) -> None:
 
 def test_answer_of_something_else_is_quoted_in_short(stub, client) -> None:
     stub.answers = [lambda h: h.reply(400, b"<html>" + b"x" * 2000, "text/html")]
-    with pytest.raises(UsageError, match="GET /x was answered with status 400: <html>x+") as caught:
+    with pytest.raises(UsageError, match=r"GET /x was answered with status 400: <html>x+") as caught:
         client.get("/x")
     assert len(caught.value.message) < 700
 

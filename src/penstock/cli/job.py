@@ -31,6 +31,7 @@ COLUMNS = {
     "CREATED": "created_at",
     "ENDED": "ended_at",
 }
+FILES = {"PATH": "path", "SIZE": "size"}
 DETAILS = {
     "name": "name",
     "display name": "display_name",
@@ -47,7 +48,6 @@ DETAILS = {
     "tags": "tags",
     "warnings": "warnings",
 }
-FINAL = frozenset({"Completed", "Failed", "Canceled"})
 
 
 @command(
@@ -125,9 +125,11 @@ def cancel(
     name: NameOption, workspace: WorkspaceOption = None, output: OutputOption = None, query: QueryOption = None
 ) -> None:
     """End a job with its whole process tree; what it wrote so far is kept."""
+    from penstock.sdk.stream import FINAL_STATUSES
+
     rest = open_rest(workspace)
     job = rest.get_job(name)
-    if job["status"] in FINAL:
+    if job["status"] in FINAL_STATUSES:
         note(f"Job {job['name']} has ended already: {job['status']}")
     else:
         job = rest.cancel_job(job["name"])
@@ -160,6 +162,7 @@ def metrics(
     app,
     "download",
     "penstock job download -n 3f2a91",
+    "penstock job download -n 3f2a91 --list",
     "penstock job download -n 3f2a91 --output-name model -p ./model",
 )
 def download(
@@ -171,7 +174,10 @@ def download(
     path: Annotated[
         Path | None, typer.Option("--download-path", "-p", help="Where to.", show_default="a folder of the job's name")
     ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Only list the job's files.")] = False,
     workspace: WorkspaceOption = None,
+    output: OutputOption = None,
+    query: QueryOption = None,
 ) -> None:
     """Bring a job's files here: outputs/, logs/ and user_logs/, or a named output."""
     from penstock.entities.errors import NotFoundError
@@ -179,6 +185,9 @@ def download(
 
     rest = open_rest(workspace)
     job = rest.get_job(name)
+    if listing:
+        emit(rest.list_artifacts(job["name"], recursive=True), columns=FILES, output=output, query=query)
+        return
     folder = path or Path(job["name"])
     outputs: dict[str, Any] = job.get("outputs") or {}
     if output_name and output_name != "artifacts":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import typer
 
 from penstock.cli.output import INTERRUPTED, note
-from penstock.sdk.stream import JobEnd, LogText, MetricPoint, StatusChange, follow_job
+from penstock.sdk.stream import FINAL_STATUSES, JobEnd, LogText, MetricPoint, StatusChange, follow_job
 
 if TYPE_CHECKING:
     from penstock.sdk.rest import Json, Rest
@@ -62,7 +62,8 @@ class _Plain:
         sys.stdout.flush()
 
     def status(self, status: str) -> None:
-        note(status)
+        if status not in FINAL_STATUSES:  # the end gets a line of its own, with the time or the reason
+            note(status)
 
     def metric(self, point: MetricPoint) -> None:
         """Show nothing: metrics are for the live line, and the log is the job's own."""

@@ -12,8 +12,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
-from penstock.version import __version__
 from penstock.cli.command import CONTEXT_SETTINGS
+from penstock.version import __version__
 
 SERVER = "penstock.cli.server"
 COMMANDS: dict[str, tuple[str, str]] = {

@@ -41,7 +41,9 @@ def download_run_files(
         items = [item["path"] for item in rest.list_artifacts(name, path, recursive=True) if not item.get("is_dir")]
         if not items and path:
             raise NotFoundError(
-                f"run {name} has no artifact {path!r}", hint=f"List them with: penstock job show -n {name}", ref=name
+                f"run {name} has no artifact {path!r}",
+                hint=f"List them with: penstock job download --list -n {name}",
+                ref=name,
             )
         found.update(dict.fromkeys(items))
     return fetch(list(found), folder, lambda path: rest.open_artifact(name, path), strip=strip)

@@ -32,7 +32,10 @@ _LOST_RACE = "is already served"  # the supervisor's words when a foreground sta
 
 def find_server(home: Home) -> ServerRecord | None:
     """Return the record of the server that runs for a folder, None where none does."""
-    record = home.read_server_record()
+    try:
+        record = home.read_server_record()
+    except OSError as error:
+        raise explain_folder(error, home.root) from error
     return record if record is not None and record.is_alive() else None
 
 

@@ -100,13 +100,13 @@ class HttpUploader:
 
     def _send_piece(self, path: str, offset: int, piece: bytes) -> int:
         try:
-            answer = self._rest.http.request("PATCH", path, query={"offset": offset}, body=piece).json()
-        except ConflictError as error:
-            # A piece that was sent twice: the server has it and says where it is.
-            answer = details_of(error)
-            if not isinstance(answer.get("offset"), int) or answer["offset"] <= offset:
+            return int(self._rest.http.request("PATCH", path, query={"offset": offset}, body=piece).json()["offset"])
+        except ConflictError:
+            # The piece was sent twice, as the answer to the first was lost; the server knows where it is.
+            reached = int(self._rest.http.get(path)["offset"])
+            if reached <= offset:
                 raise
-        return int(answer["offset"])
+            return reached
 
 
 def _scan(path: Path, files: Sequence[str] | None) -> Iterator[_LocalFile]:

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import penstock
+from penstock import Workspace
+from penstock.entities.errors import AuthenticationError, NotFoundError, UnavailableError
+from penstock.home import Home
+from penstock.sdk.launch import find_server, stop_server
+
+
+def test_every_public_name_can_be_had() -> None:
+    for name in penstock.__all__:
+        assert getattr(penstock, name) is not None
+    assert set(penstock.__all__) <= set(dir(penstock))
+    with pytest.raises(AttributeError, match="nosuch"):
+        penstock.nosuch  # noqa: B018 - the access is the test
+
+
+def test_address_and_token_reach_the_same_workspace(ws, workspace_folder: Path, monkeypatch) -> None:
+    token = Home(workspace_folder).read_token()
+    by_argument = Workspace(ws.url, token=token)
+    assert by_argument.rest.features()["version"] == penstock.__version__
+    monkeypatch.setenv("PENSTOCK_WORKSPACE", ws.url)
+    monkeypatch.setenv("PENSTOCK_TOKEN", token or "")
+    by_environment = Workspace.from_config()
+    assert by_environment.rest.features()["version"] == penstock.__version__
+    assert repr(by_environment) == f"Workspace('{ws.url}')"
+    for workspace in (by_argument, by_environment):
+        workspace.close()
+
+
+def test_wrong_token_is_refused(ws) -> None:
+    stranger = Workspace(ws.url, token="pst_wrong")
+    with pytest.raises(AuthenticationError):
+        stranger.rest.features()
+    assert stranger.rest.health()["status"] == "ok"
+    stranger.close()
+
+
+def test_address_where_nobody_answers(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="cannot be reached"):
+        Workspace("http://127.0.0.1:9").rest.features()
+
+
+def test_new_default_folder_is_said(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    workspace = Workspace()
+    try:
+        assert workspace.home == Home(tmp_path / ".penstock")
+        assert "Created workspace .penstock" in capsys.readouterr().err
+    finally:
+        workspace.close()
+        record = find_server(Home(tmp_path / ".penstock"))
+        assert record is not None
+        stop_server(record)
+
+
+def test_compute_targets_read_as_a_mapping(ws) -> None:
+    assert list(ws.compute_targets) == ["local"]
+    assert ws.compute_targets["local"].slots >= 1
+    assert len(ws.compute_targets) == 1
+    with pytest.raises(KeyError):
+        ws.compute_targets["gpu"]
+    with pytest.raises(NotFoundError, match="gpu"):
+        ws.compute_targets.show("gpu")
