@@ -142,6 +142,7 @@ class ServingRecordSuite(MetadataFixtures):
             lambda c: endpoints.set_keys(c, "digits", keys),
             lambda c: endpoints.put_deployment(c, deployment("blue", "digits")),
             lambda c: endpoints.set_traffic(c, "digits", {"blue": 100}),
+            endpoints.touch_serving,
             lambda c: endpoints.delete_deployment(c, "digits", "blue"),
             lambda c: endpoints.delete_endpoint(c, "digits"),
         ):
