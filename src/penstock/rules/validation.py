@@ -91,7 +91,8 @@ def _faults(error: ValidationError, model: type[BaseModel], data: Any) -> Iterat
     for item in error.errors(include_url=False):
         parts, owner = _resolve(item["loc"], model)
         context = dict(item.get("ctx") or {})
-        yield _Fault(parts, item["type"], item["input"], context, item["msg"], owner, item["loc"][-1:] == ("[key]",))
+        is_key = item["loc"][-1:] == ("[key]",) and parts[-1:] != ("[key]",)
+        yield _Fault(parts, item["type"], item["input"], context, item["msg"], owner, is_key)
 
 
 def _resolve(
@@ -101,9 +102,10 @@ def _resolve(
     parts: list[str | int] = []
     options: list[Any] = [model]
     owner: type[BaseModel] | None = None
+    is_mapping_key = False
     for item in loc:
-        if item == "[key]":
-            continue
+        if item == "[key]" and is_mapping_key:
+            break
         if len(options) > 1:
             options = [option for option in options if _is_model(option) and option.__name__ == item] or [
                 option for option in options if not _is_model(option) and _tag(option) == item
@@ -112,6 +114,7 @@ def _resolve(
         parts.append(item)
         option = options[0] if options else None
         owner = option if _is_model(option) else None
+        is_mapping_key = get_origin(option) is dict
         options = _options(_inner(option, item))
     return tuple(parts), owner
 

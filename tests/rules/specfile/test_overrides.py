@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,7 +72,6 @@ def test_a_long_one_is_shown_shortened():
 
 @given(st.lists(st.text(alphabet="ab.\\=:{} 1", max_size=8), max_size=4))
 def test_any_text_is_applied_or_refused(overrides):
-    try:
-        apply_overrides(parse_document(FILE), overrides)
-    except SpecError as error:
-        assert error.problems
+    with contextlib.suppress(SpecError):
+        document = apply_overrides(parse_document(FILE), overrides)
+        assert isinstance(document.data, dict)

@@ -89,9 +89,10 @@ def test_the_original_is_not_changed_by_a_graft():
 
 WORDS = st.text(alphabet="abcäß-_ #:'\"{}[]&*!|>%@`0123456789\U0001f600", min_size=1, max_size=8)
 TREES = st.recursive(
-    WORDS, lambda inner: st.lists(inner, min_size=1, max_size=3) | st.dictionaries(WORDS, inner, min_size=1, max_size=3),
+    WORDS,
+    lambda inner: st.lists(inner, min_size=1, max_size=3) | st.dictionaries(WORDS, inner, min_size=1, max_size=3),
     max_leaves=10,
-)  # fmt: skip
+)
 
 
 def leaves(data, parts=()):

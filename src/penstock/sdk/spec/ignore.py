@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-ALWAYS_IGNORED = ("__pycache__/", ".git/", ".ipynb_checkpoints/", ".penstock/", ".venv/", "*.pyc")
+NEVER_CODE = frozenset({".git", ".penstock"})
+"""A repository and a workspace are never part of a snapshot; nothing brings them back."""
+
+ALWAYS_IGNORED = ("__pycache__/", ".ipynb_checkpoints/", ".venv/", "*.pyc")
 """Ignored before any file is read; a ``!pattern`` brings them back."""
 
 
@@ -35,6 +38,8 @@ class IgnoreRules:
         A walk asks for each folder before what is in it and does not enter ignored ones, as git does; so a file
         in an ignored folder cannot be brought back.
         """
+        if path.rpartition("/")[2] in NEVER_CODE:
+            return True
         for rule in reversed(self._rules):
             if (is_folder or not rule.folders_only) and rule.pattern.fullmatch(path):
                 return not rule.is_negated
