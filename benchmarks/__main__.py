@@ -16,11 +16,13 @@ def main(names: list[str]) -> int:
         print(f"unknown benchmark {', '.join(sorted(unknown))}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
     results: list[Result] = []
-    for name in names or known:
-        module = importlib.import_module(f"benchmarks.bench_{name}")
-        print(f"==> {(module.__doc__ or name).splitlines()[0]}", file=sys.stderr, flush=True)
-        results.extend(module.measure())
-    print_results(results)
+    try:
+        for name in names or known:
+            module = importlib.import_module(f"benchmarks.bench_{name}")
+            print(f"==> {(module.__doc__ or name).splitlines()[0]}", file=sys.stderr, flush=True)
+            results.extend(module.measure())
+    finally:
+        print_results(results)
     return 0 if all(result.ratio <= 1 for result in results) else 1
 
 
