@@ -36,7 +36,7 @@ class Door:
         self.events_offset = 0
         self.blobs: dict[str, bytes] = {}
         self.reports: list[dict[str, Any]] = []
-        self.end: dict[str, Any] | None = None
+        self.end: Any = None
         self.requests: list[str] = []
         self.cancel = False
         self.fault = lambda method, path, count: None
@@ -256,7 +256,7 @@ class Workspace:
         process.stdin.close()
         return process
 
-    def run(self, command: str, **changes: Any) -> dict[str, Any]:
+    def run(self, command: str, **changes: Any) -> Any:
         process = self.start(command, **changes)
         assert process.wait(WAIT_S) == 0, self.errors.read_text()
         assert self.door.end is not None

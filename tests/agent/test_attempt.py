@@ -160,10 +160,11 @@ def test_an_agent_killed_after_the_exit_was_recorded_is_finished_by_another(work
     agent.wait()
     workspace.door.fault = lambda method, path, count: None
     workspace.door.finish_gate.set()
-    assert workspace.door.end is None
+    assert not workspace.door.end
     assert workspace.collect() == 0
-    assert workspace.door.end["exit_code"] == 3
-    assert workspace.door.end["outputs"] == {"n": []}
+    end = workspace.door.end
+    assert end["exit_code"] == 3
+    assert end["outputs"] == {"n": []}
     assert workspace.door.artifact("outputs/kept.txt") == b"kept\n"
     assert workspace.door.log == b"said\n"
     assert not workspace.spool.exists()

@@ -77,7 +77,7 @@ def test_a_big_output_is_streamed(workspace):
         with open(f"/proc/{agent.pid}/status") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
 
-    uploads = []
+    uploads: list[str] = []
 
     def watch(method, path, count):
         if path.endswith("/finish") and uploads:

@@ -129,7 +129,7 @@ class LocalCompute:
         with self._lock:
             while self._idle:
                 process = self._idle.pop(0)
-                if process.poll() is None:
+                if _is_waiting(process):
                     return process
         return self._spawn()
 
@@ -178,21 +178,31 @@ class LocalCompute:
 
     def _fill(self) -> None:
         self._reap()
-        while True:
+        while not self._is_closed and len(self._idle) < self._wanted:
+            try:
+                process = self._spawn()
+            except UnavailableError as error:
+                logger.warning("no idle agent: %s", error.message)
+                return
             with self._lock:
-                if self._is_closed or len(self._idle) >= self._wanted:
-                    return
-                try:
-                    self._idle.append(self._spawn())
-                except UnavailableError as error:
-                    logger.warning("no idle agent: %s", error.message)
-                    return
+                if not self._is_closed:
+                    self._idle.append(process)
+                    continue
+            _close(process.stdin)
+            process.wait()
 
     def _reap(self) -> None:
         """Collect ended agents, so that none stays a zombie."""
         with self._lock:
             self._started = [process for process in self._started if process.poll() is None]
-            self._idle = [process for process in self._idle if process.poll() is None]
+            self._idle = [process for process in self._idle if _is_waiting(process)]
+
+
+def _is_waiting(process: subprocess.Popen[bytes]) -> bool:
+    if process.poll() is None:
+        return True
+    _close(process.stdin)
+    return False
 
 
 def _close(stream: IO[bytes] | None) -> None:
