@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from penstock.entities.errors import PenstockError
-from penstock.server.mlflow import artifacts, experiments, ingest, inputs, runs
+from penstock.server.mlflow import artifacts, experiments, ingest, inputs, models, runs
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.errors import NotHereYetError, defect_response, error_response
 from penstock.server.mlflow.wire import Json
@@ -50,6 +50,7 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", f"{_API}/runs/set-tag"): ingest.set_tag,
     ("POST", f"{_API}/runs/delete-tag"): ingest.delete_tag,
     ("POST", f"{_API}/runs/log-inputs"): inputs.log_inputs,
+    ("POST", f"{_API}/logged-models/search"): models.search_models,
     ("GET", f"{_API}/metrics/get-history"): runs.get_history,
     ("GET", f"{_API}/artifacts/list"): artifacts.list_of_run,
     ("GET", ARTIFACTS): artifacts.list_folder,

@@ -119,6 +119,12 @@ class LogInputs(OfRun):
     models: list[Json] = []
 
 
+class SearchModels(Struct):
+    """``logged-models/search``."""
+
+    experiment_ids: list[str] = []
+
+
 class ListArtifacts(OfRun):
     """``artifacts/list`` and the listing of ``mlflow-artifacts``."""
 
