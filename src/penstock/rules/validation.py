@@ -215,7 +215,11 @@ def _changed(data: Any, parts: tuple[str | int, ...], value: Any = None, *, drop
 
 
 def _findings(faults: list[_Fault]) -> Iterator[Finding]:
-    """Yield one finding for each thing that is wrong; a union's many complaints become one."""
+    """Yield one finding for each thing that is wrong; a union's many complaints become one.
+
+    A specification of another type is one mistake, whatever else it holds.
+    """
+    faults = [fault for fault in faults if fault.parts == ("type",) and fault.kind == "literal_error"] or faults
     meant = {
         (fault.parts[:-1], name)
         for fault in faults

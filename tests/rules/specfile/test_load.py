@@ -52,6 +52,8 @@ def test_the_form_of_a_message():
         ("command: x\nlimits: {timout: 5}\n", ['f.yml:2:10: limits: unknown key "timout"\n  Did you mean "timeout"?']),
         ("command: x\nresources: {instance_count: 0}\n",
          ["f.yml:2:29: resources.instance_count: must be at least 1, not 0"]),
+        ("type: sweep\ntrial: {command: x}\nobjective: {}\n",
+         ['f.yml:1:7: type: "sweep" is not possible here\n  Possible: command.']),
         ("command: x\ntype: pipeline\n", ['f.yml:2:7: type: "pipeline" is not possible here\n  Possible: command.']),
         ("command: x\nenvironment: [1]\n", ["f.yml:2:14: environment: must be a mapping or text, not a list"]),
         ("command: x\nenvironment: {imge: a}\n",

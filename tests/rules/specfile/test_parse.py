@@ -8,7 +8,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.entities.errors import SpecError
+from penstock.entities.errors import Problem, SpecError
 from penstock.rules.pointers import join_pointer, split_pointer
 from penstock.rules.specfile import parse_document
 
@@ -128,7 +128,7 @@ def _has_exponent(data) -> bool:
 def test_any_text_is_a_document_or_a_spec_error(text):
     try:
         parse_document(text, "x.yml")
-        problems = ()
+        problems: tuple[Problem, ...] = ()
     except SpecError as error:
         problems = error.problems
     assert all(problem.line >= 1 and problem.column >= 1 for problem in problems)

@@ -43,7 +43,7 @@ def uploader() -> MemoryUploader:
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project folder that is not the current one, so that relative paths cannot work by accident."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -54,7 +54,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def write(folder):
+def write(folder: Path):
     """Write a file below the project folder and return its path."""
 
     def write_file(name: str, content: str = "x") -> Path:

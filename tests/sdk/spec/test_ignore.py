@@ -101,6 +101,7 @@ def repository(tmp_path_factory):
 @example(["x/**", "!x/y/"])
 @example(["**", "!*.log"])
 @example(["/*", "!/x"])
+@example(["**", "!/**"])
 def test_the_same_files_stay_as_git_keeps(repository, lines):
     folder, kept = repository
     ours = [path for path in list_files(folder, ignore=IgnoreRules(lines)) if path != ".gitignore"]

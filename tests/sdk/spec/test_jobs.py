@@ -201,5 +201,5 @@ def test_a_job_built_in_python_takes_the_same_way(folder, write, uploader):
     assert not isinstance(closed.environment, str | None)
     assert closed.environment.conda_file == {"dependencies": ["numpy"]}
     assert closed.outputs == {"a": None}
-    with pytest.raises(SpecError, match='there is no file or folder "conda.yml"'):
+    with pytest.raises(SpecError, match=r'there is no file or folder "conda\.yml"'):
         close_job(spec, uploader=uploader)

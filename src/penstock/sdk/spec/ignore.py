@@ -77,7 +77,7 @@ def _translate(glob: str) -> str:
         if glob.startswith("**/", at) and (at == 0 or glob[at - 1] == "/"):
             result += "(?:.*/)?"
             at += 3
-        elif glob[at:] == "**" and at > 0 and glob[at - 1] == "/":
+        elif glob[at:] == "**" and (at == 0 or glob[at - 1] == "/"):
             result += ".+"
             at += 2
         elif letter == "*":
