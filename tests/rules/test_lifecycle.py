@@ -79,7 +79,9 @@ def test_mlflow_sees_every_status_and_back():
         ("lost", {"cancel_requested": True}, Cancel()),
         ("prepare_failed", {"message": "no python"}, Fail("PrepareFailed", "no python")),
         ("out_of_memory", {"exit_code": -9}, None),
-        ("timeout", {"exit_code": -15}, None),
+        ("timeout", {"exit_code": -15, "message": "over 5 s"}, Cancel("Timeout", "over 5 s")),
+        ("signal", {"exit_code": 139, "message": "SIGSEGV"}, Fail("CommandFailed", "SIGSEGV")),
+        ("signal", {"exit_code": -6}, Fail("CommandFailed", "The command was ended by signal 6.")),
     ],
 )
 def test_what_follows_an_attempt(reason, facts, expected):

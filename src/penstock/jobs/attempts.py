@@ -212,7 +212,7 @@ class AttemptReports:
                 )
                 return jobs.update_job(connection, job.name, status=status)
             error = None
-            if isinstance(action, lifecycle.Fail):
+            if not isinstance(action, lifecycle.Complete) and action.code:
                 error = JobError(
                     code=action.code, message=action.message, exit_code=exit_code, log_tail=self._logs.tail(job.name)
                 )

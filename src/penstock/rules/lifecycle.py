@@ -45,6 +45,10 @@ _OF_ATTEMPT = {
 }
 
 
+CRASHES = frozenset({3, 4, 5, 6, 7, 8, 11, 31})
+"""Signals a program brings upon itself (QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS): it would do so again."""
+
+
 class EndReason(StrEnum):
     """Why an attempt's command is no longer there."""
 
@@ -64,7 +68,10 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The job is canceled."""
+    """The job is canceled; ``code`` and ``message`` say by what, where nobody asked for it."""
+
+    code: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +147,8 @@ def after_attempt(
     reason : EndReason or str
         Why it ended.
     exit_code : int, optional
-        The command's exit status; negative, or above 128, for a signal.
+        The command's exit status; negative, or above 128, for a signal. A crash of its own fails the job; a
+        signal from outside is a lost attempt.
     message : str
         What the agent said about it.
     attempt : int
@@ -156,13 +164,15 @@ def after_attempt(
         return Complete()
     if cancel_requested or reason == EndReason.CANCELED:
         return Cancel()
+    if reason == EndReason.SIGNAL and _signal_number(exit_code) in CRASHES:
+        return Fail("CommandFailed", message or f"{_lost_words(reason, exit_code).capitalize()}.")
     if reason in (EndReason.LOST, EndReason.SIGNAL):
         what = message or _lost_words(reason, exit_code)
         if attempt < max_attempts:
             return Retry(f"Attempt {attempt} of {max_attempts}: {what}; trying again.")
         return Fail("AttemptsExhausted", f"The last of {max_attempts} attempts: {what}.")
     if reason == EndReason.TIMEOUT:
-        return Fail("Timeout", message or "The job ran longer than limits.timeout allows and was ended.")
+        return Cancel("Timeout", message or "The job ran longer than limits.timeout allows and was ended.")
     if reason == EndReason.OUT_OF_MEMORY:
         return Fail("OutOfMemory", message or "The command used more memory than there is and was ended.")
     if reason == EndReason.PREPARE_FAILED:
@@ -173,5 +183,11 @@ def after_attempt(
 def _lost_words(reason: EndReason, exit_code: int | None) -> str:
     if reason == EndReason.LOST:
         return "the agent that ran the command was lost"
-    number = 0 if exit_code is None else -exit_code if exit_code < 0 else exit_code - 128 if exit_code > 128 else 0
+    number = _signal_number(exit_code)
     return f"the command was ended by signal {number}" if number else "the command was ended by a signal"
+
+
+def _signal_number(exit_code: int | None) -> int:
+    if exit_code is None:
+        return 0
+    return -exit_code if exit_code < 0 else max(0, exit_code - 128)
