@@ -378,3 +378,29 @@ def test_names_are_taken_and_refused_as_the_real_client_does(client: Client) -> 
             return False
 
     assert [key for key, is_fine in zip(keys, theirs, strict=True) if ours(key) is not is_fine] == []
+
+
+def test_changes_are_in_the_audit_log_and_logged_values_are_not(tmp_path: Path) -> None:
+    with open_house(tmp_path) as house:
+        experiment = house.ok("POST", f"{API}/experiments/create", {"name": "e"})["experiment_id"]
+        run = make_run(house, experiment_id=experiment)
+        log(house, run, "m", 1)
+        house.ask("PUT", f"{FILES}/{experiment}/{run}/artifacts/f", body=b"x")
+        house.ask("DELETE", f"{FILES}/{experiment}/{run}/artifacts/f")
+        house.ok("POST", f"{API}/runs/delete", {"run_id": run})
+        house.ok("POST", f"{API}/runs/restore", {"run_id": run})
+        house.ok("POST", f"{API}/experiments/update", {"experiment_id": experiment, "new_name": "f"})
+        house.ok("POST", f"{API}/experiments/delete", {"experiment_id": experiment})
+        house.ok("POST", f"{API}/experiments/restore", {"experiment_id": experiment})
+        events = house.ok("GET", "/api/v1/events")["items"]
+    of_run, of_experiment = f"run:{run}", f"experiment:{experiment}"
+    assert [(event["actor"], event["verb"], event["ref"]) for event in events] == [
+        ("ann", "create", of_experiment),
+        ("ann", "create", of_run),
+        ("ann", "delete-artifacts", of_run),
+        ("ann", "delete", of_run),
+        ("ann", "restore", of_run),
+        ("ann", "rename", of_experiment),
+        ("ann", "delete", of_experiment),
+        ("ann", "restore", of_experiment),
+    ]

@@ -8,7 +8,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -158,23 +158,28 @@ def build_house(folder: Path, *, settings: Settings | None = None) -> House:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
         super().__init__(config)
+        self.on_stop = on_stop
         self.is_up = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.is_up.set()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.on_stop()
+        await super().shutdown(sockets)
+
 
 @contextmanager
-def serving(app: ASGIApp) -> Iterator[int]:
+def serving(app: ASGIApp, on_stop: Callable[[], None] = lambda: None) -> Iterator[int]:
     """Serve an app on a free loopback port, in a thread, until the block ends."""
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, http="httptools", loop="uvloop", ws="none", lifespan="off", log_config=None, timeout_graceful_shutdown=2
+        app, http="httptools", loop="uvloop", ws="none", lifespan="off", log_config=None, timeout_graceful_shutdown=20
     )
-    server = _Server(config)
+    server = _Server(config, on_stop)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="server")
     thread.start()
     try:
@@ -191,7 +196,7 @@ def open_house(folder: Path, **options: Any) -> Iterator[House]:
     """Run a whole server over a folder until the block ends."""
     house = build_house(folder, **options)
     try:
-        with serving(create_app(house.services)) as port:
+        with serving(create_app(house.services), house.services.closing.begin) as port:
             yield replace(house, port=port)
     finally:
         house.services.store.close()

@@ -15,6 +15,7 @@ from penstock.jobs.attempts import AttemptReports
 from penstock.jobs.computes import LocalComputes
 from penstock.jobs.service import Jobs
 from penstock.jobs.watch import Feed
+from penstock.server.closing import Closing
 from penstock.serving.endpoints import Endpoints
 from penstock.stores.blobs.base import BlobStore
 from penstock.stores.metadata.base import MetadataStore
@@ -32,6 +33,8 @@ class Services:
         Returns 32 random hex digits.
     bound_hosts : tuple of str
         The addresses the listening sockets are bound to; requests may name them as Host.
+    closing : Closing
+        Told by whoever runs the server, before it waits for open connections, that it stops.
     """
 
     store: MetadataStore
@@ -47,6 +50,7 @@ class Services:
     now: Callable[[], int]
     new_id: Callable[[], str]
     bound_hosts: tuple[str, ...] = ()
+    closing: Closing = field(default_factory=Closing)
     version: str = "0.1.0"
     features: tuple[str, ...] = field(
         default=("jobs", "runs", "models", "data", "environments", "online-endpoints", "mlflow-tracking")

@@ -141,9 +141,9 @@ async def _wait_settled(services: Services, endpoint: str, name: str, wait_s: fl
         seen = services.feed.counter(topic)
         found = await to_thread.run_sync(services.endpoints.get_deployment, endpoint, name)
         left = deadline - clock()
-        if found.provisioning_state not in UNSETTLED or left <= 0:
+        if found.provisioning_state not in UNSETTLED or left <= 0 or services.closing.has_begun:
             return found
-        await services.feed.wait(topic, seen, left)
+        await services.closing.wait(services.feed, topic, seen, left)
 
 
 @router.delete(DEPLOYMENT, **describe("Delete a deployment", status=204, fails=(404, 409)))

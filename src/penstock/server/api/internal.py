@@ -47,9 +47,9 @@ async def get_desired(
         seen = services.feed.counter("serving")
         desired = await to_thread.run_sync(services.endpoints.desired)
         left = deadline - clock()
-        if desired["revision"] != after or left <= 0:
+        if desired["revision"] != after or left <= 0 or services.closing.has_begun:
             return wire.JsonResponse(desired)
-        await services.feed.wait("serving", seen, left)
+        await services.closing.wait(services.feed, "serving", seen, left)
 
 
 @router.post("/serving/status", **describe("Report a deployment's state", takes=_OBJECT, status=204))

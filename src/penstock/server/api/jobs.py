@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from anyio import to_thread
@@ -23,7 +24,6 @@ from penstock.stores.metadata import runs
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
-LOG_PIECE_BYTES = 1 << 20
 Offset = Annotated[int, Query(ge=0, description="byte of the log to begin at")]
 _POINT = record(step={"type": "integer"}, timestamp=text(), value={"type": ["number", "string"]})
 
@@ -121,17 +121,17 @@ def get_job(services: Wired, actor: Caller, name: str) -> Response:
 
 @router.get("/{name}/log", **describe("Read a job's log", text(), media="text/plain", fails=(404,)))
 def read_log(services: Wired, actor: Caller, name: str, offset: Offset = 0) -> Response:
-    """Return the log from a byte on; the header ``x-log-next`` says where to go on."""
+    """Return what the log holds now, from a byte on."""
     job = get_visible_job(services, actor, name)
-    content, following = bytearray(), offset
+    return StreamingResponse(_log_pieces(services, job.name, offset), media_type="text/plain; charset=utf-8")
+
+
+def _log_pieces(services: Services, name: str, offset: int) -> Iterator[bytes]:
     while True:
-        piece, following = services.jobs.read_log(job.name, following)
+        piece, offset = services.jobs.read_log(name, offset)
         if not piece:
-            break
-        content += piece
-        if len(content) >= 16 * LOG_PIECE_BYTES:
-            break
-    return Response(bytes(content), 200, {"x-log-next": str(following)}, "text/plain; charset=utf-8")
+            return
+        yield piece
 
 
 @router.get(

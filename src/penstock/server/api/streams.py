@@ -58,7 +58,7 @@ def event(name: str, data: Any) -> bytes:
 
 
 async def stream_job(services: Services, name: str, log_offset: int, metrics_after: int) -> AsyncIterator[bytes]:
-    """Yield a job's events until it has ended."""
+    """Yield a job's events until it has ended, or the server stops: then the client goes on with the next one."""
     topic = f"job:{name}"
     text, read_to = _Text(log_offset), log_offset
     shown: JobStatus | None = None
@@ -80,8 +80,10 @@ async def stream_job(services: Services, name: str, log_offset: int, metrics_aft
         if is_terminal(view.job.status):
             yield event("end", wire.entity(view.job))
             return
-        if await services.feed.wait(topic, seen, KEEP_ALIVE_S) == seen:
+        if await services.closing.wait(services.feed, topic, seen, KEEP_ALIVE_S) == seen:
             yield KEEP_ALIVE
+        if services.closing.has_begun:
+            return
 
 
 def _log_events(text: _Text, content: bytes, *, is_last: bool) -> Iterator[bytes]:

@@ -118,7 +118,12 @@ async def upload(call: Call, path: str) -> Response:
 async def delete(call: Call, path: str) -> Response:
     """Forget a file or all files of a folder; what is not there is fine."""
     place = await call.ask(_in_run(call, check_path(path)))
-    await call.write(lambda connection: rows.delete_artifacts(connection, place.run.run_id, place.path))
+
+    def operation(connection: Connection) -> None:
+        if rows.delete_artifacts(connection, place.run.run_id, place.path):
+            call.record(connection, "delete-artifacts", f"run:{place.run.run_id}", path=place.path)
+
+    await call.write(operation)
     return Response(b"{}", 200, media_type="application/json")
 
 

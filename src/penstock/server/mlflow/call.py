@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, select
 from starlette.requests import Request
 
 from penstock.access.actors import Actor, Role
+from penstock.access.audit import record_event
 from penstock.entities.errors import ForbiddenError, NotFoundError, UsageError
 from penstock.entities.run import LifecycleStage
 from penstock.server.mlflow.limits import required
@@ -54,6 +55,10 @@ class Call:
                 return question(connection)
 
         return await to_thread.run_sync(run)
+
+    def record(self, connection: Connection, verb: str, ref: str, **detail: str) -> None:
+        """Write the audit event of a change into its transaction."""
+        record_event(connection, self.actor.name, verb, ref, now=self.now, detail=detail)
 
     @property
     def now(self) -> int:

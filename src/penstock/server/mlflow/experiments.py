@@ -26,16 +26,19 @@ async def create_experiment(call: Call) -> Json:
         raise UsageError(f"Invalid value {sent.artifact_location[:200]!r} for parameter 'artifact_location' supplied.")
     for tag in sent.tags:
         check_experiment_tag(tag.key, tag.value)
-    made = await call.write(
-        lambda connection: rows.create_experiment(
+
+    def operation(connection: Connection) -> str:
+        made = rows.create_experiment(
             connection,
             sent.name,
             now=call.now,
             artifact_location=sent.artifact_location or None,
             tags={tag.key: tag.value for tag in sent.tags},
         )
-    )
-    return {"experiment_id": made.experiment_id}
+        call.record(connection, "create", f"experiment:{made.experiment_id}", name=made.name)
+        return made.experiment_id
+
+    return {"experiment_id": await call.write(operation)}
 
 
 async def get_experiment(call: Call) -> Json:
@@ -88,6 +91,7 @@ async def update_experiment(call: Call) -> Json:
     def operation(connection: Connection) -> None:
         _get_active(call, connection, sent.experiment_id)
         rows.rename_experiment(connection, sent.experiment_id, sent.new_name, now=call.now)
+        call.record(connection, "rename", f"experiment:{sent.experiment_id}", name=sent.new_name)
 
     call.actor.check_admin()
     await call.write(operation)
@@ -140,6 +144,8 @@ async def _set_lifecycle(call: Call, before: LifecycleStage, after: LifecycleSta
         if found.lifecycle_stage is not before:
             raise NotFoundError(f"No {before.value} experiment with id={sent.experiment_id} exists.")
         rows.set_experiment_lifecycle(connection, sent.experiment_id, after, now=call.now)
+        verb = "delete" if after is LifecycleStage.DELETED else "restore"
+        call.record(connection, verb, f"experiment:{sent.experiment_id}")
 
     await call.write(operation)
     return {}

@@ -18,6 +18,8 @@ from penstock.server.mlflow.limits import (
 from penstock.server.mlflow.wire import Json, LogBatch, LogMetric, OfRun, RunPair
 from penstock.stores.metadata import runs
 
+VERBS = {LifecycleStage.DELETED: "delete", LifecycleStage.ACTIVE: "restore"}
+
 
 async def log_metric(call: Call) -> Json:
     """Log one value."""
@@ -105,6 +107,7 @@ async def _set_lifecycle(call: Call, stage: LifecycleStage) -> Json:
     def operation(connection: Connection) -> None:
         call.check_run(connection, sent.run, is_write=False)
         runs.set_run_lifecycle(connection, sent.run, stage, now=call.now)
+        call.record(connection, VERBS[stage], f"run:{sent.run}")
 
     await call.write(operation)
     return {}

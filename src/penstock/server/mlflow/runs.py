@@ -52,7 +52,7 @@ async def create_run(call: Call) -> Json:
         experiment = experiments.get_experiment(connection, experiment_id)
         if experiment.lifecycle_stage is not LifecycleStage.ACTIVE:
             raise UsageError(f"The experiment {experiment_id} must be in the 'active' state. It was deleted.")
-        return rows.create_run(
+        run = rows.create_run(
             connection,
             run_id=call.services.new_id(),
             experiment_id=experiment_id,
@@ -62,6 +62,8 @@ async def create_run(call: Call) -> Json:
             start_time=call.now if sent.start_time is None else sent.start_time,
             tags=tags,
         )
+        call.record(connection, "create", f"run:{run.run_id}", experiment=experiment.name)
+        return run
 
     return {"run": shown_run(await call.write(operation))}
 
