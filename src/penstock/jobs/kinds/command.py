@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from sqlalchemy import Connection
 
@@ -18,7 +18,8 @@ from penstock.entities.asset import AssetKind, EnvironmentSpec, Tree
 from penstock.entities.attempt import Attempt
 from penstock.entities.errors import NotFoundError, PenstockError, Problem, SpecError, UsageError
 from penstock.entities.job import CommandJobSpec, InputSpec, Job, Scalar
-from penstock.rules import curated, expressions, references
+from penstock.rules import curated, expressions, job_spec, references
+from penstock.rules.pointers import join_pointer
 
 INPUT_KINDS = (AssetKind.DATA, AssetKind.MODEL)
 LOCAL_COMPUTE = "local"
@@ -32,14 +33,6 @@ class Checked:
     warnings: tuple[str, ...]
 
 
-def as_input(value: InputSpec | Scalar) -> InputSpec:
-    """Return an input in its long form; a bare number, string or boolean is a literal."""
-    if isinstance(value, InputSpec):
-        return value
-    kinds: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
-    return InputSpec(type=kinds[type(value)], value=value)
-
-
 def check(connection: Connection, spec: CommandJobSpec) -> Checked:
     """Check everything a spec names.
 
@@ -48,15 +41,11 @@ def check(connection: Connection, spec: CommandJobSpec) -> Checked:
     SpecError
         Listing all problems, each with its pointer.
     """
-    problems: list[Problem] = []
+    problems = job_spec.check_job(spec)
     warnings: list[str] = []
-    for name, value in spec.inputs.items():
-        given = as_input(value)
-        if given.path is None or given.mode == "direct":
-            continue
-        pointer = f"/inputs/{_escape(name)}"
-        pointer += "/path" if isinstance(value, InputSpec) else ""
-        _find(connection, given.path, INPUT_KINDS, pointer, problems)
+    for name, given in spec.inputs.items():
+        if _is_content(given):
+            _find(connection, str(given.path), INPUT_KINDS, join_pointer(["inputs", name, "path"]), problems)
     if spec.code is not None:
         _find(connection, spec.code, (AssetKind.CODE,), "/code", problems)
     environment = None
@@ -64,10 +53,6 @@ def check(connection: Connection, spec: CommandJobSpec) -> Checked:
         environment = resolve_environment(connection, spec.environment, warnings)
     except (NotFoundError, UsageError) as error:
         problems.append(Problem(error.message, pointer="/environment", hint=error.hint))
-    values = expressions.job_values(
-        {name: _sample(value) for name, value in spec.inputs.items()}, dict.fromkeys(spec.outputs, "…"), "…"
-    )
-    problems += expressions.check_expressions(spec.command, values, pointer="/command")
     compute = (spec.compute or LOCAL_COMPUTE).removeprefix("azureml:")
     if compute != LOCAL_COMPUTE:
         warnings.append(f"compute {compute!r} is not set up here; the job runs on {LOCAL_COMPUTE!r}")
@@ -75,6 +60,8 @@ def check(connection: Connection, spec: CommandJobSpec) -> Checked:
         warnings.append(
             f"resources.instance_count is {spec.resources.instance_count}; this machine is one instance and runs one"
         )
+    if spec.distribution is not None:
+        warnings.append(f"distribution {spec.distribution.type!r} is not applied; the command runs as one process")
     if problems:
         raise SpecError(problems)
     return Checked(environment, tuple(warnings))
@@ -106,9 +93,9 @@ def resolve_environment(
     return resolve_environment(connection, EnvironmentSpec.model_validate(asset.definition or {}), warnings)
 
 
-def _sample(value: InputSpec | Scalar) -> str | None:
-    given = as_input(value)
-    return None if given.path is None and given.value is None and given.default is None else "…"
+def _is_content(given: InputSpec | Scalar) -> TypeGuard[InputSpec]:
+    """Return whether an input is files to put in place, not a literal or a URI handed over as it is."""
+    return isinstance(given, InputSpec) and given.path is not None and given.mode != "direct"
 
 
 def _find(
@@ -136,20 +123,17 @@ def build_assignment(
     spec = job.spec
     inputs: dict[str, Any] = {}
     input_values: dict[str, str | None] = {}
-    for name, value in spec.inputs.items():
-        given = as_input(value)
-        if given.path is None:
-            scalar = given.value if given.value is not None else given.default
-            input_values[name] = None if scalar is None else expressions.render(scalar)
-        elif given.mode == "direct":
-            input_values[name] = given.path
-        else:
-            inputs[name] = _place(find_content(connection, given.path, INPUT_KINDS), name, given.type)
+    for name, given in spec.inputs.items():
+        if _is_content(given):
+            inputs[name] = _place(find_content(connection, str(given.path), INPUT_KINDS), name, given.type)
             input_values[name] = str(folder / inputs[name]["path"])
+            continue
+        literal = given.path if isinstance(given, InputSpec) and given.path else job_spec.literal_of(given)
+        input_values[name] = None if literal is None else expressions.render(literal)
     outputs: dict[str, Any] = {}
     output_values: dict[str, str] = {}
     for name, output in spec.outputs.items():
-        kind = output.type if output is not None else "uri_folder"
+        kind = job_spec.output_of(output).type
         path = f"named/{name}" if kind != "uri_file" else f"named/{name}/{name}"
         outputs[name] = {"path": path, "type": kind}
         output_values[name] = str(folder / path)
@@ -185,7 +169,3 @@ def _place(content: Content, name: str, kind: str) -> dict[str, Any]:
 
 def _entries(tree: Tree) -> list[dict[str, Any]]:
     return [entry.model_dump(mode="json") for entry in tree.entries]
-
-
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
