@@ -187,7 +187,7 @@ def serve(house: House, listening: socket.socket, control: socket.socket) -> Non
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_TIMEOUT_S,
     )
-    server = _Server(config, on_ready=lambda: _begin(house, control))
+    server = _Server(config, on_ready=lambda: _begin(house, control), on_closing=house.services.closing.begin)
     end_with_parent(server.stop)
     try:
         server.run(sockets=[listening])
@@ -205,15 +205,20 @@ def _begin(house: House, control: socket.socket) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that says when it answers."""
+    """Uvicorn that says when it answers and when it is about to leave."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_closing: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_closing = on_closing
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_closing()
+        await super().shutdown(sockets)
 
     def stop(self) -> None:
         self.should_exit = True
