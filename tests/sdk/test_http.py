@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from penstock.entities.errors import (
     InternalError,
     NotFoundError,
     OutOfSpaceError,
+    PenstockError,
     RefusedError,
     SpecError,
     UnavailableError,
@@ -111,7 +113,9 @@ def test_address_that_is_none_is_refused(url: str) -> None:
         (418, {}, RefusedError),
     ],
 )
-def test_problem_becomes_the_error_it_was(stub, client, status: int, body: dict, kind: type) -> None:
+def test_problem_becomes_the_error_it_was(
+    stub, client, status: int, body: dict[str, Any], kind: type[PenstockError]
+) -> None:
     stub.answers = [lambda h: h.reply(status, json.dumps(body).encode(), "application/problem+json")]
     with pytest.raises(kind) as caught:
         client.get("/x")

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from typing import Annotated, Any
+import os
+import sys
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -89,6 +92,15 @@ def root(
     """
 
 
-def main() -> None:
-    """Run the command line."""
-    get_command(app)(prog_name="penstock")
+def main() -> NoReturn:
+    """Run the command line and end the process."""
+    try:
+        get_command(app)(prog_name="penstock")
+        status = 0
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    # Taking the interpreter down in order costs 40 ms after everything is done and closed.
+    os._exit(status)

@@ -105,18 +105,16 @@ def _put(
     output: Format | None,
     query: str | None,
 ) -> None:
-    from penstock.sdk.endpoints import wait_ready
+    from penstock.sdk.endpoints import roll_out
     from penstock.sdk.submit import put_deployment_file
 
     rest = open_rest(workspace)
     began = time.monotonic()
     said = {"name": name, "endpoint_name": endpoint}
     deployment = put_deployment_file(rest, file, said, overrides or (), say=note)
-    if not no_wait or all_traffic:
-        deployment = wait_ready(rest, deployment)
+    deployment = roll_out(rest, deployment, all_traffic=all_traffic, wait=not no_wait)
+    if deployment["ready_revision"] == deployment["revision"]:
         note(f"Ready in {time.monotonic() - began:.1f} s")
-    if all_traffic:
-        rest.set_traffic(deployment["endpoint_name"], {deployment["name"]: 100})
     emit(deployment, columns=DETAILS, output=output, query=query)
 
 

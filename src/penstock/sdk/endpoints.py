@@ -76,11 +76,7 @@ class EndpointsClient:
             If the deployment does not become ready; says why, with the last lines of its log.
         """
         data = put_deployment(self._rest, deployment)
-        if wait or all_traffic:
-            data = wait_ready(self._rest, data)
-        if all_traffic:
-            self._rest.set_traffic(data["endpoint_name"], {data["name"]: 100})
-        return as_entity(OnlineDeployment, data)
+        return as_entity(OnlineDeployment, roll_out(self._rest, data, all_traffic=all_traffic, wait=wait))
 
     def get_deployment(self, endpoint: str, name: str) -> OnlineDeployment:
         """Return a deployment."""
@@ -113,6 +109,25 @@ class EndpointsClient:
         """
         body = request if isinstance(request, bytes) else json.dumps(request).encode()
         return json.loads(invoke(self._rest, name, body, deployment=deployment))
+
+
+def roll_out(rest: Rest, deployment: Json, *, all_traffic: bool, wait: bool) -> Json:
+    """Wait for a deployment that was put and give it all traffic where that is wanted; return it as it is then.
+
+    Traffic is taken from others only once it is ready. Where no other deployment gets any, there is nothing to
+    lose: it is given at once, so that the first request after this call is answered.
+    """
+    endpoint, name = deployment["endpoint_name"], deployment["name"]
+    split = {name: 100}
+    shares = rest.get_endpoint(endpoint).get("traffic") or {} if all_traffic else split
+    is_alone = not any(share for other, share in shares.items() if other != name)
+    if is_alone and shares != split:
+        rest.set_traffic(endpoint, split)
+    if wait or not is_alone:
+        deployment = wait_ready(rest, deployment)
+    if not is_alone:
+        rest.set_traffic(endpoint, split)
+    return deployment
 
 
 def wait_ready(rest: Rest, deployment: Json, *, timeout_s: float = READY_TIMEOUT_S) -> Json:

@@ -290,6 +290,10 @@ class HttpClient:
         with self._lock:
             self._idle.append(connection)
 
+    def __del__(self) -> None:
+        if hasattr(self, "_idle"):
+            self.close()
+
     def close(self) -> None:
         """Close idle connections; the client can still be used afterwards."""
         with self._lock:

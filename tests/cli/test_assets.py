@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights.bin").write_bytes(b"w")
+    return tmp_path
+
+
+def test_model_from_options_and_from_a_file(lab, folder: Path, monkeypatch) -> None:
+    monkeypatch.chdir(folder)
+    first = lab("model", "create", "-n", "tiny", "-p", "model", "-d", "a tiny one", "-o", "json").data
+    assert (first["name"], first["version"], first["description"]) == ("tiny", "1", "a tiny one")
+    (folder / "deep").mkdir()
+    (folder / "deep" / "model.yml").write_text("name: tiny\npath: ../model\ntags:\n  from: file\n")
+    second = lab("model", "create", "-f", folder / "deep" / "model.yml", "--set", "tags.by=cli", "-o", "json").data
+    assert second["version"] == "2"
+    assert second["tags"] == {"from": "file", "by": "cli"}
+    assert second["tree"] == first["tree"]
+    assert lab("model", "show", "-n", "tiny", "--query", "version", "-o", "tsv").out == "2\n"
+    assert lab("model", "show", "-n", "tiny", "-l", "latest", "--query", "version", "-o", "tsv").out == "2\n"
+    assert "version:      1" in lab("model", "show", "-n", "tiny", "-v", "1").out
+    assert [v["version"] for v in lab("model", "list", "-n", "tiny", "-o", "json").data] == ["2", "1"]
+    assert lab("model", "list").out.startswith("NAME")
+    assert lab("model", "download", "-n", "tiny", "-p", folder / "back").status == 0
+    assert (folder / "back" / "weights.bin").read_bytes() == b"w"
+
+
+def test_versions_are_archived_restored_and_deleted(lab, folder: Path) -> None:
+    assert lab("model", "create", "-n", "gone", "-p", folder / "model").status == 0
+    assert lab("model", "archive", "-n", "gone", "-v", "1", "-o", "json").data["is_archived"]
+    assert not lab("model", "restore", "-n", "gone", "-v", "1", "-o", "json").data["is_archived"]
+    refused = lab("model", "delete", "-n", "gone", "-v", "1")
+    assert refused.status == 2
+    assert "--yes" in refused.err
+    assert lab("model", "delete", "-n", "gone", "-v", "1", "--yes").status == 0
+    assert lab("model", "show", "-n", "gone", "-v", "1").status == 3
+
+
+def test_data_of_a_file_is_a_file(lab, folder: Path) -> None:
+    done = lab("data", "create", "-n", "weights", "-p", folder / "model" / "weights.bin", "-v", "may", "-o", "json")
+    assert done.data["type"] == "uri_file"
+    assert lab("data", "create", "-n", "weights", "-p", folder / "model" / "weights.bin", "-v", "may").status == 4
+
+
+def test_environment_from_a_conda_file(lab, folder: Path, monkeypatch) -> None:
+    (folder / "conda.yml").write_text("dependencies:\n  - python=3.11\n")
+    monkeypatch.chdir(folder)
+    done = lab("environment", "create", "-n", "plain", "-c", "conda.yml", "-o", "json")
+    assert done.data["definition"]["conda_file"] == {"dependencies": ["python=3.11"]}
+    (folder / "env.yml").write_text("name: filed\nconda_file: conda.yml\n")
+    assert lab("environment", "create", "-f", "env.yml").status == 0
+    assert "filed" in lab("environment", "list").out
+
+
+def test_what_cannot_be_meant_is_said(lab, folder: Path) -> None:
+    assert lab("model", "create").status == 2
+    assert lab("model", "create", "-n", "a b", "-p", folder / "model").status == 2
+    missing = lab("model", "create", "-n", "x", "-p", folder / "modle")
+    assert missing.status == 2
+    assert "model" in missing.err
+    assert lab("model", "show", "-n", "x", "-v", "1", "-l", "latest").status == 2
+
+
+def test_compute_is_listed_and_shown(lab) -> None:
+    assert "local" in lab("compute", "list").out
+    assert lab("compute", "show", "-n", "local", "-o", "json").data["slots"] >= 1
+    assert lab("compute", "show", "-n", "gpu").status == 3

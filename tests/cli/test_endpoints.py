@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+SCORE = "import json\ndef init(): print('up')\ndef run(raw_data): return {'sum': sum(json.loads(raw_data)['data'])}\n"
+DEPLOYMENT = """
+name: blue
+endpoint_name: sums
+model:
+  name: nothing
+  path: ./model.txt
+code_configuration:
+  code: ./code
+  scoring_script: score.py
+"""
+
+
+@pytest.fixture
+def deployment_file(tmp_path: Path) -> Path:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "score.py").write_text(SCORE)
+    (tmp_path / "model.txt").write_text("nothing")
+    (tmp_path / "blue.yml").write_text(DEPLOYMENT)
+    return tmp_path / "blue.yml"
+
+
+def test_from_a_file_to_an_answer(lab, deployment_file: Path, tmp_path: Path) -> None:
+    assert lab("online-endpoint", "create", "-n", "sums").status == 0
+    done = lab("online-deployment", "create", "-f", deployment_file, "--all-traffic")
+    assert done.status == 0, done.err
+    assert "Ready in" in done.err
+    (tmp_path / "request.json").write_text('{"data": [1, 2]}')
+    assert lab("online-endpoint", "invoke", "-n", "sums", "-r", tmp_path / "request.json").data == {"sum": 3}
+    answer = lab("online-endpoint", "invoke", "-n", "sums", "-r", "-", "-d", "blue", stdin=b'{"data": [4]}')
+    assert json.loads(answer.out) == {"sum": 4}
+    assert lab("online-endpoint", "invoke", "-n", "sums", "-r", tmp_path / "nosuch.json").status == 2
+
+    shown = lab("online-endpoint", "show", "-n", "sums", "-o", "json").data
+    assert shown["traffic"] == {"blue": 100}
+    assert shown["scoring_uri"].endswith("/endpoints/sums/score")
+    key = lab("online-endpoint", "get-credentials", "-n", "sums", "--query", "primary_key", "-o", "tsv").out.strip()
+    rotated = lab("online-endpoint", "regenerate-keys", "-n", "sums", "-o", "json").data
+    assert rotated["primary_key"] != key
+    assert "sums" in lab("online-endpoint", "list").out
+
+    updated = lab("online-deployment", "update", "-f", deployment_file, "--set", "description=two", "-o", "json")
+    assert updated.data["revision"] > 1
+    assert updated.data["provisioning_state"] == "Succeeded"
+    assert "blue" in lab("online-deployment", "list", "-e", "sums").out
+    assert "up" in lab("online-deployment", "get-logs", "-n", "blue", "-e", "sums").out
+    assert lab("online-deployment", "delete", "-n", "blue", "-e", "sums", "-y").status == 4
+    assert lab("online-endpoint", "update", "-n", "sums", "--traffic", "blue=0").status == 0
+    assert lab("online-endpoint", "update", "-n", "sums", "--set", "tags.a=b", "-o", "json").data["spec"]["tags"] == {
+        "a": "b"
+    }
+    assert lab("online-deployment", "delete", "-n", "blue", "-e", "sums", "-y").status == 0
+    assert lab("online-endpoint", "delete", "-n", "sums", "--yes").status == 0
+    assert lab("online-endpoint", "show", "-n", "sums").status == 3
+
+
+def test_name_and_endpoint_of_the_file_can_be_changed(lab, deployment_file: Path) -> None:
+    assert lab("online-endpoint", "create", "-n", "others").status == 0
+    done = lab(
+        "online-deployment", "create", "-f", deployment_file, "-e", "others", "-n", "green", "--no-wait", "-o", "json"
+    )
+    assert (done.data["endpoint_name"], done.data["name"]) == ("others", "green")
+    assert lab("online-endpoint", "delete", "-n", "others", "--yes").status == 0
+
+
+@pytest.mark.parametrize("traffic", ["blue", "blue=x", "=5", "blue=90 green"])
+def test_traffic_that_cannot_be_read(lab, traffic: str) -> None:
+    assert lab("online-endpoint", "update", "-n", "sums", "--traffic", traffic).status == 2
+
+
+def test_nothing_to_update_is_said(lab) -> None:
+    assert lab("online-endpoint", "update", "-n", "sums").status == 2

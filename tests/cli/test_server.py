@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from penstock.home import Home
+from penstock.sdk.launch import find_server
+
+PENSTOCK = [sys.executable, "-m", "penstock.cli"]
+
+
+def test_server_goes_up_and_down(cli, tmp_path: Path) -> None:
+    folder = tmp_path / "lab"
+    before = cli("status", "-w", folder)
+    assert before.status == 5
+    assert "not running" in before.out
+    assert not folder.exists()
+    up = cli("up", "--background", "-w", folder)
+    assert up.status == 0
+    assert up.out.startswith("http://127.0.0.1:")
+    assert up.err.count("Started a server") == 1
+    assert cli("up", "--background", "-w", folder).out == up.out
+    status = cli("status", "-w", folder, "-o", "json").data
+    assert status["status"] == "running"
+    assert status["url"] == up.out.strip()
+    assert status["unfinished_jobs"] == 0
+
+    (tmp_path / "job.yml").write_text("name: lasting\ncommand: sleep 600\n")
+    assert cli("job", "create", "-f", tmp_path / "job.yml", "-w", folder).status == 0
+    down = cli("down", "-w", folder)
+    assert down.status == 0
+    assert "1 unfinished jobs go on" in down.err
+    assert find_server(Home(folder)) is None
+    assert "No server runs" in cli("down", "-w", folder).err
+    shown = cli("job", "show", "-n", "lasting", "-w", folder, "--query", "status", "-o", "tsv")
+    assert shown.out in {"Queued\n", "Running\n"}
+    ended = cli("down", "--cancel-jobs", "-w", folder)
+    assert ended.status == 0
+    assert "Job lasting: Canceled" in ended.err
+
+
+def test_foreground_server_says_where_it_is_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    words = [*PENSTOCK, "up", "-w", str(tmp_path / "lab")]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        lines = [server.stderr.readline() for _ in range(4)]
+        record = find_server(Home(tmp_path / "lab"))
+        assert record is not None
+        assert record.pid == server.pid
+        assert record.url in lines[1]
+        server.send_signal(signal.SIGINT)
+        rest = server.stderr.read()
+    assert server.returncode == 0
+    assert "Traceback" not in rest
+    assert find_server(Home(tmp_path / "lab")) is None
+
+
+def test_token_and_exports_fit_the_server(lab, workspace_folder: Path) -> None:
+    token = lab("token").out.strip()
+    assert token == Home(workspace_folder).read_token()
+    exports = dict(line.removeprefix("export ").split("=", 1) for line in lab("env").out.splitlines())
+    assert exports["MLFLOW_TRACKING_TOKEN"] == exports["PENSTOCK_TOKEN"] == token
+    assert exports["MLFLOW_TRACKING_URI"] == exports["PENSTOCK_WORKSPACE"]
+
+
+def test_exports_are_a_workspace_for_another_shell(lab, cli, monkeypatch) -> None:
+    for line in lab("env").out.splitlines():
+        monkeypatch.setenv(*line.removeprefix("export ").split("=", 1))
+    assert cli("compute", "list").status == 0
+    assert cli("status", "-o", "json").data["status"] == "running"
+    assert cli("down").status == 2
+    monkeypatch.setenv("PENSTOCK_TOKEN", "pst_wrong")
+    refused = cli("compute", "list")
+    assert refused.status == 4
+    assert "penstock token" in refused.err
+
+
+def test_unreachable_server_is_exit_status_5(cli) -> None:
+    assert cli("job", "list", "-w", "http://127.0.0.1:9").status == 5
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_folder_that_cannot_be_one_is_exit_status_2(cli, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    done = cli("job", "list", "-w", tmp_path / place)
+    assert done.status == 2
+    assert done.err.startswith("error: ")
