@@ -48,6 +48,12 @@ def test_damaged_content_is_noticed(workspace):
     assert "damaged" in workspace.run("true", code=[entry])["message"]
 
 
+def test_a_command_the_system_cannot_start_fails_the_attempt(workspace):
+    end = workspace.run("true " + "x" * 200_000)
+    assert end["reason"] == "prepare_failed"
+    assert end["message"] == "The command could not be started: Argument list too long."
+
+
 @pytest.fixture
 def web(tmp_path_factory):
     folder = tmp_path_factory.mktemp("web")

@@ -113,7 +113,10 @@ def _prepare_and_run(
     except PreparationError as error:
         return Ending("prepare_failed", None, str(error))
     os.chdir(assignment.work)
-    command = Command(assignment, log)
+    try:
+        command = Command(assignment, log)
+    except OSError as error:
+        return Ending("prepare_failed", None, f"The command could not be started: {error.strerror}.")
     try:
         reporter.set_state("running", command.pid)
         record.write_running(command.pid)

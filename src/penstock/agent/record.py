@@ -66,6 +66,10 @@ class SpoolRecord:
             return None
         return agent
 
+    def has_assignment(self) -> bool:
+        """Return whether the assignment was kept."""
+        return os.path.exists(self._assignment)
+
     def read_assignment(self) -> bytes:
         """Return the assignment; raises FileNotFoundError."""
         with open(self._assignment, "rb") as file:

@@ -103,7 +103,8 @@ class LocalCompute:
 
     def collect(self, spool: Path) -> AgentHandle | None:
         """Start an agent with ``--collect`` if this spool folder says how its command ended."""
-        if SpoolRecord(str(spool)).read_state()[0] != PHASE_EXITED:
+        record = SpoolRecord(str(spool))
+        if record.read_state()[0] != PHASE_EXITED or not record.has_assignment():
             return None
         process = self._spawn("--collect", str(spool))
         _close(process.stdin)

@@ -108,8 +108,12 @@ def environment_key(wanted: Requirements) -> str:
 def _run_uv(arguments: list[str], log: Callable[[str], None]) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     environment |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+    try:
+        program = find_uv_bin()
+    except FileNotFoundError as error:
+        raise RefusedError("environments cannot be built: uv is not installed", hint="pip install uv") from error
     process = subprocess.Popen(
-        [find_uv_bin(), *arguments],
+        [program, *arguments],
         cwd="/",
         env=environment,
         stdin=subprocess.DEVNULL,
