@@ -26,7 +26,7 @@ from penstock.home import Home, ServerRecord, boot_id, process_start, write_priv
 
 KEY = "key-of-the-tests"
 INTERNAL_TOKEN = "internal-token-of-the-tests"
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 _GATEWAY = """
 import socket, sys
@@ -77,9 +77,13 @@ class DoorStandIn:
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """Say nothing: gateways are killed here while they wait."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         url = f"http://127.0.0.1:{self._server.server_address[1]}"
         home.write_server_record(
@@ -159,6 +163,7 @@ class Bench:
         self.port = self.listening.getsockname()[1]
         self.pipe_read, self.pipe_write = os.pipe()
         self.gateways: list[subprocess.Popen[bytes]] = []
+        self.gateway: subprocess.Popen[bytes]
 
     def start_gateway(self, *, start_timeout_s: float = 120.0, spares: int = 0) -> subprocess.Popen[bytes]:
         source = str(Path(penstock.__file__).parent.parent)
@@ -220,6 +225,11 @@ class Bench:
         self.door.change(endpoint, deployment, traffic={deployment["name"]: 100})
         return self.door.wait_report(deployment["name"], deployment["revision"])
 
+    def deploy_quietly(self, deployment: dict[str, Any], endpoint: str = "sums") -> dict[str, Any]:
+        """Deploy without a change of traffic and return the gateway's report."""
+        self.door.change(endpoint, deployment)
+        return self.door.wait_report(deployment["name"], deployment["revision"])
+
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
 
@@ -257,6 +267,21 @@ class Bench:
                         found.append(int(folder.name))
         return sorted(found)
 
+    def kill(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+
+    def pause(self, pid: int) -> None:
+        os.kill(pid, signal.SIGSTOP)
+
+    def running(self, pids: list[int]) -> list[int]:
+        return [pid for pid in pids if process_start(pid)]
+
+    def end_supervisor(self) -> None:
+        """Close the supervisor's end of the pipe, as its death does."""
+        if self.pipe_write >= 0:
+            os.close(self.pipe_write)
+            self.pipe_write = -1
+
     def sockets(self) -> list[Path]:
         return list(self.home.socket_path("replica-x").parent.glob("replica-*.sock"))
 
@@ -264,7 +289,7 @@ class Bench:
         return (self.home.root / "gateway.log").read_text()
 
     def close(self) -> None:
-        os.close(self.pipe_write)
+        self.end_supervisor()
         for gateway in self.gateways:
             if gateway.poll() is None:
                 gateway.send_signal(signal.SIGKILL)

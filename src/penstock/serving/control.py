@@ -176,8 +176,6 @@ class Control:
             self._route(key, replica_ids)
         for replica_id in decision.drains:
             self._fleet.drain(replica_id)
-        if decision.drains:
-            self._wake_up()
         for replica_id in decision.stops:
             self._stop(replica_id)
         for target in decision.starts:
@@ -187,6 +185,8 @@ class Control:
             self._fleet.start(target.key, deployment, workers)
         for verdict in decision.verdicts:
             self._judge(verdict)
+        if decision.drains or decision.starts:
+            self._wake_up()  # what was just changed has deadlines of its own
         self._tidy()
         if self._desired.endpoints:
             self._fleet.keep_spares()
@@ -218,6 +218,7 @@ class Control:
         if replica is not None and replica.state is ReplicaState.STARTING:
             replica.message = f"the replica was not ready within {self._settings.start_timeout_s:g} s"
             self._on_end(replica, True)
+            self._wake_up()
         self._fleet.stop(replica_id)
 
     def _on_free(self, replica: Replica, link: WorkLink) -> None:

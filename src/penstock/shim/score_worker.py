@@ -182,10 +182,17 @@ def encode_result(result: Any) -> tuple[int, dict[str, str], bytes]:
 
 
 def user_traceback(error: BaseException, code: str) -> str:
-    """Return the traceback from the first line of the user's own code on; the whole one where none is."""
+    """Return the traceback from the first line of the user's own code on; the whole one where none is.
+
+    What is wrong with the script as a whole (its syntax, a missing ``run``) needs no traceback of ours.
+    """
     frame = error.__traceback__
     while frame is not None and not frame.tb_frame.f_code.co_filename.startswith(code):
         frame = frame.tb_next
+    if isinstance(error, ScriptError):
+        return "%s\n" % error
+    if frame is None and isinstance(error, SyntaxError):
+        return "".join(traceback.format_exception_only(type(error), error))
     return "".join(traceback.format_exception(type(error), error, frame or error.__traceback__))
 
 

@@ -1,0 +1,185 @@
+"""Requests through a real gateway to a real ONNX replica."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+
+import pytest
+
+
+@pytest.fixture
+def sums(bench):
+    bench.start_gateway()
+    report = bench.deploy("sums", bench.adding(1.0, request_settings={"max_concurrent_requests_per_instance": 4}))
+    assert report["state"] == "ready"
+    return bench
+
+
+def test_a_deployed_model_answers(sums):
+    answer = sums.ask(body={"data": [[1, 2]]})
+    assert answer.status == 200
+    assert answer.data == {"outputs": {"y": [[2.0, 3.0]]}}
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["azureml-model-deployment"] == "blue"
+
+
+def test_keys_are_asked_for(sums):
+    for key in (None, "wrong", ""):
+        answer = sums.ask(body={"data": [[1, 2]]}, key=key)
+        assert answer.status == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.data["code"] == "unauthenticated"
+    sums.door.change("sums", keys=[hashlib.sha256(name.encode()).hexdigest() for name in ("first", "second")])
+    sums.deploy("sums", sums.adding(1.0, revision=2, request_settings={"max_concurrent_requests_per_instance": 4}))
+    assert sums.ask(body={"data": [[1, 2]]}).status == 401
+    for key in ("first", "second"):
+        assert sums.ask(body={"data": [[1, 2]]}, key=key).status == 200
+
+
+def test_the_platforms_refusal_of_a_request_is_a_400_with_a_sample(sums):
+    answer = sums.ask(body={"data": [[1, 2, 3]]})
+    assert answer.status == 400
+    assert answer.data["hint"] == "The model takes [any, 2]."
+    assert sums.ask(body=answer.data["sample_request"]).status == 200
+
+
+def test_unknown_places_are_404_with_what_there_is(sums):
+    answer = sums.ask("/endpoints/nothing/score", {"data": []})
+    assert answer.status == 404
+    assert "no endpoint 'nothing'" in answer.data["detail"]
+    assert sums.ask("/elsewhere").status == 404
+    answer = sums.ask(body={"data": [[1, 2]]}, azureml_model_deployment="green")
+    assert answer.status == 404
+    assert "It has: blue." in answer.data["hint"]
+    assert sums.ask("/health", method="GET", key=None).data == {"status": "ok"}
+
+
+def test_without_traffic_there_is_no_deployment_but_by_name(sums):
+    sums.door.change("sums", traffic={})
+    sums.deploy_quietly(sums.adding(1.0, revision=2, request_settings={"max_concurrent_requests_per_instance": 4}))
+    answer = sums.ask(body={"data": [[1, 2]]})
+    assert answer.status == 404
+    assert "gets traffic" in answer.data["detail"]
+    assert sums.ask(body={"data": [[1, 2]]}, azureml_model_deployment="blue").status == 200
+
+
+def test_methods(sums):
+    assert sums.ask(method="DELETE").status == 405
+    answer = sums.ask(method="OPTIONS", key=None)
+    assert (answer.status, answer.headers["allow"]) == (200, "GET, POST, OPTIONS")
+
+
+def test_ids_are_echoed_copied_or_made(sums):
+    made = sums.ask(body={"data": [[1, 2]]}).headers
+    assert len(made["x-request-id"]) == 36
+    assert "x-ms-request-id" not in made
+    echoed = sums.ask(body={"data": [[1, 2]]}, x_request_id="mine", traceid="t").headers
+    assert (echoed["x-request-id"], echoed["traceid"]) == ("mine", "t")
+    for name in ("x_ms_request_id", "x_ms_client_request_id"):
+        copied = sums.ask(body={"data": [[1, 2]]}, **{name: "other"}).headers
+        assert (copied["x-ms-request-id"], copied["x-ms-client-request-id"]) == ("other", "other")
+    assert sums.ask(body={"data": [[1, 2]]}, x_request_id="m" * 101).status == 431
+
+
+def test_a_body_over_the_limit_is_refused(sums):
+    answer = sums.ask(body=b" " * ((1 << 20) + 1))
+    assert answer.status == 413
+    connection = sums.connect()
+    connection.putrequest("POST", "/endpoints/sums/score")
+    connection.putheader("Authorization", "Bearer key-of-the-tests")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    for _ in range(5):
+        connection.send(b"40000\r\n" + b" " * 0x40000 + b"\r\n")
+    connection.send(b"0\r\n\r\n")
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_a_large_body_and_a_chunked_one_arrive_whole(sums):
+    rows = [[float(n), float(n)] for n in range(20_000)]
+    answer = sums.ask(body={"data": rows})
+    assert answer.data["outputs"]["y"][-1] == [20_000.0, 20_000.0]
+    connection = sums.connect()
+    text = json.dumps({"data": rows[:100]}).encode()
+    pieces = (text[start : start + 100] for start in range(0, len(text), 100))
+    connection.request(
+        "POST", "/endpoints/sums/score", pieces, {"Authorization": "Bearer key-of-the-tests"}, encode_chunked=True
+    )
+    assert len(json.loads(connection.getresponse().read())["outputs"]["y"]) == 100
+    connection.close()
+
+
+def test_many_requests_on_many_connections_get_their_own_answers(sums):
+    wrong = []
+
+    def client(number):
+        connection = sums.connect()
+        for count in range(40):
+            value = number * 1000 + count
+            answer = sums.ask(body={"data": [[value, 0]]}, connection=connection)
+            if answer.status == 429:  # four at once are taken, four wait
+                continue
+            if answer.status != 200 or answer.data["outputs"]["y"] != [[value + 1.0, 1.0]]:
+                wrong.append((value, answer.status, answer.body))
+        connection.close()
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_traffic_is_split_as_written_and_evenly(sums):
+    settings = {"max_concurrent_requests_per_instance": 4}
+    sums.deploy("sums", sums.adding(10.0, name="green", request_settings=settings))
+    sums.door.change("sums", traffic={"blue": 75, "green": 25})
+    sums.deploy_quietly(sums.adding(10.0, name="green", revision=2, request_settings=settings))
+    connection = sums.connect()
+    found = [sums.ask(body={"data": [[0, 0]]}, connection=connection) for _ in range(100)]
+    connection.close()
+    names = [answer.headers["azureml-model-deployment"] for answer in found]
+    assert 73 <= names.count("blue") <= 77
+    assert all(
+        answer.data["outputs"]["y"][0][0] == {"blue": 1.0, "green": 10.0}[name]
+        for answer, name in zip(found, names, strict=True)
+    )
+
+
+def test_a_model_that_cannot_be_loaded_fails_with_the_reason(bench):
+    bench.start_gateway()
+    deployment = {"name": "blue", "revision": 1, "model_tree": bench.files(model_onnx=b"no model")}
+    report = bench.deploy("sums", deployment)
+    assert report["state"] == "failed"
+    assert "onnxruntime cannot load model.onnx" in report["message"]
+    assert bench.ask(body={"data": [[1, 2]]}).status == 503
+    repaired = bench.deploy("sums", bench.adding(1.0, revision=2))
+    assert repaired["state"] == "ready"
+    assert bench.ask(body={"data": [[1, 2]]}).status == 200
+
+
+def test_preprocessing_that_does_not_fit_fails_with_the_reason(bench):
+    bench.start_gateway()
+    report = bench.deploy("sums", bench.adding(1.0, preprocessing={"width": 8, "height": 8}))
+    assert report["state"] == "failed"
+    assert "input 'x' takes [any, 2]" in report["message"]
+
+
+def test_missing_content_is_said(bench):
+    bench.start_gateway()
+    entry = {"path": "model.onnx", "digest": "0" * 64, "size": 3}
+    report = bench.deploy("sums", {"name": "blue", "revision": 1, "model_tree": [entry]})
+    assert report["state"] == "failed"
+    assert "model.onnx is not in the blob store" in report["message"]
+
+
+def test_a_deleted_endpoint_is_gone_with_its_replicas(sums, eventually):
+    assert len(sums.replicas()) == 1
+    sums.door.remove("sums")
+    eventually(lambda: sums.ask(body={"data": [[1, 2]]}).status == 404)
+    eventually(lambda: sums.replicas() == [])
+    assert sums.sockets() == []
