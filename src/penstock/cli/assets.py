@@ -160,5 +160,8 @@ def confirm(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(f"{question} Nobody can answer here.", hint="Say --yes.")
-    if not typer.confirm(question, err=True):
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        note("Nothing was deleted")
         raise typer.Exit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from penstock.sdk.rest import Json, Rest
 
 SHOWN_METRICS = 4
+REDRAW_EVERY_S = 0.125
+ERASE_LINE = "\r\x1b[2K"
 
 
 def show_job(rest: Rest, name: str) -> Json:
@@ -70,52 +73,82 @@ class _Plain:
 
 
 class _LiveLine:
-    """For terminals: the log scrolls, below it one line with status, time and the latest metrics."""
+    """For terminals: the log scrolls as it is, below it one line with status, time and the latest metrics.
+
+    The log is written raw, so that its colours, long lines and progress bars stay what they are; while its last
+    line is unfinished, the live line stays away.
+    """
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.live import Live
 
         self._began = time.monotonic()
         self._status = "Submitted"
         self._metrics: dict[str, MetricPoint] = {}
         self._console = Console(stderr=True)
-        self._live = Live(
-            console=self._console,
-            get_renderable=self._line,
-            refresh_per_second=8,
-            transient=True,
-            redirect_stdout=sys.stdout.isatty(),
-            redirect_stderr=False,
-        )
+        self._shares_terminal = sys.stdout.isatty()
+        self._is_free = True
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._clock = threading.Thread(target=self._tick, name="live-line", daemon=True)
 
     def __enter__(self) -> _LiveLine:
-        self._live.__enter__()
+        self._clock.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.__exit__(kind, error, trace)
+        self._stop.set()
+        self._clock.join()
+        with self._lock:
+            self._erase()
+            if not self._is_free:
+                sys.stderr.write("\n")
 
     def log(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        with self._lock:
+            if self._shares_terminal:
+                self._erase()
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            if self._shares_terminal:
+                self._is_free = text.endswith("\n")
+                self._draw()
 
     def status(self, status: str) -> None:
-        self._status = status
-        self._live.refresh()
+        with self._lock:
+            self._status = status
+            self._draw()
 
     def metric(self, point: MetricPoint) -> None:
-        self._metrics.pop(point.key, None)
-        self._metrics[point.key] = point
+        with self._lock:
+            self._metrics.pop(point.key, None)
+            self._metrics[point.key] = point
+
+    def _tick(self) -> None:
+        while not self._stop.wait(REDRAW_EVERY_S):
+            with self._lock:
+                self._draw()
+
+    def _erase(self) -> None:
+        if self._is_free:
+            sys.stderr.write(ERASE_LINE)
+            sys.stderr.flush()
+
+    def _draw(self) -> None:
+        if self._is_free and self._status not in FINAL_STATUSES:
+            with self._console.capture() as line:
+                self._console.print(self._line(), end="", no_wrap=True, overflow="ellipsis", crop=True)
+            sys.stderr.write(ERASE_LINE + line.get())
+            sys.stderr.flush()
 
     def _line(self) -> Any:
         from rich.text import Text
 
         seconds = int(time.monotonic() - self._began)
-        line = Text(no_wrap=True, overflow="ellipsis")
-        line.append("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"[int(time.monotonic() * 8) % 10] + " ", style="blue")
+        line = Text()
+        line.append("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"[int(time.monotonic() / REDRAW_EVERY_S) % 10] + " ", style="blue")
         line.append(f"{self._status} {seconds // 60}:{seconds % 60:02d}", style="bold")
         recent = list(self._metrics.values())[-SHOWN_METRICS:]
         if recent:

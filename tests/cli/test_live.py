@@ -1,0 +1,94 @@
+"""What a terminal shows; run in a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+PENSTOCK = [sys.executable, "-m", "penstock.cli"]
+COLUMNS = 60
+
+
+def in_terminal(*arguments: object, folder: Path) -> tuple[int, str]:
+    """Return exit status and what the terminal got."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+    environment = {**os.environ, "TERM": "xterm", "PENSTOCK_WORKSPACE": str(folder)}
+    environment.pop("NO_COLOR", None)
+    words = [*PENSTOCK, *(str(argument) for argument in arguments)]
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        received = b""
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # how a pseudo-terminal says that nobody holds its other end
+                break
+            received += piece
+    os.close(ours)
+    return process.returncode, received.decode().replace("\r\n", "\n")
+
+
+def screen(text: str) -> list[str]:
+    """Return the lines that are left on the screen: what was erased is gone."""
+    return [line.rpartition("\x1b[2K")[2] for line in text.strip("\n").split("\n")]
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> Path:
+    return tmp_path / "job.yml"
+
+
+def test_live_line_shows_metrics_and_leaves_only_the_log(lab, workspace_folder: Path, job_file: Path) -> None:
+    script = "import penstock, time; penstock.log_metric('loss', 0.25, step=3); print('x' * 100); time.sleep(0.7)"
+    job_file.write_text(f'command: {sys.executable} -c "{script}"\n')
+    lab("up", "--background")
+    status, text = in_terminal("job", "create", "-f", job_file, "--stream", folder=workspace_folder)
+    assert status == 0
+    assert "Running" in text
+    assert "loss" in text
+    assert "step 3" in text
+    left = screen(text)
+    assert left[0].startswith("Submitted")
+    assert left[1:-1] == ["x" * 100]
+    assert left[-1].startswith("Completed in")
+
+
+def test_progress_bars_and_colours_pass_untouched(lab, workspace_folder: Path, job_file: Path) -> None:
+    job_file.write_text("command: printf '\\r10%%'; printf '\\r20%%\\n\\033[31mred\\033[0m no end'\n")
+    lab("up", "--background")
+    status, text = in_terminal("job", "create", "-f", job_file, "--stream", folder=workspace_folder)
+    assert status == 0
+    assert "\r10%\r20%\n" in text
+    assert "\x1b[31mred\x1b[0m no end\nCompleted" in text
+
+
+def test_tables_are_coloured_on_a_terminal_only(lab, workspace_folder: Path, job_file: Path) -> None:
+    job_file.write_text("command: 'true'\n")
+    assert lab("job", "create", "-f", job_file, "--stream").status == 0
+    _, text = in_terminal("job", "list", "--max-results", "1", folder=workspace_folder)
+    assert "\x1b[32mCompleted\x1b[0m" in text
+    assert "\x1b" not in lab("job", "list").out
+
+
+def test_deletion_is_asked_for(lab, workspace_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    assert lab("model", "create", "-n", "asked", "-p", tmp_path / "f").status == 0
+    words = [*PENSTOCK, "model", "delete", "-n", "asked", "-v", "1", "-w", str(workspace_folder)]
+    for answer, status in ((b"n\n", 0), (b"y\n", 3)):
+        ours, theirs = pty.openpty()
+        os.write(ours, answer)
+        done = subprocess.run(words, stdin=theirs, capture_output=True, text=True, check=True)
+        os.close(ours)
+        os.close(theirs)
+        assert "Delete model asked:1?" in done.stderr
+        assert done.stdout == ""
+        assert lab("model", "show", "-n", "asked", "-v", "1").status == status
