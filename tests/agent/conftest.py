@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -199,8 +200,9 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.attempt = uuid.uuid4().hex
         self.folder = root / "jobs" / "job1" / "1"
-        self.spool = root / "spool" / "attempt1"
+        self.spool = root / "spool" / self.attempt
         self.record = root / "server.json"
         (root / "blobs").mkdir(parents=True)
         self.door = Door(self.record)
@@ -216,7 +218,7 @@ class Workspace:
 
     def assignment(self, command: str, **changes: Any) -> dict[str, Any]:
         return {
-            "attempt": "attempt1",
+            "attempt": self.attempt,
             "job": "job1",
             "server_record": str(self.record),
             "server_url": "http://127.0.0.1:9",
@@ -282,4 +284,4 @@ def workspace(tmp_path):
     made = Workspace(tmp_path)
     yield made
     made.close()
-    assert kill_marked("attempt1") == 0, "processes were left behind"
+    assert kill_marked(made.attempt) == 0, "processes were left behind"

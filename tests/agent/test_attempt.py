@@ -33,9 +33,9 @@ def test_nothing_is_left_in_the_workspace(workspace):
 def test_a_quick_command_needs_one_request(workspace):
     workspace.door.blobs["e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"] = b""
     workspace.run("true")
-    finish = "POST /internal/attempts/attempt1/finish"
+    finish = f"POST /internal/attempts/{workspace.attempt}/finish"
     assert workspace.door.requests.count(finish) == 1
-    assert set(workspace.door.requests) <= {finish, "POST /internal/attempts/attempt1/report"}
+    assert set(workspace.door.requests) <= {finish, f"POST /internal/attempts/{workspace.attempt}/report"}
 
 
 def test_a_failing_command_keeps_its_exit_code_and_outputs(workspace):

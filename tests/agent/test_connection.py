@@ -45,8 +45,8 @@ def peer():
 
     made = Peer()
     yield made
-    listener.close()
     made.thread.join()
+    listener.close()
 
 
 def ask(connection: Connection, body: bytes = b"x") -> tuple[int, bytes]:

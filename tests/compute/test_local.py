@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,12 @@ class Place:
         self.gate = root / "gate"
         os.mkfifo(self.pipe)
         os.mkfifo(self.gate)
-        self.spool = root / "spool" / "a1"
+        self.attempt = uuid.uuid4().hex
+        self.spool = root / "spool" / self.attempt
 
     def assignment(self, command: str) -> dict[str, object]:
         return {
-            "attempt": "a1-compute-test",
+            "attempt": self.attempt,
             "job": "j",
             "server_record": str(self.root / "none.json"),
             "server_url": "http://127.0.0.1:9",
@@ -67,7 +69,7 @@ def compute(tmp_path, place):
     backend.close()
     for handle in handles:
         processes.send_signal(handle, signal.SIGKILL)
-    backend.kill_remains("a1-compute-test")
+    backend.kill_remains(place.attempt)
 
 
 def start(compute, assignment) -> AgentHandle:
@@ -137,9 +139,9 @@ def test_what_a_lost_agent_left_is_ended_by_its_mark(compute, place):
     assert not compute.is_alive(handle)
     assert compute.find(place.spool) is None
     assert compute.collect(place.spool) is None
-    assert compute.kill_remains("a1-compute-test") >= 2
+    assert compute.kill_remains(place.attempt) >= 2
     wait_for_end(shell)
-    assert compute.kill_remains("a1-compute-test") == 0
+    assert compute.kill_remains(place.attempt) == 0
 
 
 def test_another_agent_collects_what_a_dead_one_recorded(compute, place):
