@@ -37,7 +37,7 @@ def test_server_goes_up_and_down(cli, tmp_path: Path) -> None:
     assert find_server(Home(folder)) is None
     assert "No server runs" in cli("down", "-w", folder).err
     shown = cli("job", "show", "-n", "lasting", "-w", folder, "--query", "status", "-o", "tsv")
-    assert shown.out in {"Queued\n", "Running\n"}
+    assert shown.out.strip() in {"Queued", "Preparing", "Starting", "Running"}
     ended = cli("down", "--cancel-jobs", "-w", folder)
     assert ended.status == 0
     assert "Job lasting: Canceled" in ended.err

@@ -68,7 +68,9 @@ def test_endpoint_from_nothing_to_an_answer_and_back(ws, spec, tmp_path: Path) -
 
 
 def test_deployment_that_fails_says_why(ws, spec, tmp_path: Path) -> None:
-    (tmp_path / "code" / "score.py").write_text("def init():\n    raise RuntimeError('no luck today')\ndef run(x): ...\n")
+    (tmp_path / "code" / "score.py").write_text(
+        "def init():\n    raise RuntimeError('no luck today')\ndef run(x): ...\n"
+    )
     ws.endpoints.create("words")
     with pytest.raises(RefusedError, match=r"blue.*failed") as caught:
         ws.endpoints.deploy(spec)

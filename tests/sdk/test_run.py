@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from penstock.entities.errors import JobFailedError, NotFoundError, SpecError
 from penstock.entities.job import JobStatus
 from penstock.home import Home
 from penstock.sdk.launch import find_server, stop_server
-from penstock.sdk.stream import JobEnd, MetricPoint, StatusChange
+from penstock.sdk.stream import JobEnd, LogText, MetricPoint, StatusChange
 
 GROWING = """
 import os, sys, time
@@ -142,6 +143,24 @@ def test_interrupting_the_wait_leaves_the_job_running(ws, workspace_folder: Path
     assert run.status == "Running"
     run.cancel()
     assert run.stream().status == "Canceled"
+
+
+def test_stream_goes_on_after_the_server_was_killed(ws, workspace_folder: Path, tmp_path: Path) -> None:
+    record = find_server(Home(workspace_folder))
+    assert record is not None
+    go = tmp_path / "go"
+    run = ws.jobs.submit(command(command=f"echo one; while ! test -e {go}; do sleep 0.02; done; echo two"))
+    texts = []
+    for event in run.events():
+        if isinstance(event, LogText):
+            texts.append(event.text)
+            if len(texts) == 1:
+                children = Path(f"/proc/{record.pid}/task/{record.pid}/children").read_text().split()
+                for pid in children:
+                    os.kill(int(pid), signal.SIGKILL)
+                go.touch()
+    assert "".join(texts) == "one\ntwo\n"
+    assert run.status == "Completed"
 
 
 def test_workspace_finds_the_same_things_after_a_restart(ws, workspace_folder: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from penstock.entities.errors import UnavailableError
-from penstock.sdk.http import Response
+from penstock.sdk.response import Response
 
 
 def read_events(response: Response) -> Iterator[tuple[str, Any]]:

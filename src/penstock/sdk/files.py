@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from penstock.entities.errors import InvalidPathError, NotFoundError
-from penstock.sdk.http import Response
+from penstock.sdk.response import Response
 from penstock.sdk.rest import Json, Rest
 
 PARALLEL_DOWNLOADS = 4

@@ -16,114 +16,20 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from penstock.entities.errors import AuthenticationError, PenstockError, UnavailableError, UsageError
 from penstock.sdk.problems import error_from_response
+from penstock.sdk.response import Response
 
 DEFAULT_TIMEOUT_S = 60.0
 RETRY_DELAYS_S = (0.05, 0.2, 0.5, 1.0)
-CHUNK_BYTES = 1 << 18
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "PATCH"})  # PATCH names the offset it is for
 _TEMPORARY = frozenset({502, 503, 504})
 
 Body = bytes | Iterable[bytes] | None
-
-
-class Response:
-    """One answer; read it wholly or in pieces, then its connection serves the next request."""
-
-    def __init__(
-        self, client: HttpClient, connection: http.client.HTTPConnection, raw: http.client.HTTPResponse
-    ) -> None:
-        self.status = raw.status
-        self.headers: Mapping[str, str] = raw.headers  # type: ignore[assignment] # a Message reads as a mapping
-        self._client = client
-        self._connection: http.client.HTTPConnection | None = connection
-        self._raw = raw
-
-    def read(self) -> bytes:
-        """Return the rest of the body."""
-        try:
-            data = self._raw.read()
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise self._client.unreachable(error) from error
-        self._release()
-        return data
-
-    def read_some(self) -> bytes:
-        """Return what has arrived, at least one byte; ``b""`` at the end.
-
-        Raises
-        ------
-        OSError, http.client.HTTPException
-            If the connection breaks; a stream's reader decides whether to connect again.
-        """
-        data = self._raw.read1(CHUNK_BYTES)
-        if not data:
-            if self._raw.length:  # read1 does not complain of a body that ends early
-                raise http.client.IncompleteRead(b"", self._raw.length)
-            self._release()
-        return data
-
-    def iter_bytes(self) -> Iterator[bytes]:
-        """Yield the body in pieces."""
-        while True:
-            try:
-                data = self.read_some()
-            except (OSError, http.client.HTTPException) as error:
-                self.close()
-                raise self._client.unreachable(error) from error
-            if not data:
-                return
-            yield data
-
-    def json(self) -> Any:
-        """Return the body parsed as JSON, None for an empty one."""
-        data = self.read()
-        return json.loads(data) if data else None
-
-    def save(self, target: Path) -> int:
-        """Write the body to a file that appears only once it is whole; return its size in bytes."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-        size = 0
-        try:
-            with self, partial.open("wb") as file:
-                for piece in self.iter_bytes():
-                    size += file.write(piece)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-        return size
-
-    def close(self) -> None:
-        """Give the connection up; an unread rest of the body is dropped."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _release(self) -> None:
-        if self._connection is None:
-            return
-        connection, self._connection = self._connection, None
-        if self._raw.will_close:
-            connection.close()
-        else:
-            self._client.put_back(connection)
-
-    def __enter__(self) -> Response:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class HttpClient:
@@ -253,7 +159,7 @@ class HttpClient:
             assert connection.sock is not None
             connection.sock.settimeout(timeout_s)
             connection.request(method, target, body, dict(headers))
-            return Response(self, connection, connection.getresponse())
+            return Response(connection, connection.getresponse(), put_back=self._put_back, explain=self.unreachable)
         except BaseException:
             connection.close()
             raise
@@ -285,8 +191,7 @@ class HttpClient:
             return http.client.HTTPSConnection(self._host, self._port, context=self._tls)
         return http.client.HTTPConnection(self._host, self._port)
 
-    def put_back(self, connection: http.client.HTTPConnection) -> None:
-        """Keep a connection whose answer was read for the next request."""
+    def _put_back(self, connection: http.client.HTTPConnection) -> None:
         with self._lock:
             self._idle.append(connection)
 

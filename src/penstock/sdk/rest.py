@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from penstock.sdk.http import HttpClient, Response, quoted
+from penstock.sdk.http import HttpClient, quoted
+from penstock.sdk.response import Response
 
 Json = dict[str, Any]
 API = "/api/v1"
