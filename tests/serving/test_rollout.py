@@ -152,15 +152,16 @@ def run(path):
     bench.start_gateway()
     bench.deploy("sums", bench.script(code, request_settings={"request_timeout_ms": 60_000}))
     answers: list[Any] = []
-    threads = [threading.Thread(target=lambda: answers.append(bench.ask(body=str(tmp_path / "in")))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: answers.append(bench.ask(body=str(tmp_path / "in")))) for _ in range(3)]
     threads[0].start()
     eventually((tmp_path / "in").exists)
-    threads[1].start()
-    eventually(lambda: bench.ask(body="x").status == 429)
+    for thread in threads[1:]:
+        thread.start()
+    eventually(lambda: len(answers) == 1)  # one runs, one waits, the third was refused
     bench.kill(bench.replicas()[0])
     for thread in threads:
         thread.join()
-    assert sorted(answer.status for answer in answers) == [424, 503]
+    assert sorted(answer.status for answer in answers) == [424, 429, 503]
     lost = next(answer for answer in answers if answer.status == 424)
     assert lost.headers["ms-azureml-model-error-statuscode"] == "502"
     assert lost.headers["ms-azureml-model-error-reason"] == "replica ended"
