@@ -158,6 +158,7 @@ class AttemptReports:
             message=payload.get("message", ""),
             files=files,
             outputs=outputs,
+            started_at=payload.get("started_at"),
         )
         return {"done": True, **answer, "missing": []}
 
@@ -170,10 +171,12 @@ class AttemptReports:
         message: str = "",
         files: Iterable[TreeEntry] = (),
         outputs: dict[str, list[TreeEntry]] | None = None,
+        started_at: int | None = None,
     ) -> Job:
         """End an attempt and decide what becomes of its job; idempotent.
 
-        Called for an agent's finish and, with reason ``lost``, when an agent is gone.
+        Called for an agent's finish and, with reason ``lost``, when an agent is gone. ``started_at`` (ms) is
+        taken for a command so short that no report said it was running.
         """
         now = self._clock()
         files = list(files)
@@ -224,6 +227,7 @@ class AttemptReports:
                 connection,
                 job.name,
                 status=status,
+                started_at=job.started_at or started_at,
                 ended_at=now,
                 error=error,
                 outputs={
