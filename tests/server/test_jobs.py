@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.server.harness import House
 
+from penstock.entities.job import CommandJobSpec
 from penstock.entities.run import Metric
 from penstock.stores.metadata import runs
 
@@ -151,16 +152,17 @@ def test_refused_request_may_be_repeated_with_its_key(house: House) -> None:
     assert house.ask("POST", "/api/v1/jobs", SPEC, headers=headers).status == 201
 
 
-def test_job_whose_answer_was_lost_is_found_again(house: House) -> None:
-    """What kill -9 between the job and its kept answer leaves: the job, and no answer."""
-    headers = {"Idempotency-Key": "key-4"}
-    first = house.ok("POST", "/api/v1/jobs", SPEC, headers=headers)
+def test_job_and_its_kept_answer_are_one_transaction(house: House) -> None:
+    def fail(connection: Any, made: Any) -> None:
+        raise InterruptedError
 
-    def forget(connection: Any) -> None:
-        connection.exec_driver_sql("DELETE FROM replies WHERE key = 'key-4'")
-
-    house.services.store.write(forget)
-    assert house.ok("POST", "/api/v1/jobs", SPEC, headers=headers)["name"] == first["name"]
+    spec = CommandJobSpec(command="true", name="half-done")
+    with pytest.raises(InterruptedError):
+        house.services.jobs.submit(spec, actor="ann", keep=fail)
+    assert house.ask("GET", "/api/v1/jobs/half-done").status == 404
+    kept = {"Idempotency-Key": "key-4"}
+    first = house.ok("POST", "/api/v1/jobs", {**SPEC, "name": "half-done"}, headers=kept)
+    assert house.ok("POST", "/api/v1/jobs", {**SPEC, "name": "half-done"}, headers=kept) == first
 
 
 def test_same_key_at_the_same_time_is_one_job(house: House) -> None:

@@ -44,8 +44,15 @@ class Registry:
         self._store = store
         self._clock = clock
 
-    def create(self, kind: AssetKind, spec: AssetSpec, *, actor: str) -> AssetVersion:
-        """Register the next (or the named) version and return it.
+    def create(
+        self,
+        kind: AssetKind,
+        spec: AssetSpec,
+        *,
+        actor: str,
+        keep: Callable[[Connection, AssetVersion], None] | None = None,
+    ) -> AssetVersion:
+        """Register the next (or the named) version and return it; ``keep`` is called with it in the same transaction.
 
         Raises
         ------
@@ -74,6 +81,8 @@ class Registry:
             )
             detail = {"tree": made.tree, "job": made.job_name, "path": made.source_path}
             events.append_event(connection, actor=actor, verb="create", ref=made.ref, detail=detail, now=now)
+            if keep is not None:
+                keep(connection, made)
             return made
 
         return self._store.write(operation)

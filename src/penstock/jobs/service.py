@@ -63,8 +63,10 @@ class Jobs:
         self._wake = wake
         self._new_id = new_id
 
-    def submit(self, spec: CommandJobSpec, *, actor: str) -> Job:
-        """Record a job as queued and return it.
+    def submit(
+        self, spec: CommandJobSpec, *, actor: str, keep: Callable[[Connection, Job], None] | None = None
+    ) -> Job:
+        """Record a job as queued and return it; ``keep`` is called with it in the same transaction.
 
         Raises
         ------
@@ -117,6 +119,8 @@ class Jobs:
             jobs.create_job(connection, job)
             detail = {"experiment": experiment.name, "display_name": display_name}
             events.append_event(connection, actor=actor, verb="submit", ref=f"job:{name}", detail=detail, now=now)
+            if keep is not None:
+                keep(connection, job)
             return job
 
         job = self._store.write(operation)

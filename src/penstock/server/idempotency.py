@@ -1,8 +1,7 @@
 """``Idempotency-Key``: a request that is sent again gets the answer of the first one.
 
-The first answer is kept for 24 hours. Requests with the same key that arrive while the first is still being
-worked on wait for it. A job's name is derived from the key, so a submission cut off between the job and its
-answer (kill -9) is found again; for other things that window is the one commit between them.
+The first answer is kept for 24 hours, in the transaction that makes the change: after a kill -9 either both are
+there or neither. Requests with the same key that arrive while the first is still being worked on wait for it.
 """
 
 from __future__ import annotations
@@ -14,13 +13,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from pydantic import BaseModel
+from sqlalchemy import Connection
 
 from penstock.access.actors import Actor
 from penstock.entities.errors import ConflictError, UsageError
+from penstock.server.api import wire
 from penstock.server.services import Services
 from penstock.stores.metadata.idempotency import find_reply, put_reply
 
 MAX_KEY = 255
+
+
+Keep = Callable[[Connection, BaseModel], None]
+"""Keeps the answer that shows this entity; called in the operation that makes it."""
+
+
+def _keep_nothing(connection: Connection, made: BaseModel) -> None:
+    """Stand in where the caller sent no key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,6 @@ class Reply:
 
     status: int
     content: Any
-    is_repeated: bool = False
 
 
 class Once:
@@ -43,15 +52,21 @@ class Once:
         self._lock = threading.Lock()
         self._busy: dict[tuple[str, str], threading.Lock] = {}
 
-    def run(self, key: str | None, scope: str, actor: Actor, body: Any, work: Callable[[], Reply]) -> Reply:
+    def run(
+        self, key: str | None, scope: str, actor: Actor, body: Any, work: Callable[[Keep], BaseModel], *, status: int
+    ) -> Reply:
         """Return the kept answer, or do ``work`` and keep its answer; without a key just do it.
 
         Parameters
         ----------
         scope : str
-            What is done, such as ``POST /api/v1/jobs``; a key of one caller and scope never meets another's.
+            What is done, such as ``POST jobs``; a key of one caller and scope never meets another's.
         body : Any
             What was sent, as JSON types; a key that comes back with another body is refused.
+        work : callable
+            Makes something and returns it; calls what it is given in its own transaction.
+        status : int
+            The answer's status.
 
         Raises
         ------
@@ -59,25 +74,25 @@ class Once:
             If the key was used for another request.
         """
         if key is None:
-            return work()
+            return Reply(status, wire.entity(work(_keep_nothing)))
         if not 0 < len(key) <= MAX_KEY or not key.isprintable():
             raise UsageError(f"An Idempotency-Key has 1 to {MAX_KEY} printable characters.")
         place = f"{actor.name} {scope}"
         sent = hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest()
+
+        def keep(connection: Connection, made: BaseModel) -> None:
+            text = msgspec.json.encode({"sent": sent, "status": status, "content": wire.entity(made)}).decode()
+            put_reply(connection, key, place, text, self._services.now())
+
         with self._guard((key, place)):
             kept = self._find(key, place)
-            if kept is not None:
-                if kept["sent"] != sent:
-                    raise ConflictError(
-                        "This Idempotency-Key was used for another request.",
-                        hint="Send a new key with each new request.",
-                    )
-                return Reply(kept["status"], kept["content"], is_repeated=True)
-            reply = work()
-            text = msgspec.json.encode({"sent": sent, "status": reply.status, "content": reply.content}).decode()
-            now = self._services.now()
-            self._services.store.write(lambda connection: put_reply(connection, key, place, text, now))
-            return reply
+            if kept is None:
+                return Reply(status, wire.entity(work(keep)))
+            if kept["sent"] != sent:
+                raise ConflictError(
+                    "This Idempotency-Key was used for another request.", hint="Send a new key with each new request."
+                )
+            return Reply(kept["status"], kept["content"])
 
     def _find(self, key: str, place: str) -> Any:
         with self._services.store.read() as connection:
@@ -113,8 +128,3 @@ class _Guard:
         with self._lock:
             del self._busy[self._place]
         self._own.release()
-
-
-def derived_name(key: str, actor: Actor) -> str:
-    """Return the job name (32 hex digits) that a submission with this key gets when it names none."""
-    return hashlib.sha256(f"penstock job\n{actor.name}\n{key}".encode()).hexdigest()[:32]

@@ -15,7 +15,7 @@ from penstock.entities.errors import NotFoundError
 from penstock.rules.artifact_paths import check_path
 from penstock.server.api import wire
 from penstock.server.api.callers import Admin, Body, Limit, Next, Wired, read_entity
-from penstock.server.idempotency import Reply
+from penstock.server.idempotency import Keep
 from penstock.server.openapi import array, describe, page_of, record, text
 from penstock.server.services import Services
 from penstock.server.transfer import send_blob
@@ -48,11 +48,11 @@ def build_router(kind: AssetKind, noun: str, spec_class: AssetSpec) -> APIRouter
         """Register the next version, or the one the spec names."""
         spec = read_entity(spec_class, body)
 
-        def work() -> Reply:
-            return Reply(201, wire.entity(services.assets.create(kind, spec, actor=actor.name)))
+        def work(keep: Keep) -> AssetVersion:
+            return services.assets.create(kind, spec, actor=actor.name, keep=keep)
 
         sent = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-        reply = request.app.state.once.run(key, f"POST {noun}", actor, sent, work)
+        reply = request.app.state.once.run(key, f"POST {noun}", actor, sent, work, status=201)
         return wire.JsonResponse(reply.content, reply.status)
 
     @router.get("", **describe(f"List {noun}", page_of(AssetVersion)))

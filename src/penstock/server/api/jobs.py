@@ -10,13 +10,13 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from penstock.access.actors import Actor, Role
-from penstock.entities.errors import ConflictError, UsageError
+from penstock.entities.errors import UsageError
 from penstock.entities.job import CommandJobSpec, Job, JobStatus
 from penstock.rules.suggest import did_you_mean
 from penstock.server.api import wire
 from penstock.server.api.callers import Admin, Body, Caller, Limit, Next, Wired, get_visible_run, read_entity
 from penstock.server.api.streams import stream_job
-from penstock.server.idempotency import Reply, derived_name
+from penstock.server.idempotency import Keep
 from penstock.server.openapi import array, describe, page_of, record, text
 from penstock.server.services import Services
 from penstock.stores.metadata import attempts as attempt_rows
@@ -39,18 +39,11 @@ def submit_job(
     """Record a job as queued. With an ``Idempotency-Key`` a repeated request gives the first one's job."""
     spec = read_entity(CommandJobSpec, body)
 
-    def submit() -> Reply:
-        if key is None or spec.name is not None:
-            return Reply(201, wire.entity(services.jobs.submit(spec, actor=actor.name)))
-        name = derived_name(key, actor)
-        try:
-            job = services.jobs.submit(spec.model_copy(update={"name": name}), actor=actor.name)
-        except ConflictError:  # this key's own job: the server was killed before it kept the answer
-            job = services.jobs.get(name)
-        return Reply(201, wire.entity(job))
+    def submit(keep: Keep) -> Job:
+        return services.jobs.submit(spec, actor=actor.name, keep=keep)
 
     sent = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-    reply = request.app.state.once.run(key, "POST jobs", actor, sent, submit)
+    reply = request.app.state.once.run(key, "POST jobs", actor, sent, submit, status=201)
     return wire.JsonResponse(reply.content, reply.status)
 
 
