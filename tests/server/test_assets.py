@@ -36,13 +36,6 @@ def test_model_versions_grow_and_latest_is_the_last_created(house: House) -> Non
     assert [item["version"] for item in shown["items"]] == ["2", "1"]
 
 
-def test_repeated_request_makes_one_version(house: House) -> None:
-    spec = {"name": "once", "path": put_tree(house, {"model.onnx": b"x"})}
-    answers = [house.ok("POST", "/api/v1/models", spec, headers={"Idempotency-Key": "model-1"}) for _ in range(2)]
-    assert answers[0] == answers[1]
-    assert len(house.ok("GET", "/api/v1/models/once/versions")["items"]) == 1
-
-
 def test_model_from_a_jobs_output_knows_its_job(house: House) -> None:
     job = house.submit(name="trainer")
     digest, size = house.services.blobs.put(b"weights")
