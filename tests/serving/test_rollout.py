@@ -242,6 +242,8 @@ def test_a_spare_takes_the_next_model(bench, eventually):
     bench.start_gateway(spares=1)
     assert bench.deploy("sums", bench.adding(2.0, revision=2))["state"] == "ready"
     eventually(lambda: len(bench.replicas()) == 2)
+    bench.door.remove("sums")
+    eventually(lambda: bench.replicas() == [])
 
 
 def test_a_load_that_takes_too_long_fails(bench):

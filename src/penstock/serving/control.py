@@ -190,6 +190,8 @@ class Control:
         self._tidy()
         if self._desired.endpoints:
             self._fleet.keep_spares()
+        else:
+            self._fleet.end_spares()
 
     def _tidy(self) -> None:
         """Once only wanted replicas run, remove the folders of those before them."""

@@ -156,6 +156,11 @@ class Fleet:
             self._spares.append(replica)
             self._run(self._start_spare(replica))
 
+    def end_spares(self) -> None:
+        """End the replicas that wait; there is nothing to serve."""
+        for replica in self._spares[:]:
+            self._end(replica)
+
     def drain(self, replica_id: str) -> None:
         """Send it no more requests; those it has are answered."""
         replica = self._replicas.get(replica_id)
