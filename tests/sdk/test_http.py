@@ -45,6 +45,14 @@ def test_requests_share_one_connection(stub, client) -> None:
     assert stub.connections == 1
 
 
+def test_answers_read_in_pieces_leave_their_connection_to_the_next_request(stub, client, tmp_path) -> None:
+    stub.answers = [lambda h: h.reply(200, b"x" * 1000)]
+    for _ in range(3):
+        client.request("GET", "/f").save(tmp_path / "f")
+        assert b"".join(client.request("GET", "/f").iter_bytes()) == b"x" * 1000
+    assert (stub.connections, len(stub.requests)) == (1, 6)
+
+
 def test_repeated_post_carries_the_same_key(stub, client) -> None:
     stub.answers = [lambda h: h.reply(503), lambda h: h.break_off(), lambda h: h.reply(201, b'{"name": "a"}')]
     assert client.post("/jobs", {}) == {"name": "a"}

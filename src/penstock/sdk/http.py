@@ -138,6 +138,8 @@ class HttpClient:
         for delay_s in (*RETRY_DELAYS_S, None):
             try:
                 response = self._send(method, target, body, sent, timeout_s or self._timeout_s)
+            except http.client.ImproperConnectionState:
+                raise  # a defect of ours, which another try would only hide
             except (OSError, http.client.HTTPException) as error:
                 if delay_s is None or not repeatable or isinstance(error, ssl.SSLCertVerificationError):
                     raise self.unreachable(error) from error
@@ -172,6 +174,11 @@ class HttpClient:
 
     def unreachable(self, error: Exception) -> UnavailableError:
         """Return the error to raise when the connection failed with ``error``."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return UnavailableError(
+                f"the certificate of {self.url} is not trusted: {error.verify_message}",
+                hint="Name its issuer with SSL_CERT_FILE, or ca_file=… in Python.",
+            )
         if isinstance(error, TimeoutError):
             reason = "no answer in time"
         else:

@@ -111,6 +111,7 @@ class Response:
         if self._connection is None:
             return
         connection, self._connection = self._connection, None
+        self._raw.close()  # read1 leaves it open at its end, and its connection would refuse the next request
         if self._raw.will_close:
             connection.close()
         else:
