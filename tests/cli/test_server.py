@@ -24,6 +24,9 @@ def test_server_goes_up_and_down(cli, tmp_path: Path) -> None:
     assert up.out.startswith("http://127.0.0.1:")
     assert up.err.count("Started a server") == 1
     assert cli("up", "--background", "-w", folder).out == up.out
+    second = cli("up", "-w", folder)
+    assert (second.status, second.out) == (0, up.out)
+    assert "already" in second.err
     status = cli("status", "-w", folder, "-o", "json").data
     assert status["status"] == "running"
     assert status["url"] == up.out.strip()

@@ -45,6 +45,11 @@ def up(
         record = ensure_server(home, say=note, host=host, port=port)
         typer.echo(record.url)
         return
+    running = find_server(home)
+    if running is not None:
+        note(f"A server runs for {home.root} already (stop it with: penstock down -w {shorten(home.root)})")
+        typer.echo(running.url)
+        return
     # A fresh interpreter: the supervisor lives for weeks and should not carry the command line's modules.
     arguments = ["--workspace", str(home.root)]
     arguments += ["--host", host] if host else []
