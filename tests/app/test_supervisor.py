@@ -137,9 +137,9 @@ def test_children_end_with_a_killed_supervisor_and_the_next_start_keeps_port_and
     server = child_of(first.pid, "server")
     first.kill()
     first.wait()
-    wait_end(server)
     assert not record.is_alive()
     again = wait_record(tmp_path, start(tmp_path))
+    wait_end(server)
     assert (again.url, again.gateway_url) == (record.url, record.gateway_url)
     assert ask(again.url, "/api/v1", token)[0] == 200
 

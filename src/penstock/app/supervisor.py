@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -35,6 +36,9 @@ RESTART_DELAYS_S = (0.0, 0.2, 1.0, 3.0, 5.0)
 QUICK_DEATH_S = 10.0
 STOP_TIMEOUT_S = 15.0
 REFUSED = 4
+PORT_PATIENCE_S = 3.0
+"""How long the remembered port is waited for: the children of a killed supervisor let go of it in a moment."""
+PORT_RETRY_S = 0.02
 
 
 def main(arguments: list[str]) -> int:
@@ -103,7 +107,7 @@ def _make_folders(home: Home) -> None:
 
 
 def _explain(error: OSError, folder: Path) -> PenstockError:
-    if error.errno in {28, 122}:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return OutOfSpaceError(
             f"the disk of {folder} is full", hint="Free some space, or choose a folder on another disk with -w."
         )
@@ -297,26 +301,41 @@ class _Supervisor:
             return {}
 
     def _bind(self, host: str, wanted: int, remembered: int, key: str) -> socket.socket:
-        """Bind the wanted port, else the remembered one, else (if that was taken) a free one."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        for port in (wanted,) if wanted else (remembered, 0):
-            listening = socket.socket(family, socket.SOCK_STREAM)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        """Bind the wanted port, else the remembered one, else (if somebody else has that) a free one."""
+        if wanted:
             try:
-                listening.bind((host, port))
-                listening.listen(2048)
+                return _listen(host, wanted)
             except OSError as error:
-                listening.close()
-                if wanted or error.errno != 98:
+                raise _explain_bind(error, host, wanted, key) from error
+        deadline = time.monotonic() + (PORT_PATIENCE_S if remembered else 0.0)
+        port = remembered
+        while True:
+            try:
+                return _listen(host, port)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
                     raise _explain_bind(error, host, port, key) from error
-                continue
-            listening.set_inheritable(True)
-            return listening
-        raise ConflictError(f"no free port on {host}", hint="Name one with --port.")
+            if time.monotonic() > deadline:
+                port = 0
+            else:
+                time.sleep(PORT_RETRY_S)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(2048)
+        listening.set_inheritable(True)
+    except OSError:
+        listening.close()
+        raise
+    return listening
 
 
 def _explain_bind(error: OSError, host: str, port: int, key: str) -> PenstockError:
-    if error.errno == 98:
+    if error.errno == errno.EADDRINUSE:
         return ConflictError(
             f"port {port} on {host} is taken by another program",
             hint=f"Choose another with --port or {key} in penstock.toml; 0 picks a free one.",
