@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 from skl2onnx import to_onnx
 
+import penstock
 from penstock.entities.endpoint import ImagePreprocessing
 from penstock.entities.errors import NotFoundError, SpecError, UsageError
 from penstock.inference.runtimes.base import ScoreRequest
@@ -227,6 +232,22 @@ def test_threads_share_one_session(digits_folder, digits):
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda picture: runtime.run_images([picture])["label"][0], pictures))
     assert np.mean(np.array(answers) == labels) > 0.9
+
+
+def test_onnxruntime_reports_nothing_and_leaves_nothing_behind(digits_folder, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import os, sys; from pathlib import Path; from penstock.inference.runtimes.onnx import OnnxRuntime;"
+        "OnnxRuntime(Path(sys.argv[1])).warm_up();"
+        "print([os.readlink(f'/proc/self/fd/{fd}') for fd in (3, 4, 5) if os.path.exists(f'/proc/self/fd/{fd}')])"
+    )
+    source = str(Path(penstock.__file__).parent.parent)
+    environment = {"HOME": str(home), "PATH": os.defpath, "PYTHONPATH": source}
+    command = [sys.executable, "-c", code, str(digits_folder)]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert "onnxruntime" not in done.stdout
+    assert list(home.iterdir()) == []
 
 
 def test_the_model_file_is_found(tmp_path):

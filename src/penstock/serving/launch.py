@@ -22,6 +22,7 @@ from penstock.serving.desired import ENV_MODEL_DIR, DesiredDeployment
 from penstock.shim import score_worker
 
 MARK = "PENSTOCK_REPLICA"
+TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
 MAX_LOG_BYTES = 10 * 2**20
 _SCRIPT_BOOT = (
     "import sys,types;p=types.ModuleType('penstock_shim');p.__path__=[sys.argv[1]];sys.modules['penstock_shim']=p;"
@@ -122,6 +123,7 @@ def read_tail(log: Path, offset: int = 0, *, max_bytes: int = 4096, max_lines: i
 
 def _environment(place: Place, parent_fd: int) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+    environment.setdefault(TELEMETRY_OFF, "1")  # for score.py scripts that import onnxruntime themselves
     environment.update({"PENSTOCK_PARENT_FD": str(parent_fd), MARK: place.replica_id, "PYTHONUNBUFFERED": "1"})
     return environment
 

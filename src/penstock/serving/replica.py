@@ -22,7 +22,7 @@ import msgspec
 from penstock.entities.errors import PenstockError
 from penstock.inference.images import parse_preprocessing
 from penstock.inference.runtimes.base import Runtime, ScoreRequest
-from penstock.inference.runtimes.onnx import ModelError, OnnxRuntime
+from penstock.inference.runtimes.onnx import ModelError, OnnxRuntime, load_onnxruntime
 from penstock.plugins import load_module
 from penstock.shim import replica_host
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 EXIT_CANNOT_LOAD = 3
 TOLD_TIMEOUT_S = 10.0
-_PRELOADED = ("onnxruntime", "PIL.Image", "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "yaml")
+_PRELOADED = ("PIL.Image", "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "yaml")
 
 
 class _Meta(msgspec.Struct, omit_defaults=True):
@@ -58,6 +58,7 @@ def main(arguments: list[str]) -> int:
     replica_host.end_with_parent(replica_host.parent_descriptor())
     host = replica_host.ReplicaHost(socket.socket(fileno=int(arguments[0])), {})
     host.start()
+    load_onnxruntime()
     for name in _PRELOADED:
         load_module(name)
     gc.freeze()

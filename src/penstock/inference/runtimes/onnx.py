@@ -7,6 +7,7 @@ Measured on two cores: one process with a thread a core and ``intra_op_num_threa
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from penstock.plugins import load_module
 
 logger = logging.getLogger(__name__)
 
+TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
 _TENSOR_TYPE = re.compile(r"tensor\((\w+)\)")
 _DTYPES = {
     "float": "float32",
@@ -195,6 +197,16 @@ def find_model_file(folder: Path) -> Path:
     return found[0]
 
 
+def load_onnxruntime() -> Any:
+    """Import onnxruntime with its telemetry off, which must be said before the import.
+
+    Official Linux builds since 1.29 otherwise report models and runs to their maker and keep a database in the user's
+    cache folder. A value that the user has set in the environment stays.
+    """
+    os.environ.setdefault(TELEMETRY_OFF, "1")
+    return load_module("onnxruntime")
+
+
 def open_session(file: Path) -> Any:
     """Return an onnxruntime session with one intra-op thread on the CPU.
 
@@ -203,7 +215,7 @@ def open_session(file: Path) -> Any:
     UsageError
         If onnxruntime refuses the file.
     """
-    onnxruntime = load_module("onnxruntime")
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
