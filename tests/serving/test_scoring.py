@@ -112,6 +112,18 @@ def test_a_large_body_and_a_chunked_one_arrive_whole(sums):
     connection.close()
 
 
+def test_a_request_that_is_cut_off_is_not_scored(sums):
+    connection = sums.connect()
+    connection.putrequest("POST", "/endpoints/sums/score")
+    connection.putheader("Authorization", "Bearer key-of-the-tests")
+    connection.putheader("Content-Length", "1000")
+    connection.endheaders()
+    connection.send(b'{"data": [[1, 2]]}')
+    connection.close()
+    assert sums.ask(body={"data": [[1, 2]]}).status == 200
+    assert "Traceback" not in sums.log()
+
+
 def test_many_requests_on_many_connections_get_their_own_answers(sums):
     wrong = []
 

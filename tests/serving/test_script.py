@@ -116,7 +116,7 @@ def test_a_response_object_goes_as_it_is(bench):
     code = """
 class Response:
     status_code = 201
-    headers = {"Content-Type": "text/csv", "X-Mine": "1"}
+    headers = {"Content-Type": "text/csv", "X-Mine": "1", "Content-Length": "99", "Bad": "a\\r\\nInjected: 1"}
     def get_data(self): return b"a,b"
 def init(): pass
 def run(raw): return Response()
@@ -125,6 +125,7 @@ def run(raw): return Response()
     answer = bench.ask(body="x")
     assert (answer.status, answer.headers["ms-azureml-model-error-statuscode"]) == (424, "201")
     assert (answer.body, answer.headers["content-type"], answer.headers["x-mine"]) == (b"a,b", "text/csv", "1")
+    assert "injected" not in answer.headers
 
 
 @pytest.mark.parametrize(

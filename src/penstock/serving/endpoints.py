@@ -7,7 +7,6 @@ event in one transaction.
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +24,9 @@ from penstock.entities.endpoint import (
 )
 from penstock.entities.errors import ConflictError, PenstockError, SpecError, UsageError
 from penstock.rules.traffic import check_traffic
-from penstock.serving import wanted
 from penstock.serving.deployment_spec import resolve
 from penstock.serving.launch import read_tail
+from penstock.serving.wanted import WantedState
 from penstock.stores.metadata import endpoints as table
 from penstock.stores.metadata import events, trees
 from penstock.stores.metadata.base import MetadataStore
@@ -77,15 +76,13 @@ class Endpoints:
         new_key: Callable[[], str] = new_key,
     ) -> None:
         self._store = store
-        self._environments = environments
         self._notify = notify
         self._clock = clock
         self._new_key = new_key
         self._gateway_url = gateway_url
         self._logs = logs
         self._need_gateway = on_gateway_needed
-        self._building: set[tuple[str, str, int]] = set()
-        self._lock = threading.Lock()
+        self._wanted = WantedState(store, environments, log=self._log, on_built=self._on_built)
 
     def start(self) -> None:
         """Start the gateway if there are endpoints; called once when the server has started."""
@@ -292,17 +289,7 @@ class Endpoints:
         A deployment whose environment has to be built first is held: the build starts in the background, and the
         gateway keeps what it has of it until then.
         """
-        with self._store.read() as connection:
-            revision = table.serving_revision(connection)
-            answers = []
-            for endpoint in table.list_endpoints(connection):
-                deployments = [
-                    self._wanted(connection, deployment)
-                    for deployment in table.list_deployments(connection, endpoint.name)
-                ]
-                keys = table.get_keys(connection, endpoint.name)
-                answers.append(wanted.endpoint_json(endpoint, keys, deployments))
-        return {"revision": revision, "endpoints": answers}
+        return self._wanted.read()
 
     def apply_status(self, status: Mapping[str, Any]) -> None:
         """Record what the gateway says of one deployment; news of an older revision change nothing.
@@ -337,40 +324,14 @@ class Endpoints:
         self._store.write(operation)
         self._notify(f"endpoint:{endpoint}")
 
-    def _wanted(self, connection: Connection, deployment: OnlineDeployment) -> dict[str, Any]:
-        environment = deployment.spec.environment
-        assert not isinstance(environment, str)  # put_deployment records the resolved one
-        needs_one = deployment.spec.code_configuration is not None
-        prepared = self._environments.find(environment if needs_one else None)
-        if prepared is None:
-            if deployment.provisioning_state is not ProvisioningState.FAILED:
-                self._build(deployment)
-            return wanted.held_json(deployment)
-        return wanted.deployment_json(connection, deployment, prepared)
-
-    def _build(self, deployment: OnlineDeployment) -> None:
-        place = (deployment.endpoint_name, deployment.name, deployment.revision)
-        with self._lock:
-            if place in self._building:
-                return
-            self._building.add(place)
-        threading.Thread(target=self._prepare, args=(deployment,), name="environment", daemon=True).start()
-
-    def _prepare(self, deployment: OnlineDeployment) -> None:
-        environment = deployment.spec.environment
-        assert not isinstance(environment, str)
-        place = (deployment.endpoint_name, deployment.name, deployment.revision)
-        try:
-            self._environments.prepare(environment, log=lambda line: self._log(deployment, line))
-        except PenstockError as error:
-            self._log(deployment, str(error))
-            self._settle(*place, ProvisioningState.FAILED, f"environment: {error}")
-        else:
+    def _on_built(self, deployment: OnlineDeployment, failure: PenstockError | None) -> None:
+        if failure is None:
             self._store.write(table.touch_serving)
-        finally:
-            with self._lock:
-                self._building.discard(place)
-            self._tell(deployment.endpoint_name)
+        else:
+            self._log(deployment, str(failure))
+            place = (deployment.endpoint_name, deployment.name, deployment.revision)
+            self._settle(*place, ProvisioningState.FAILED, f"environment: {failure}")
+        self._tell(deployment.endpoint_name)
 
     def _shown(self, endpoint: OnlineEndpoint) -> OnlineEndpoint:
         """Return an endpoint with today's URL: the gateway's port may have changed since it was recorded."""

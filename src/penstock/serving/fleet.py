@@ -11,8 +11,6 @@ import contextlib
 import logging
 import os
 import secrets
-import select
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -24,7 +22,7 @@ from typing import Any
 from penstock.entities.errors import PenstockError
 from penstock.home import Home
 from penstock.rules.replicas import Key, ReplicaState, Seen
-from penstock.serving import launch
+from penstock.serving import ending, launch
 from penstock.serving.desired import DesiredDeployment
 from penstock.serving.links import ControlLink, WorkLink
 from penstock.serving.materials import Materials
@@ -32,7 +30,6 @@ from penstock.serving.materials import Materials
 logger = logging.getLogger(__name__)
 
 HELLO_TIMEOUT_S = 2.0
-KILL_DELAY_S = 5.0
 _PREFIX = "replica-"
 
 
@@ -271,8 +268,7 @@ class Fleet:
             await asyncio.wait_for(replica.told.wait(), HELLO_TIMEOUT_S)
         except TimeoutError:
             logger.warning("replica %s does not answer, ending it", replica_id)
-            for pid in await asyncio.to_thread(launch.find_marked, replica_id):
-                launch.end_process(pid, None, signal.SIGKILL)
+            await asyncio.to_thread(ending.kill_marked, replica_id)
             self._end(replica)
         except OSError:
             path.unlink(missing_ok=True)
@@ -345,10 +341,10 @@ class Fleet:
         if replica.process is not None:
             replica.process.kill()
             status = await asyncio.to_thread(replica.process.wait)
-        replica.message = f"the replica ended {_explain(status)}"
+        replica.message = f"the replica ended {ending.explain(status)}"
         replica.log_tail = launch.read_tail(replica.place.log, replica.log_offset)
         if replica.key is None:
-            logger.warning("a spare replica ended %s", _explain(status))
+            logger.warning("a spare replica ended %s", ending.explain(status))
         elif replica.state is not ReplicaState.DRAINING:
             self._on_end(replica, False)
         self._on_change()
@@ -370,39 +366,19 @@ class Fleet:
         self._run(self._kill(replica))
 
     async def _kill(self, replica: Replica) -> None:
-        process = replica.process
-        if process is not None:
-            process.terminate()
-            try:
-                await asyncio.to_thread(process.wait, KILL_DELAY_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                await asyncio.to_thread(process.wait)
+        if replica.process is not None:
+            await ending.end_child(replica.process)
         elif replica.pid:
-            launch.end_process(replica.pid, replica.pidfd, signal.SIGTERM)
-            if replica.pidfd is not None and not await asyncio.to_thread(_has_ended, replica.pidfd, KILL_DELAY_S):
-                launch.end_process(replica.pid, replica.pidfd, signal.SIGKILL)
-        if replica.pidfd is not None:
-            os.close(replica.pidfd)
-            replica.pidfd = None
+            await ending.end_adopted(replica.pid, replica.pidfd)
         if replica.control is not None:
             replica.control.close()
 
     def _run(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
 
-
-def _has_ended(pidfd: int, timeout_s: float) -> bool:
-    readable, _, _ = select.select([pidfd], [], [], timeout_s)
-    return bool(readable)
-
-
-def _explain(status: int | None) -> str:
-    if status is None:
-        return "unexpectedly"
-    if status < 0:
-        with contextlib.suppress(ValueError):
-            return f"by signal {-status} ({signal.Signals(-status).name})"
-    return f"with exit status {status}"
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a step of a replica failed", exc_info=error)

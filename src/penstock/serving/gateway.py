@@ -9,9 +9,10 @@ import asyncio
 import hashlib
 import logging
 import os
+import re
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
@@ -34,7 +35,9 @@ Headers = list[tuple[bytes, bytes]]
 MAX_ID_LENGTH = 100
 _DEPLOYMENT_HEADER = b"azureml-model-deployment"
 _ID_HEADERS = (b"x-request-id", b"x-ms-request-id", b"x-ms-client-request-id", b"traceid")
-_HIDDEN_HEADERS = frozenset({b"authorization", b"cookie", b"connection", b"content-length", b"transfer-encoding"})
+_CONNECTION_HEADERS = frozenset({b"connection", b"keep-alive", b"content-length", b"transfer-encoding", b"upgrade"})
+_HIDDEN_HEADERS = _CONNECTION_HEADERS | {b"authorization", b"cookie"}
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 class _Reply(msgspec.Struct):
@@ -126,26 +129,26 @@ class Gateway:
             return 200, [mark], b"application/json", content
         reply = _decode_reply(meta)
         shown = codes.client_status(reply.status, is_script=backend.is_script)
-        extra = [(key.encode("latin-1"), value.encode("latin-1", "replace")) for key, value in reply.headers.items()]
-        return shown.status, [mark, *shown.headers, *extra], reply.content_type.encode("latin-1", "replace"), content
+        content_type = _header_value(reply.content_type) or b"application/octet-stream"
+        return shown.status, [mark, *shown.headers, *_model_headers(reply.headers)], content_type, content
 
     async def _read_body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         limit = self._settings.max_body_bytes
         if int(headers.get(b"content-length", b"0")) > limit:
             raise codes.TooLargeError(f"the body has more than {limit} bytes")
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body"):
-            return body
-        parts = [body]
-        length = len(body)
-        while message.get("more_body"):
+        parts: list[bytes] = []
+        length = 0
+        while True:
             message = await receive()
-            parts.append(message.get("body", b""))
-            length += len(parts[-1])
+            if message["type"] == "http.disconnect":
+                raise codes.ScoringError("the client left before its request was complete")
+            part: bytes = message.get("body", b"")
+            length += len(part)
             if length > limit:
                 raise codes.TooLargeError(f"the body has more than {limit} bytes")
-        return b"".join(parts)
+            if not message.get("more_body"):
+                return b"".join([*parts, part]) if parts else part
+            parts.append(part)
 
 
 def _check_key(route: Route, headers: dict[bytes, bytes]) -> None:
@@ -208,6 +211,20 @@ def _request_meta(scope: Scope, headers: dict[bytes, bytes], is_script: bool) ->
             "headers": shown,
         }
     )
+
+
+def _model_headers(headers: Mapping[str, str]) -> Headers:
+    """Return a script's own headers, without those of the connection and what is none."""
+    found = []
+    for name, text in headers.items():
+        value = _header_value(text)
+        if value is not None and _TOKEN.fullmatch(name) and name.lower().encode() not in _CONNECTION_HEADERS:
+            found.append((name.encode(), value))
+    return found
+
+
+def _header_value(text: str) -> bytes | None:
+    return None if "\n" in text or "\r" in text or "\0" in text else text.encode("latin-1", "replace")
 
 
 async def _answer_other(scope: Scope, send: Send) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -78,27 +77,6 @@ def launch_script(
         shim = str(Path(score_worker.__file__).parent)
         command = [deployment.interpreter or sys.executable, "-c", _SCRIPT_BOOT, shim, json.dumps(assignment)]
         return _spawn(command, place, parent_fd, listener, environment, code)
-
-
-def end_process(pid: int, pidfd: int | None, number: signal.Signals) -> None:
-    """Send a signal to a replica that another gateway started; nothing if it is gone."""
-    with contextlib.suppress(ProcessLookupError):
-        if pidfd is not None:
-            signal.pidfd_send_signal(pidfd, number)
-        else:
-            os.kill(pid, number)
-
-
-def find_marked(replica_id: str) -> list[int]:
-    """Return the processes that carry a replica's mark in their environment; for one that does not answer."""
-    mark = f"{MARK}={replica_id}".encode()
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append(int(folder.name))
-    return found
 
 
 def rotate_log(log: Path) -> int:

@@ -3,18 +3,94 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection
 
 from penstock.assets.content import find_content
-from penstock.compute.environments.base import Prepared
+from penstock.compute.environments.base import EnvironmentBackend, Prepared
 from penstock.entities.asset import AssetKind, Tree
-from penstock.entities.endpoint import EndpointKeys, OnlineDeployment, OnlineEndpoint
-from penstock.entities.errors import NotFoundError, UsageError
+from penstock.entities.endpoint import EndpointKeys, OnlineDeployment, OnlineEndpoint, ProvisioningState
+from penstock.entities.errors import NotFoundError, PenstockError, UsageError
+from penstock.stores.metadata import endpoints as table
 from penstock.stores.metadata import trees
+from penstock.stores.metadata.base import MetadataStore
 
 DEFAULT_MODEL_NAME = "model"
+
+
+class WantedState:
+    """What the gateway should run; builds the environments that are missing, in the background.
+
+    Parameters
+    ----------
+    store : MetadataStore
+        Where endpoints are recorded.
+    environments : EnvironmentBackend
+        Gives score.py its interpreter.
+    log : callable
+        Gets a deployment and a line of its build.
+    on_built : callable
+        Called with a deployment whose build ended, and the error if it failed.
+    """
+
+    def __init__(
+        self,
+        store: MetadataStore,
+        environments: EnvironmentBackend,
+        *,
+        log: Callable[[OnlineDeployment, str], None],
+        on_built: Callable[[OnlineDeployment, PenstockError | None], None],
+    ) -> None:
+        self._store = store
+        self._environments = environments
+        self._log = log
+        self._on_built = on_built
+        self._building: set[tuple[str, str, int]] = set()
+        self._lock = threading.Lock()
+
+    def read(self) -> dict[str, Any]:
+        """Return endpoints, deployments and keys' digests, of one moment, with their ``revision``."""
+        with self._store.read() as connection:
+            revision = table.serving_revision(connection)
+            answers = []
+            for endpoint in table.list_endpoints(connection):
+                deployments = [self._one(connection, d) for d in table.list_deployments(connection, endpoint.name)]
+                answers.append(endpoint_json(endpoint, table.get_keys(connection, endpoint.name), deployments))
+        return {"revision": revision, "endpoints": answers}
+
+    def _one(self, connection: Connection, deployment: OnlineDeployment) -> dict[str, Any]:
+        environment = deployment.spec.environment
+        assert not isinstance(environment, str)  # the resolved one is recorded
+        needs_one = deployment.spec.code_configuration is not None
+        prepared = self._environments.find(environment if needs_one else None)
+        if prepared is not None:
+            return deployment_json(connection, deployment, prepared)
+        if deployment.provisioning_state is not ProvisioningState.FAILED:
+            self._build(deployment)
+        return held_json(deployment)
+
+    def _build(self, deployment: OnlineDeployment) -> None:
+        place = (deployment.endpoint_name, deployment.name, deployment.revision)
+        with self._lock:
+            if place in self._building:
+                return
+            self._building.add(place)
+        threading.Thread(target=self._prepare, args=(deployment,), name="environment", daemon=True).start()
+
+    def _prepare(self, deployment: OnlineDeployment) -> None:
+        environment = deployment.spec.environment
+        assert not isinstance(environment, str)
+        failure = None
+        try:
+            self._environments.prepare(environment, log=lambda line: self._log(deployment, line))
+        except PenstockError as error:
+            failure = error
+        with self._lock:
+            self._building.discard((deployment.endpoint_name, deployment.name, deployment.revision))
+        self._on_built(deployment, failure)
 
 
 def endpoint_json(endpoint: OnlineEndpoint, keys: EndpointKeys, deployments: list[dict[str, Any]]) -> dict[str, Any]:
