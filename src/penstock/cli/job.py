@@ -45,6 +45,8 @@ DETAILS = {
     "attempt": "attempt",
     "error": "error.message",
     "exit code": "error.exit_code",
+    "metrics": "metrics",
+    "outputs": "output_paths",
     "tags": "tags",
     "warnings": "warnings",
 }
@@ -91,7 +93,13 @@ def show(
     name: NameOption, workspace: WorkspaceOption = None, output: OutputOption = None, query: QueryOption = None
 ) -> None:
     """Show a job; six characters of its name are enough where they are unique."""
-    emit(open_rest(workspace).get_job(name), columns=DETAILS, output=output, query=query)
+    rest = open_rest(workspace)
+    job = rest.get_job(name)
+    if not query and output in {None, Format.TABLE}:
+        latest = rest.get_metrics(job["name"])["latest"]
+        job["metrics"] = {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in latest.items()}
+        job["output_paths"] = {key: value["path"] for key, value in (job.get("outputs") or {}).items()}
+    emit(job, columns=DETAILS, output=output, query=query)
 
 
 @command(app, "stream", "penstock job stream -n 3f2a91")
@@ -202,7 +210,9 @@ def download(
         top = [item["path"] for item in rest.list_artifacts(job["name"])]
         wanted = top if everything else [item for item in top if item != "named"]
         written = download_run_files(rest, job["name"], folder, paths=wanted)
-    note(f"{len(written)} files in {folder}")
+        if outputs and not everything:
+            note(f"Left out: {', '.join(sorted(outputs))} (named outputs come with --all or --output-name)")
+    note(f"{len(written)} {'file' if len(written) == 1 else 'files'} in {folder}")
 
 
 def _follow(rest: Any, job: dict[str, Any], output: Format | None, query: str | None) -> None:
