@@ -4,9 +4,12 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-from penstock.home import Home, ServerRecord, boot_id, process_start, write_private
+import pytest
+
+from penstock.home import MAX_SOCKET_NAME_BYTES, Home, ServerRecord, boot_id, process_start, write_private
 
 
 def record_of(pid: int, start: int) -> ServerRecord:
@@ -49,11 +52,30 @@ def test_secret_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
 
 
-def test_long_socket_paths_move_to_the_temp_folder(tmp_path: Path) -> None:
+def test_long_socket_paths_move_to_the_temp_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     deep = tmp_path / ("a" * 120)
     deep.mkdir()
-    path = Home(deep).socket_path("gateway")
-    assert len(os.fsencode(path)) <= 100
-    assert path == Home(deep).socket_path("gateway")
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    path.parent.rmdir()
+    home = Home(deep)
+    assert home.sockets == Home(deep).sockets
+    assert home.sockets.parent == tmp_path
+    assert stat.S_IMODE(home.sockets.stat().st_mode) == 0o700
+
+
+def test_all_sockets_of_a_folder_lie_together_whatever_their_names() -> None:
+    for length in range(1, 120):
+        home = Home(Path("/") / ("a" * length))
+        if home.sockets != home.run:
+            break
+        assert len(os.fsencode(home.socket_path("x" * (MAX_SOCKET_NAME_BYTES - 5)))) <= 100
+    assert home.socket_path("x").parent == home.socket_path("x" * 40).parent
+    home.sockets.rmdir()
+
+
+def test_a_socket_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    deep = tmp_path / ("a" * 120)
+    deep.mkdir()
+    Home(deep).sockets.chmod(0o755)
+    with pytest.raises(PermissionError, match="TMPDIR"):
+        _ = Home(deep).sockets

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 MAX_SOCKET_PATH_BYTES = 100
+MAX_SOCKET_NAME_BYTES = 48
 CONFIG_NAME = "penstock.toml"
 DEFAULT_FOLDER = ".penstock"
 
@@ -115,17 +117,30 @@ class Home:
         """Return the file with the ports chosen once for this workspace."""
         return self.root / "ports.json"
 
-    def socket_path(self, name: str) -> Path:
-        """Return where the Unix socket ``name`` lies; long paths move to a 0700 folder in the temp folder."""
-        path = self.run / f"{name}.sock"
-        if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
-            return path
+    @property
+    def sockets(self) -> Path:
+        """Return the folder of Unix sockets: ``run``, or a 0700 folder in the temp folder where paths get too long.
+
+        The choice depends on the folder alone, never on a socket's name, so every process finds all of them.
+
+        Raises
+        ------
+        PermissionError
+            If the folder in the temp folder belongs to somebody else.
+        """
+        if len(os.fsencode(self.run)) + 1 + MAX_SOCKET_NAME_BYTES <= MAX_SOCKET_PATH_BYTES:
+            return self.run
         digest = hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:16]
         folder = Path(tempfile.gettempdir()) / f"penstock-{os.getuid()}-{digest}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
             raise PermissionError(f"{folder} belongs to somebody else; set TMPDIR to a folder of your own")
-        return folder / f"{name}.sock"
+        return folder
+
+    def socket_path(self, name: str) -> Path:
+        """Return where the Unix socket ``name`` lies."""
+        return self.sockets / f"{name}.sock"
 
     def read_server_record(self) -> ServerRecord | None:
         """Return the recorded server, alive or not; None where none was recorded or the file is damaged."""

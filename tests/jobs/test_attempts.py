@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.jobs.conftest import Shop
 
 from penstock.entities.errors import InvalidPathError
 from penstock.entities.job import JobStatus
 from penstock.entities.run import RunStatus
 from penstock.stores.metadata import artifacts, events, runs
-from tests.jobs.conftest import Shop
 
 
 def lines_of(*values: float, key: str = "loss", start: int = 0) -> list[str]:

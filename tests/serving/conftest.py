@@ -283,7 +283,7 @@ class Bench:
             self.pipe_write = -1
 
     def sockets(self) -> list[Path]:
-        return list(self.home.socket_path("replica-x").parent.glob("replica-*.sock"))
+        return list(self.home.sockets.glob("replica-*.sock"))
 
     def log(self) -> str:
         return (self.home.root / "gateway.log").read_text()

@@ -26,4 +26,6 @@ def main(arguments: list[str]) -> int:
         return 4
     configure_logging(settings.log.level)
     parent = int(os.environ["PENSTOCK_PARENT_FD"])
-    return serve_gateway(home, settings.gateway, inherited_socket(), parent_fd=parent)
+    return serve_gateway(
+        home, settings.gateway, inherited_socket(), parent_fd=parent, spares=settings.gateway.idle_replicas
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import socket
 import sys
 import threading
@@ -55,7 +56,7 @@ def end_with_parent(stop: Callable[[], Any]) -> None:
     descriptor = int(os.environ["PENSTOCK_PARENT_FD"])
 
     def watch() -> None:
-        os.read(descriptor, 1)
+        select.select([descriptor], [], [])  # not a read: an event loop may have made the pipe non-blocking
         stop()
         time.sleep(GRACE_S)
         os._exit(1)

@@ -248,6 +248,7 @@ def _fixed_assignment(home: Home, settings: Settings) -> Fixed:
                 "MLFLOW_TRACKING_TOKEN": token,
                 "MLFLOW_RUN_ID": job.name,
                 "MLFLOW_EXPERIMENT_ID": experiment_id,
+                "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime's Linux builds report home unless told not to
             },
         }
 

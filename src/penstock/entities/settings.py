@@ -32,6 +32,9 @@ class GatewaySettings:
     drain_timeout_s: float = field(
         default=30.0, metadata={"meaning": "seconds an old replica may take to finish its requests"}
     )
+    idle_replicas: int = field(
+        default=1, metadata={"meaning": "processes kept started for the next ONNX model, while there are endpoints"}
+    )
     start_timeout_s: float = field(
         default=300.0, metadata={"meaning": "seconds a new replica may take to load and warm up its model"}
     )

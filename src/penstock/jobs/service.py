@@ -63,9 +63,7 @@ class Jobs:
         self._wake = wake
         self._new_id = new_id
 
-    def submit(
-        self, spec: CommandJobSpec, *, actor: str, keep: Callable[[Connection, Job], None] | None = None
-    ) -> Job:
+    def submit(self, spec: CommandJobSpec, *, actor: str, keep: Callable[[Connection, Job], None] | None = None) -> Job:
         """Record a job as queued and return it; ``keep`` is called with it in the same transaction.
 
         Raises

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from typing import Any
 
@@ -34,6 +35,7 @@ from penstock.serving.routing import Routes
 
 logger = logging.getLogger(__name__)
 
+APPLY_TIMEOUT_S = 10.0
 REPORT_RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -109,8 +111,16 @@ class Control:
             save_desired(self._copy, desired)
         except OSError as error:
             logger.warning("the wanted state could not be kept for a restart: %s", error)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._want, desired)
+        if loop.is_closed():
+            return
+        applied = threading.Event()
+
+        def apply() -> None:
+            self._want(desired)
+            applied.set()
+
+        loop.call_soon_threadsafe(apply)
+        applied.wait(APPLY_TIMEOUT_S)  # the next question says that this revision is applied
 
     def _want(self, desired: Desired) -> None:
         self._desired = desired

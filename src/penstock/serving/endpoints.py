@@ -6,6 +6,7 @@ event in one transaction.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,12 +25,15 @@ from penstock.entities.endpoint import (
 )
 from penstock.entities.errors import ConflictError, PenstockError, SpecError, UsageError
 from penstock.rules.traffic import check_traffic
+from penstock.serving.acknowledged import Acknowledged
 from penstock.serving.deployment_spec import resolve
 from penstock.serving.launch import read_tail
 from penstock.serving.wanted import WantedState
 from penstock.stores.metadata import endpoints as table
 from penstock.stores.metadata import events, trees
 from penstock.stores.metadata.base import MetadataStore
+
+logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_CHARACTERS = 4000
 GATEWAY_ACTOR = "system:gateway"
@@ -82,6 +86,7 @@ class Endpoints:
         self._gateway_url = gateway_url
         self._logs = logs
         self._need_gateway = on_gateway_needed
+        self._acknowledged = Acknowledged(clock)
         self._wanted = WantedState(store, environments, log=self._log, on_built=self._on_built)
 
     def start(self) -> None:
@@ -147,10 +152,10 @@ class Endpoints:
             self._record(connection, actor, "delete", name, {})
 
         self._store.write(operation)
-        self._tell(name)
+        self._tell_and_wait(name)
 
     def set_traffic(self, name: str, traffic: Mapping[str, int], *, actor: str) -> OnlineEndpoint:
-        """Set the split over deployments.
+        """Set the split over deployments; it holds for every request sent after the return.
 
         Raises
         ------
@@ -170,7 +175,7 @@ class Endpoints:
             return self._shown(endpoint)
 
         endpoint = self._store.write(operation)
-        self._tell(name)
+        self._tell_and_wait(name)
         return endpoint
 
     def credentials(self, name: str) -> EndpointKeys:
@@ -195,7 +200,7 @@ class Endpoints:
             return keys
 
         keys = self._store.write(operation)
-        self._tell(name)
+        self._tell_and_wait(name)
         return keys
 
     def put_deployment(self, spec: OnlineDeploymentSpec, *, actor: str) -> OnlineDeployment:
@@ -276,7 +281,7 @@ class Endpoints:
             self._record(connection, actor, "delete-deployment", endpoint, {"deployment": name})
 
         self._store.write(operation)
-        self._tell(endpoint)
+        self._tell_and_wait(endpoint)
 
     def read_log(self, endpoint: str, name: str, lines: int) -> str:
         """Return the last lines that a deployment's processes wrote; raises NotFoundError."""
@@ -290,6 +295,10 @@ class Endpoints:
         gateway keeps what it has of it until then.
         """
         return self._wanted.read()
+
+    def note_applied(self, revision: int) -> None:
+        """Take what the gateway says it applies: the revision it has when it asks for a newer one."""
+        self._acknowledged.note(revision)
 
     def apply_status(self, status: Mapping[str, Any]) -> None:
         """Record what the gateway says of one deployment; news of an older revision change nothing.
@@ -348,6 +357,14 @@ class Endpoints:
     def _tell(self, endpoint: str) -> None:
         self._notify("serving")
         self._notify(f"endpoint:{endpoint}")
+
+    def _tell_and_wait(self, endpoint: str) -> None:
+        """Tell the gateway and wait a moment until it does what was asked, if there is one."""
+        self._tell(endpoint)
+        with self._store.read() as connection:
+            revision = table.serving_revision(connection)
+        if not self._acknowledged.wait(revision):
+            logger.debug("the gateway has not yet applied revision %s", revision, extra={"endpoint": endpoint})
 
     def _log_file(self, endpoint: str, name: str) -> Path:
         return self._logs / "endpoints" / endpoint / f"{name}.log"

@@ -130,7 +130,7 @@ class Fleet:
 
     async def adopt(self) -> None:
         """Connect to the replicas that another gateway started; remove the sockets of dead ones."""
-        folder = self._home.socket_path(_PREFIX).parent
+        folder = self._home.sockets
         paths = sorted(folder.glob(f"{_PREFIX}*.sock"), key=lambda path: path.stat().st_mtime)
         await asyncio.gather(*(self._adopt(path) for path in paths))
 

@@ -41,6 +41,7 @@ async def get_desired(
 ) -> Response:
     """Return endpoints, deployments and keys; with ``wait`` as soon as the revision differs from ``after``."""
     actor.check_internal()
+    services.endpoints.note_applied(after)
     clock = asyncio.get_running_loop().time
     deadline = clock() + wait
     while True:
