@@ -68,6 +68,18 @@ def test_a_batch_of_pictures_is_the_rows_one_by_one(digits_folder, digits):
     [
         (b"{", "no JSON", ""),
         (b"[1]", "no JSON object", "image, images, inputs, data"),
+        (b"[" * 200_000, "nested too deeply", ""),
+        (b'{"data": ' + b"[" * 200_000, "nested too deeply", ""),
+        (b'{"data": ' + b"[" * 500 + b"]" * 500 + b"}", "too many levels", ""),
+        (b'{"data": NaN}', "no JSON", ""),
+        (b'{"data": [[Infinity]]}', "no JSON", ""),
+        (b'{"data": [[1e999]]}', "no JSON", ""),
+        (b'{"data": [[' + b"9" * 5000 + b"]]}", "no JSON", ""),
+        ({"data": [[10**40] * 64]}, "larger one than float32 takes", ""),
+        ({"data": [[1e39] * 64]}, "from 1e+39", "more than float32"),
+        ({"data": [[[0.0] * 64]]}, "shape [1, 1, 64]", "[any, 64]"),
+        ({"data": 1.0}, "shape [1, 1]", "[any, 64]"),
+        ({"k" * 500: 1}, "unknown key 'k", "Known"),
         ({}, "no JSON object", "image"),
         ({"imgae": "x"}, "unknown key 'imgae'", "'image'"),
         ({"image": "x", "data": []}, "exclude each other", ""),
@@ -136,7 +148,14 @@ def test_text_goes_in_and_out(make_model):
     )
     runtime = OnnxRuntime(folder)
     assert ask(runtime, {"data": ["ä", "b"]}) == (200, {"outputs": {"same": ["ä", "b"]}})
-    assert ask(runtime, {"data": [1]})[0] == 400
+    for wrong in ([1], [None], [["a"], "b"], [{"a": 1}], [["a"] * 3]):
+        status, answer = ask(runtime, {"data": wrong})
+        assert (status, answer["sample_request"]) == (400, {"data": [""]})
+
+
+def test_an_infinite_value_of_a_caller_in_this_process_stays(digits_folder):
+    outputs = OnnxRuntime(digits_folder).run({"X": np.full((1, 64), np.inf)})
+    assert len(outputs["label"]) == 1
 
 
 def test_nan_becomes_null(make_model):

@@ -19,6 +19,7 @@ from penstock.inference.classifier import Prediction
 from penstock.inference.contract import BadInputError, ModelContract, suggest
 
 KEYS = ("image", "images", "inputs", "data")
+MAX_SHOWN = 80
 _decode = msgspec.json.Decoder().decode
 
 
@@ -42,11 +43,14 @@ def decode_request(body: bytes, content_type: str, contract: ModelContract) -> t
         data = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise contract.fail(f"the body is no JSON: {error}") from error
+    except RecursionError as error:
+        raise contract.fail("the body is nested too deeply") from error
     if not isinstance(data, dict) or not data:
         raise contract.fail("the body is no JSON object", f"Send one of the keys {', '.join(KEYS)}.")
     for key in data:
         if key not in KEYS:
-            raise contract.fail(f"unknown key {key!r}", suggest(key, KEYS))
+            shown = key[:MAX_SHOWN]
+            raise contract.fail(f"unknown key {shown!r}", suggest(shown, KEYS))
     if len(data) > 1:
         raise contract.fail(f"the keys {' and '.join(data)} exclude each other", "Send one of them.")
     ((key, value),) = data.items()

@@ -18,6 +18,7 @@ from penstock.rules.suggest import nearest
 
 Array = npt.NDArray[Any]
 MAX_SAMPLE_VALUES = 256
+MAX_SHOWN = 80
 
 
 class BadInputError(UsageError):
@@ -105,7 +106,8 @@ class ModelContract:
         wanted = {tensor.name: tensor for tensor in self.inputs}
         for name in values:
             if name not in wanted:
-                raise self._unfit(f"the model has no input {name!r}", suggest(name, list(wanted)))
+                shown = name[:MAX_SHOWN]
+                raise self._unfit(f"the model has no input {shown!r}", suggest(shown, list(wanted)))
         missing = [name for name in wanted if name not in values]
         if missing:
             raise self._unfit(f"input {missing[0]!r} is missing", f"The model's inputs are: {', '.join(wanted)}.")
@@ -131,18 +133,25 @@ class ModelContract:
     def _cast(self, tensor: TensorContract, value: Any) -> Array:
         try:
             array = np.asarray(value)
-        except ValueError as error:
-            raise self._unfit(f"input {tensor.name!r} has rows of different lengths") from error
+        except (ValueError, RecursionError) as error:
+            raise self._unfit(f"input {tensor.name!r} has rows of different lengths, or too many levels") from error
         if array.dtype == object and tensor.dtype != "str":
-            raise self._unfit(f"input {tensor.name!r} holds something that is not a number (null or an object)")
+            raise self._unfit(
+                f"input {tensor.name!r} holds something that is not a number (null or an object), or a larger one "
+                f"than {tensor.dtype} takes"
+            )
         if tensor.dtype == "str":
-            if array.size and array.dtype.kind not in "UO":
-                raise self._unfit(f"input {tensor.name!r} holds {array.dtype.name}", "The model takes text.")
+            if not _is_text(array):
+                raise self._unfit(f"input {tensor.name!r} holds something that is no text", "The model takes text.")
             return array.astype(object)
         target = np.dtype(tensor.dtype)
         if array.size and not _is_castable(array, target):
             raise self._unfit(f"input {tensor.name!r} holds {_kind(array)}", f"The model takes {target.name}.")
-        return np.ascontiguousarray(array, dtype=target)
+        with np.errstate(over="ignore"):
+            fitted = np.ascontiguousarray(array, dtype=target)
+        if target.kind == "f" and np.isinf(fitted).sum() != (np.isinf(array).sum() if array.dtype.kind == "f" else 0):
+            raise self._unfit(f"input {tensor.name!r} holds {_kind(array)}", f"That is more than {target.name} takes.")
+        return fitted
 
 
 def suggest(name: str, candidates: Sequence[str]) -> str:
@@ -151,6 +160,10 @@ def suggest(name: str, candidates: Sequence[str]) -> str:
     if near:
         return "Did you mean " + " or ".join(repr(candidate) for candidate in near) + "?"
     return f"Known: {', '.join(candidates)}." if candidates else ""
+
+
+def _is_text(array: Array) -> bool:
+    return array.dtype.kind == "U" or not array.size or all(isinstance(item, str) for item in array.flat)
 
 
 def _is_castable(array: Array, target: np.dtype[Any]) -> bool:
