@@ -89,6 +89,11 @@ def test_what_follows_an_attempt(reason, facts, expected):
     assert action == expected if expected is not None else isinstance(action, Fail)
 
 
+def test_an_attempt_that_nobody_started_is_no_try():
+    assert isinstance(after_attempt("not_started", attempt=3, max_attempts=3), Retry)
+    assert after_attempt("not_started", cancel_requested=True) == Cancel()
+
+
 @pytest.mark.parametrize(("reason", "exit_code"), [("lost", None), ("signal", -9), ("signal", 137)])
 def test_a_lost_attempt_is_tried_again_until_the_last(reason, exit_code):
     first = after_attempt(reason, exit_code=exit_code, attempt=1, max_attempts=3)
@@ -106,6 +111,6 @@ def test_there_is_always_an_answer_and_never_too_many_attempts(reason, exit_code
     action = after_attempt(
         reason, exit_code=exit_code, attempt=attempt, max_attempts=max_attempts, cancel_requested=canceled
     )
-    if isinstance(action, Retry):
+    if isinstance(action, Retry) and reason is not EndReason.NOT_STARTED:  # that one is no try
         assert attempt < max_attempts
         assert not canceled

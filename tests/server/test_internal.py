@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -50,3 +51,13 @@ def test_what_is_no_report_is_refused(house: House, body: bytes) -> None:
     attempt, token = house.begin(house.submit())
     url = f"/internal/attempts/{attempt.attempt_id}/report"
     assert house.ask("POST", url, body=body, token=token).status == 400
+
+
+def test_bytes_that_are_no_text_arrive_as_they_are(house: House) -> None:
+    job = house.submit()
+    attempt, token = house.begin(job)
+    raw = b"caf\xc3\xa9 \xff\xfe \xed\xa0\x80 end"
+    body = json.dumps(report(log={"offset": 0, "text": raw.decode("utf-8", "surrogateescape"), "next": len(raw)}))
+    answer = house.ok("POST", f"/internal/attempts/{attempt.attempt_id}/report", body=body.encode(), token=token)
+    assert answer["log_next"] == len(raw)
+    assert house.services.jobs.read_log(job.name, 0) == (raw, len(raw))

@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
-import secrets
 import socket
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import uvicorn
 from penstock.access.tokens import Access
 from penstock.app.process import configure_logging, end_with_parent, inherited_control, inherited_socket
 from penstock.assets.registry import Registry
+from penstock.clock import now_ms
 from penstock.compute.environments.base import Prepared
 from penstock.compute.environments.select import Environments
 from penstock.compute.local import LocalCompute
@@ -35,9 +35,11 @@ from penstock.home import Home
 from penstock.jobs.attempts import AttemptReports
 from penstock.jobs.computes import LocalComputes
 from penstock.jobs.logs import LiveLogs
-from penstock.jobs.scheduler import Fixed, Scheduler
+from penstock.jobs.scheduler import Scheduler
 from penstock.jobs.service import Jobs
+from penstock.jobs.starting import Fixed, Starter
 from penstock.jobs.watch import Feed
+from penstock.rules.names import new_id
 from penstock.server.asgi import create_app
 from penstock.server.services import Services
 from penstock.serving.endpoints import Endpoints
@@ -47,16 +49,6 @@ from penstock.version import __version__
 
 KEEP_ALIVE_S = 75
 STOP_TIMEOUT_S = 5
-
-
-def now_ms() -> int:
-    """Return milliseconds since 1970-01-01 UTC."""
-    return time.time_ns() // 1_000_000
-
-
-def new_id() -> str:
-    """Return 32 random hex digits."""
-    return secrets.token_hex(16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,21 +120,31 @@ def compose(home: Home, settings: Settings, host: str, *, on_gateway_needed: Cal
         wake=wake,
         max_attempts=settings.jobs.max_attempts,
     )
-    scheduler = Scheduler(
+    starter = Starter(
         store,
         compute,
         environments,
         reports,
         live_logs,
         feed,
+        clock=now_ms,
+        folder=home.jobs,
         access=access,
+        fixed=_fixed_assignment(home, settings),
+        new_id=partial(new_id, os.urandom),
+        wake=wake,
+    )
+    scheduler = Scheduler(
+        store,
+        compute,
+        starter,
+        reports,
+        feed,
         clock=now_ms,
         slots=slots,
         watch_interval_s=settings.jobs.watch_interval_s,
         folder=home.jobs,
         spool=home.spool,
-        fixed=_fixed_assignment(home, settings),
-        new_id=new_id,
     )
     endpoints = Endpoints(
         store,
@@ -157,7 +159,7 @@ def compose(home: Home, settings: Settings, host: str, *, on_gateway_needed: Cal
         store=store,
         blobs=blobs,
         access=access,
-        jobs=Jobs(store, blobs, live_logs, feed, clock=now_ms, wake=wake, new_id=new_id),
+        jobs=Jobs(store, blobs, live_logs, feed, clock=now_ms, wake=wake, new_id=partial(new_id, os.urandom)),
         attempts=reports,
         assets=Registry(store, now_ms),
         endpoints=endpoints,
@@ -165,7 +167,7 @@ def compose(home: Home, settings: Settings, host: str, *, on_gateway_needed: Cal
         feed=feed,
         settings=settings,
         now=now_ms,
-        new_id=new_id,
+        new_id=partial(new_id, os.urandom),
         bound_hosts=(host,),
         version=__version__,
     )

@@ -6,33 +6,28 @@ applied once, in the same transaction that moves the offset.
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from sqlalchemy import Connection
 
 from penstock.access.tokens import Access
-from penstock.entities.asset import Tree, TreeEntry
+from penstock.entities.asset import TreeEntry
 from penstock.entities.attempt import Attempt, AttemptState
 from penstock.entities.errors import UsageError
-from penstock.entities.job import Job, JobError, JobOutput, JobStatus
-from penstock.entities.run import Metric, RunStatus
+from penstock.entities.job import Job, JobError, JobStatus
 from penstock.jobs import logs
+from penstock.jobs.outputs import outputs_of
+from penstock.jobs.spooled import apply_lines
+from penstock.jobs.transitions import move
 from penstock.jobs.watch import Feed
 from penstock.rules import artifact_paths, lifecycle
+from penstock.rules.lifecycle import EndReason
 from penstock.stores.blobs.base import BlobStore
-from penstock.stores.metadata import artifacts, attempts, events, jobs, runs, trees
+from penstock.stores.metadata import artifacts, attempts, events, jobs
 from penstock.stores.metadata.base import MetadataStore
 
-logger = logging.getLogger(__name__)
-
-PROGRESS = {
-    "preparing": (AttemptState.PREPARING, JobStatus.PREPARING),
-    "running": (AttemptState.RUNNING, JobStatus.RUNNING),
-    "finalizing": (AttemptState.FINALIZING, JobStatus.FINALIZING),
-}
+REPORTED = frozenset({AttemptState.PREPARING, AttemptState.RUNNING, AttemptState.FINALIZING})
 ENDS = {
     lifecycle.Complete: (AttemptState.SUCCEEDED, JobStatus.COMPLETED),
     lifecycle.Cancel: (AttemptState.CANCELED, JobStatus.CANCELED),
@@ -40,7 +35,6 @@ ENDS = {
     lifecycle.Retry: (AttemptState.LOST, JobStatus.QUEUED),
 }
 ACTOR = "system:jobs"
-ORDER = [JobStatus.QUEUED, JobStatus.STARTING, JobStatus.PREPARING, JobStatus.RUNNING, JobStatus.FINALIZING]
 
 
 class AttemptReports:
@@ -99,7 +93,7 @@ class AttemptReports:
             return {"cancel": True, "log_next": 1 << 62, "events_next": 1 << 62}
         log_next = self._append_log(attempt, payload.get("log"))
         slice_ = payload.get("events")
-        progress = PROGRESS.get(payload.get("state", ""))
+        state = AttemptState(payload["state"]) if payload.get("state") in REPORTED else attempt.state
         now = self._clock()
 
         def operation(connection: Connection) -> tuple[Attempt, Job]:
@@ -109,20 +103,19 @@ class AttemptReports:
                 return current, job
             changes: dict[str, Any] = {} if current.pid else _handle(payload.get("agent") or {})
             if slice_ and slice_["offset"] == current.spool_offset:
-                self._apply_lines(connection, current, slice_["lines"], now)
+                apply_lines(connection, current, slice_["lines"], now)
                 changes["spool_offset"] = slice_["next"]
-            if progress is not None and progress[0] is not current.state:
-                changes["state"] = progress[0]
-                job = self._advance(connection, job, progress[1], now)
+            if state is not current.state:
+                changes["state"] = state
+                job = self._advance(connection, job, state, now)
             return (attempts.update_attempt(connection, attempt_id, **changes) if changes else current), job
 
-        if slice_ or not attempt.pid or (progress is not None and progress[0] is not attempt.state):
+        if slice_ or not attempt.pid or state is not attempt.state:
             attempt, job = self._store.write(operation)
         else:
             with self._store.read() as connection:
                 job = jobs.get_job(connection, attempt.job_name)
-        if payload.get("log") or slice_ or progress:
-            self._feed.notify(f"job:{attempt.job_name}")
+        self._feed.notify(f"job:{attempt.job_name}")
         return {
             "cancel": job.status is JobStatus.CANCEL_REQUESTED or attempt.state.is_final,
             "log_next": log_next,
@@ -192,7 +185,7 @@ class AttemptReports:
                 reason,
                 exit_code=exit_code,
                 message=message,
-                attempt=attempt.number,
+                attempt=1 + _count_lost(connection, attempt),
                 max_attempts=self._max_attempts,
                 cancel_requested=job.status is JobStatus.CANCEL_REQUESTED,
             )
@@ -201,19 +194,13 @@ class AttemptReports:
                 connection, attempt_id, state=state, exit_code=exit_code, reason=reason, ended_at=now
             )
             self._access.revoke(connection, attempt_id)
-            named = [
-                TreeEntry(path=f"named/{name}/{e.path}", digest=e.digest, size=e.size, executable=e.executable)
-                for name, items in collected.items()
-                for e in items
-            ]
-            artifacts.put_artifacts(connection, job.name, [*files, *named], now=now)
             detail = {"attempt": attempt.number, "reason": reason, "exit_code": exit_code}
             if isinstance(action, lifecycle.Retry):
                 retries.append(action.message)
                 events.append_event(
                     connection, actor=ACTOR, verb="retry", ref=f"job:{job.name}", detail=detail, now=now
                 )
-                return jobs.update_job(connection, job.name, status=status)
+                return move(connection, job, status, now=now)
             error = None
             if not isinstance(action, lifecycle.Complete) and action.code:
                 error = JobError(
@@ -222,22 +209,16 @@ class AttemptReports:
             events.append_event(
                 connection, actor=ACTOR, verb=status.value.lower(), ref=f"job:{job.name}", detail=detail, now=now
             )
-            runs.update_run(connection, job.name, status=lifecycle.run_status(status), end_time=now)
-            return jobs.update_job(
+            kept = outputs_of(connection, job, files, collected, now=now, register=status is JobStatus.COMPLETED)
+            return move(
                 connection,
-                job.name,
-                status=status,
+                job,
+                status,
+                now=now,
                 started_at=job.started_at or started_at,
-                ended_at=now,
                 error=error,
-                outputs={
-                    name: JobOutput(
-                        type=_output_type(job, name),
-                        path=_output_path(job, name, items),
-                        tree=trees.put_tree(connection, Tree(entries=tuple(items))),
-                    )
-                    for name, items in collected.items()
-                },
+                outputs=kept.outputs,
+                warnings=(*job.warnings, *kept.warnings),
             )
 
         job = self._store.write(operation)
@@ -259,43 +240,12 @@ class AttemptReports:
             raise UsageError("log slice: next is not offset plus the text's length in bytes")
         return self._logs.append(attempt.job_name, start + slice_["offset"], content) - start
 
-    def _apply_lines(self, connection: Connection, attempt: Attempt, lines: list[str], now: int) -> None:
-        metrics: list[Metric] = []
-        tags: dict[str, str] = {}
-        for line in lines:
-            try:
-                entry = json.loads(line)
-                if "metric" in entry:
-                    key, value, step = entry["metric"]
-                    metrics.append(Metric(str(key), float(value), int(entry["t"]), int(step or 0)))
-                elif "param" in entry:
-                    key, value = entry["param"]
-                    self._log_param(connection, attempt.job_name, str(key), str(value))
-                elif "tag" in entry:
-                    key, value = entry["tag"]
-                    tags[str(key)] = str(value)
-            except (ValueError, TypeError, KeyError, UsageError) as error:
-                logger.warning("a logged line was left out: %s", error, extra={"run_id": attempt.job_name})
-        if metrics or tags:
-            runs.log_batch(
-                connection, attempt.job_name, metrics=metrics, params={}, tags=tags, now=now, attempt=attempt.number
-            )
-
-    def _log_param(self, connection: Connection, run_id: str, key: str, value: str) -> None:
-        try:
-            with connection.begin_nested():
-                runs.log_param(connection, run_id, key, value)
-        except UsageError as error:
-            logger.warning("a parameter was not changed: %s", error.message, extra={"run_id": run_id})
-
-    def _advance(self, connection: Connection, job: Job, status: JobStatus, now: int) -> Job:
-        if job.status not in ORDER or ORDER.index(status) <= ORDER.index(job.status):
+    def _advance(self, connection: Connection, job: Job, state: AttemptState, now: int) -> Job:
+        status = lifecycle.status_of_attempt(state, job.status)
+        if status is job.status or not lifecycle.may_become(job.status, status):
             return job
-        changes: dict[str, Any] = {"status": status}
-        if status is JobStatus.RUNNING:
-            changes["started_at"] = job.started_at or now
-        runs.update_run(connection, job.name, status=RunStatus.RUNNING)
-        return jobs.update_job(connection, job.name, **changes)
+        started = {"started_at": job.started_at or now} if status is JobStatus.RUNNING else {}
+        return move(connection, job, status, now=now, **started)
 
     def _collect_build_log(self, attempt: Attempt) -> list[TreeEntry]:
         if not attempt.log_offset:
@@ -304,10 +254,25 @@ class AttemptReports:
         digest, size = self._blobs.put(content)
         return [TreeEntry(path=logs.BUILD_LOG_ARTIFACT, digest=digest, size=size)]
 
+    def remove_collected_logs(self, unfinished: Collection[str]) -> None:
+        """Remove live logs that are artifacts already; a server killed between the two left them."""
+        for job_name in self._logs.names():
+            if job_name not in unfinished:
+                self._remove_live_log(job_name)
+
     def _remove_live_log(self, job_name: str) -> None:
         with self._store.read() as connection:
             if artifacts.find_artifact(connection, job_name, logs.STD_LOG_ARTIFACT) is not None:
                 self._logs.remove(job_name)
+
+
+def _count_lost(connection: Connection, attempt: Attempt) -> int:
+    """Return how many earlier attempts of the job were lost; one that never started is no try."""
+    return sum(
+        earlier.state is AttemptState.LOST and earlier.reason != EndReason.NOT_STARTED
+        for earlier in attempts.list_attempts(connection, attempt.job_name)
+        if earlier.number < attempt.number
+    )
 
 
 def _handle(agent: dict[str, Any]) -> dict[str, Any]:
@@ -320,14 +285,3 @@ def _entry(item: dict[str, Any]) -> TreeEntry:
     return TreeEntry(
         path=item["path"], digest=item["digest"], size=item["size"], executable=item.get("executable", False)
     )
-
-
-def _output_type(job: Job, name: str) -> str:
-    output = job.spec.outputs.get(name)
-    return output.type if output is not None else "uri_folder"
-
-
-def _output_path(job: Job, name: str, items: list[TreeEntry]) -> str:
-    if _output_type(job, name) == "uri_file" and len(items) == 1:
-        return f"named/{name}/{items[0].path}"
-    return f"named/{name}"

@@ -7,9 +7,11 @@ file is removed; readers see the same bytes at the same offsets before and after
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
+MAX_NAME = 200
 BUILD_LOG_ARTIFACT = "azureml-logs/20_image_build_log.txt"
 STD_LOG_ARTIFACT = "user_logs/std_log.txt"
 
@@ -28,8 +30,14 @@ class LiveLogs:
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, job_name: str) -> Path:
-        """Return a job's live log, whether or not it exists."""
+        """Return a job's live log, whether or not it exists; the longest names are cut, with a digest."""
+        if len(job_name) > MAX_NAME:
+            job_name = f"{job_name[: MAX_NAME - 33]}-{hashlib.sha256(job_name.encode()).hexdigest()[:32]}"
         return self._folder / f"{job_name}.log"
+
+    def names(self) -> list[str]:
+        """Return the jobs that have a live log, as far as their names tell."""
+        return [file.stem for file in self._folder.iterdir() if file.suffix == ".log"]
 
     def size(self, job_name: str) -> int:
         """Return the length in bytes, 0 where there is none."""

@@ -59,6 +59,7 @@ class EndReason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     PREPARE_FAILED = "prepare_failed"
     LOST = "lost"
+    NOT_STARTED = "not_started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,8 @@ def after_attempt(
         return Complete()
     if cancel_requested or reason == EndReason.CANCELED:
         return Cancel()
+    if reason == EndReason.NOT_STARTED:
+        return Retry("The server ended before it could start this attempt; starting it now.")
     if reason == EndReason.SIGNAL and _signal_number(exit_code) in CRASHES:
         return Fail("CommandFailed", message or f"{_lost_words(reason, exit_code).capitalize()}.")
     if reason in (EndReason.LOST, EndReason.SIGNAL):

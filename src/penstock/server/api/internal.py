@@ -22,14 +22,14 @@ _OBJECT = {"type": "object"}
 def report_attempt(services: Wired, actor: Caller, attempt: str, body: Body) -> Response:
     """Take a slice of log and events; the answer says what the store holds and whether to cancel."""
     actor.check_attempt(attempt)
-    return wire.JsonResponse(services.attempts.report(attempt, wire.read_json(body)))
+    return wire.JsonResponse(services.attempts.report(attempt, wire.read_agent_json(body)))
 
 
 @router.post("/attempts/{attempt}/finish", **describe("Report an attempt's end", _OBJECT, takes=_OBJECT))
 def finish_attempt(services: Wired, actor: Caller, attempt: str, body: Body) -> Response:
     """Take the last slices and the outputs; idempotent."""
     actor.check_attempt(attempt)
-    return wire.JsonResponse(services.attempts.finish(attempt, wire.read_json(body)))
+    return wire.JsonResponse(services.attempts.finish(attempt, wire.read_agent_json(body)))
 
 
 @router.get("/serving/desired", **describe("Ask what the gateway should run", _OBJECT))

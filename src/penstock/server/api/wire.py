@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -139,3 +140,18 @@ def read_json(body: bytes) -> dict[str, Any]:
     if not isinstance(document, Mapping):
         raise UsageError("The body must be a JSON object.")
     return dict(document)
+
+
+def read_agent_json(body: bytes) -> dict[str, Any]:
+    """Return an agent's JSON object; unlike :func:`read_json` its texts may hold lone surrogates.
+
+    Bytes of a command's output that are no UTF-8 travel as the surrogates of Python's ``surrogateescape``, so
+    that the server writes exactly what the command wrote; strict parsers refuse them.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"The body is no valid JSON: {error}.") from error
+    if not isinstance(document, dict):
+        raise UsageError("The body must be a JSON object.")
+    return document

@@ -1,0 +1,76 @@
+"""What a command logged without waiting: the lines of its spool, applied to its run.
+
+A line that cannot be kept is left out with a warning; it never holds up the lines behind it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection
+
+from penstock.entities.attempt import Attempt
+from penstock.entities.errors import PenstockError
+from penstock.entities.run import Metric
+from penstock.stores.metadata import runs
+
+logger = logging.getLogger(__name__)
+
+MAX_KEY = 250
+MAX_PARAM = 6000
+MAX_TAG = 8000
+INT64 = 1 << 63
+DAMAGED = (ValueError, TypeError, KeyError, OverflowError, RecursionError, PenstockError)
+
+
+def apply_lines(connection: Connection, attempt: Attempt, lines: Iterable[str], now: int) -> None:
+    """Log what the lines say, in the open transaction: metrics in one batch, each parameter and tag by itself."""
+    metrics: list[Metric] = []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            if "metric" in entry:
+                metrics.append(_metric(entry))
+            elif "param" in entry:
+                key, value = entry["param"]
+                _log(connection, attempt, now, params={_key(key): str(value)[:MAX_PARAM]})
+            elif "tag" in entry:
+                key, value = entry["tag"]
+                _log(connection, attempt, now, tags={_key(key): str(value)[:MAX_TAG]})
+        except DAMAGED as error:
+            _left_out(attempt, error)
+    try:
+        _log(connection, attempt, now, metrics=metrics)
+    except DAMAGED:
+        for metric in metrics:
+            try:
+                _log(connection, attempt, now, metrics=[metric])
+            except DAMAGED as error:
+                _left_out(attempt, error)
+
+
+def _metric(entry: dict[str, Any]) -> Metric:
+    key, value, step = entry["metric"]
+    metric = Metric(_key(key), float(value), int(entry["t"]), int(step or 0))
+    if not (-INT64 <= metric.step < INT64 and 0 <= metric.timestamp < INT64):
+        raise ValueError(f"step {metric.step} or time {metric.timestamp} of {metric.key!r} does not fit into 64 bits")
+    return metric
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY:
+        raise ValueError(f"a key has 1 to {MAX_KEY} characters")
+    return key
+
+
+def _log(connection: Connection, attempt: Attempt, now: int, **what: Any) -> None:
+    if any(what.values()):
+        with connection.begin_nested():
+            runs.log_batch(connection, attempt.job_name, now=now, attempt=attempt.number, **what)
+
+
+def _left_out(attempt: Attempt, error: Exception) -> None:
+    logger.warning("a logged line was left out: %s", str(error)[:500], extra={"run_id": attempt.job_name})
