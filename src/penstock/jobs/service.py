@@ -15,6 +15,7 @@ from penstock.entities.job import CommandJobSpec, Job, JobStatus
 from penstock.entities.run import RunStatus
 from penstock.jobs import logs
 from penstock.jobs.kinds import command
+from penstock.jobs.transitions import move
 from penstock.jobs.watch import Feed
 from penstock.rules import lifecycle, names
 from penstock.stores.blobs.base import BlobStore
@@ -170,10 +171,7 @@ class Jobs:
             if lifecycle.is_terminal(job.status):
                 raise ConflictError(f"job {job.name} is {job.status} already", ref=f"job:{job.name}")
             events.append_event(connection, actor=actor, verb="cancel", ref=f"job:{job.name}", detail={}, now=now)
-            if job.attempt == 0:
-                runs.update_run(connection, job.name, status=RunStatus.KILLED, end_time=now)
-                return jobs.update_job(connection, job.name, status=JobStatus.CANCELED, ended_at=now)
-            return jobs.update_job(connection, job.name, status=JobStatus.CANCEL_REQUESTED)
+            return move(connection, job, JobStatus.CANCEL_REQUESTED if job.attempt else JobStatus.CANCELED, now=now)
 
         job = self._store.write(operation)
         self._wake()
