@@ -7,10 +7,10 @@ import json
 import secrets
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from penstock.access.tokens import Access
 from penstock.assets.registry import Registry
+from penstock.clock import now_ms
 from penstock.compute.environments.select import Environments
 from penstock.entities.attempt import Attempt, AttemptState
 from penstock.entities.job import CommandJobSpec, Job, JobStatus
@@ -28,17 +29,13 @@ from penstock.jobs.computes import LocalComputes
 from penstock.jobs.logs import LiveLogs
 from penstock.jobs.service import Jobs
 from penstock.jobs.watch import Feed
-from penstock.rules.names import hash_token, new_token
+from penstock.rules.names import hash_token, new_id, new_token
 from penstock.server.asgi import create_app
 from penstock.server.services import Services
 from penstock.serving.endpoints import Endpoints
 from penstock.stores.blobs.local import LocalBlobStore
 from penstock.stores.metadata import attempts, jobs, runs
 from penstock.stores.metadata.sqlite import SqliteMetadataStore
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ class House:
 
     def begin(self, job: Job, number: int = 1) -> tuple[Attempt, str]:
         """Do to the record what the scheduler does when it starts an attempt; return it and its token."""
-        attempt_id = secrets.token_hex(16)
+        attempt_id = new_id(secrets.token_bytes)
 
         def operation(connection: Any) -> tuple[Attempt, str]:
             experiment_id = runs.get_run(connection, job.name).experiment_id
@@ -125,9 +122,6 @@ def build_house(folder: Path, *, settings: Settings | None = None) -> House:
     token, internal = new_token(secrets.token_bytes), new_token(secrets.token_bytes)
     access = Access(store, workspace_token=token, internal_token=internal, now=now_ms, owner="ann")
 
-    def new_id() -> str:
-        return secrets.token_hex(16)
-
     def wake() -> None:
         return None
 
@@ -135,7 +129,7 @@ def build_house(folder: Path, *, settings: Settings | None = None) -> House:
         store=store,
         blobs=blobs,
         access=access,
-        jobs=Jobs(store, blobs, logs, feed, clock=now_ms, wake=wake, new_id=new_id),
+        jobs=Jobs(store, blobs, logs, feed, clock=now_ms, wake=wake, new_id=partial(new_id, secrets.token_bytes)),
         attempts=AttemptReports(store, blobs, logs, feed, access, clock=now_ms, wake=wake, max_attempts=3),
         assets=Registry(store, now_ms),
         endpoints=Endpoints(
@@ -151,7 +145,7 @@ def build_house(folder: Path, *, settings: Settings | None = None) -> House:
         feed=feed,
         settings=settings or Settings(),
         now=now_ms,
-        new_id=new_id,
+        new_id=partial(new_id, secrets.token_bytes),
         bound_hosts=("127.0.0.1",),
     )
     return House(services, token, internal)

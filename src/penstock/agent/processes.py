@@ -67,20 +67,20 @@ def descendants(roots: set[int], tree: dict[int, int]) -> set[int]:
     return found - roots
 
 
-def has_mark(pid: int, attempt_id: str) -> bool:
-    """Return whether the process was started with the attempt's mark in its environment."""
+def has_mark(pid: int, value: str, variable: str = MARK) -> bool:
+    """Return whether the process was started with the mark ``variable=value`` in its environment."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             environ = file.read()
     except OSError:
         return False
-    return f"{MARK}={attempt_id}".encode() in environ.split(b"\0")
+    return f"{variable}={value}".encode() in environ.split(b"\0")
 
 
-def marked(attempt_id: str) -> set[int]:
-    """Return the processes that carry the attempt's mark, and everything below them, without this process."""
+def marked(value: str, variable: str = MARK) -> set[int]:
+    """Return the processes that carry the mark, and everything below them, without this process."""
     tree = parents()
-    roots = {pid for pid in tree if has_mark(pid, attempt_id)}
+    roots = {pid for pid in tree if has_mark(pid, value, variable)}
     return (roots | descendants(roots, tree)) - {os.getpid()}
 
 
@@ -93,15 +93,15 @@ def send(pid: int, number: int) -> bool:
     return True
 
 
-def kill_marked(attempt_id: str) -> int:
-    """End every process with the attempt's mark by SIGKILL and return how many there were.
+def kill_marked(value: str, variable: str = MARK) -> int:
+    """End every process with an attempt's mark, or another ``variable``'s, by SIGKILL; return how many there were.
 
     Looks again until none is left, since a process may fork while we look; gives up after a second on what
     the kernel does not let go.
     """
     killed: set[int] = set()
     for _ in range(KILL_ROUNDS):
-        found = marked(attempt_id)
+        found = marked(value, variable)
         if not found:
             break
         killed.update(pid for pid in found if send(pid, signal.SIGKILL))

@@ -13,7 +13,6 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ from penstock.jobs.scheduler import Scheduler
 from penstock.jobs.service import Jobs
 from penstock.jobs.starting import Fixed, Starter
 from penstock.jobs.watch import Feed
-from penstock.rules.names import new_id
+from penstock.rules import names
 from penstock.server.asgi import create_app
 from penstock.server.services import Services
 from penstock.serving.endpoints import Endpoints
@@ -49,6 +48,11 @@ from penstock.version import __version__
 
 KEEP_ALIVE_S = 75
 STOP_TIMEOUT_S = 5
+
+
+def new_id() -> str:
+    """Return 32 random hex digits."""
+    return names.new_id(os.urandom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ def compose(home: Home, settings: Settings, host: str, *, on_gateway_needed: Cal
         folder=home.jobs,
         access=access,
         fixed=_fixed_assignment(home, settings),
-        new_id=partial(new_id, os.urandom),
+        new_id=new_id,
         wake=wake,
     )
     scheduler = Scheduler(
@@ -159,7 +163,7 @@ def compose(home: Home, settings: Settings, host: str, *, on_gateway_needed: Cal
         store=store,
         blobs=blobs,
         access=access,
-        jobs=Jobs(store, blobs, live_logs, feed, clock=now_ms, wake=wake, new_id=partial(new_id, os.urandom)),
+        jobs=Jobs(store, blobs, live_logs, feed, clock=now_ms, wake=wake, new_id=new_id),
         attempts=reports,
         assets=Registry(store, now_ms),
         endpoints=endpoints,
@@ -167,7 +171,7 @@ def compose(home: Home, settings: Settings, host: str, *, on_gateway_needed: Cal
         feed=feed,
         settings=settings,
         now=now_ms,
-        new_id=partial(new_id, os.urandom),
+        new_id=new_id,
         bound_hosts=(host,),
         version=__version__,
     )

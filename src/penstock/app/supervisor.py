@@ -8,12 +8,10 @@ nothing is left behind after ``kill -9``; agents of running jobs are not its chi
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import fcntl
 import json
 import os
-import secrets
 import selectors
 import signal
 import socket
@@ -25,13 +23,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from penstock.clock import now_ms
 from penstock.config import load_settings
 from penstock.entities.errors import ConflictError, OutOfSpaceError, PenstockError, UsageError
 from penstock.entities.settings import Settings
 from penstock.home import Home, ServerRecord, boot_id, process_start, write_private
+from penstock.rules.names import new_token
+from penstock.serving.logs import read_tail
 from penstock.version import __version__
 
-TOKEN_PREFIX = "pst_"
 RESTART_DELAYS_S = (0.0, 0.2, 1.0, 3.0, 5.0)
 QUICK_DEATH_S = 10.0
 STOP_TIMEOUT_S = 15.0
@@ -101,7 +101,7 @@ def _make_folders(home: Home) -> None:
         home.secrets.mkdir(mode=0o700, exist_ok=True)
         for file in (home.token_file, home.internal_token_file):
             if not file.exists():
-                write_private(file, TOKEN_PREFIX + secrets.token_urlsafe(32) + "\n")
+                write_private(file, new_token(os.urandom) + "\n")
     except OSError as error:
         raise _explain(error, home.root) from error
 
@@ -219,7 +219,7 @@ class _Supervisor:
                 status = child.process.returncode
                 child.process = None
                 if status == REFUSED:  # it said why, and would say the same again
-                    sys.stderr.write(f"{_tail(child)}\n")
+                    sys.stderr.write(f"{read_tail(child.log, child.log_start)}\n")
                     return REFUSED
                 if now - child.started_at < QUICK_DEATH_S:
                     child.quick_deaths += 1
@@ -228,7 +228,7 @@ class _Supervisor:
                 if child.quick_deaths >= len(RESTART_DELAYS_S):
                     sys.stderr.write(
                         f"penstock: the {child.role} ended {child.quick_deaths} times right after its start "
-                        f"(last status {status}); its log: {child.log}\n{_tail(child)}\n"
+                        f"(last status {status}); its log: {child.log}\n{read_tail(child.log, child.log_start)}\n"
                     )
                     return 1
                 child.start_at = now + RESTART_DELAYS_S[child.quick_deaths]
@@ -290,7 +290,7 @@ class _Supervisor:
             url=self._url,
             gateway_url=self._gateway_url,
             version=__version__,
-            started_at=time.time_ns() // 1_000_000,
+            started_at=now_ms(),
         )
 
     def _read_ports(self) -> dict[str, int]:
@@ -346,11 +346,3 @@ def _explain_bind(error: OSError, host: str, port: int, key: str) -> PenstockErr
 def _in_url(host: str) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{host}]" if ":" in host else host
-
-
-def _tail(child: _Child, lines: int = 20) -> str:
-    """Return the last lines a child wrote since its last start."""
-    with contextlib.suppress(OSError), child.log.open("rb") as file:
-        file.seek(child.log_start)
-        return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
-    return ""

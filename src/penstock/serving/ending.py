@@ -8,9 +8,6 @@ import os
 import select
 import signal
 import subprocess
-from pathlib import Path
-
-from penstock.serving.launch import MARK
 
 KILL_DELAY_S = 5.0
 
@@ -32,16 +29,6 @@ async def end_adopted(pid: int, pidfd: int | None) -> None:
         if not await asyncio.to_thread(_has_ended, pidfd, KILL_DELAY_S):
             _send(pid, pidfd, signal.SIGKILL)
         os.close(pidfd)
-
-
-def kill_marked(replica_id: str) -> None:
-    """Kill the processes that carry a replica's mark in their environment; for one that does not answer."""
-    mark = f"{MARK}={replica_id}".encode()
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(folder.name), signal.SIGKILL)
 
 
 def explain(status: int | None) -> str:

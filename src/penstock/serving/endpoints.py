@@ -27,7 +27,7 @@ from penstock.entities.errors import ConflictError, PenstockError, SpecError, Us
 from penstock.rules.traffic import check_traffic
 from penstock.serving.acknowledged import Acknowledged
 from penstock.serving.deployment_spec import resolve
-from penstock.serving.launch import read_tail
+from penstock.serving.logs import read_tail
 from penstock.serving.wanted import WantedState
 from penstock.stores.metadata import endpoints as table
 from penstock.stores.metadata import events, trees

@@ -19,10 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from penstock.agent.processes import kill_marked
 from penstock.entities.errors import PenstockError
 from penstock.home import Home
 from penstock.rules.replicas import Key, ReplicaState, Seen
-from penstock.serving import ending, launch
+from penstock.serving import ending, launch, logs
 from penstock.serving.desired import DesiredDeployment
 from penstock.serving.links import ControlLink, WorkLink
 from penstock.serving.materials import Materials
@@ -201,7 +202,7 @@ class Fleet:
             "fingerprint": replica.fingerprint,
         }
         try:
-            replica.log_offset = launch.rotate_log(replica.place.log)
+            replica.log_offset = logs.rotate_log(replica.place.log)
             if deployment.scoring_script is not None:
                 await self._launch_script(replica, deployment, identity, workers)
                 return
@@ -268,7 +269,7 @@ class Fleet:
             await asyncio.wait_for(replica.told.wait(), HELLO_TIMEOUT_S)
         except TimeoutError:
             logger.warning("replica %s does not answer, ending it", replica_id)
-            await asyncio.to_thread(ending.kill_marked, replica_id)
+            await asyncio.to_thread(kill_marked, replica_id, launch.MARK)
             self._end(replica)
         except OSError:
             path.unlink(missing_ok=True)
@@ -323,7 +324,7 @@ class Fleet:
         if replica.is_over:
             return
         replica.message = message
-        replica.log_tail = log_tail or launch.read_tail(replica.place.log, replica.log_offset)
+        replica.log_tail = log_tail or logs.read_tail(replica.place.log, replica.log_offset)
         self._end(replica)
         if replica.key is not None and replica.state is not ReplicaState.DRAINING:
             self._on_end(replica, True)
@@ -342,7 +343,7 @@ class Fleet:
             replica.process.kill()
             status = await asyncio.to_thread(replica.process.wait)
         replica.message = f"the replica ended {ending.explain(status)}"
-        replica.log_tail = launch.read_tail(replica.place.log, replica.log_offset)
+        replica.log_tail = logs.read_tail(replica.place.log, replica.log_offset)
         if replica.key is None:
             logger.warning("a spare replica ended %s", ending.explain(status))
         elif replica.state is not ReplicaState.DRAINING:

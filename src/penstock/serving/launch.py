@@ -6,7 +6,6 @@ waits in the socket until the process has come up.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -22,7 +21,6 @@ from penstock.shim import score_worker
 
 MARK = "PENSTOCK_REPLICA"
 TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
-MAX_LOG_BYTES = 10 * 2**20
 _SCRIPT_BOOT = (
     "import sys,types;p=types.ModuleType('penstock_shim');p.__path__=[sys.argv[1]];sys.modules['penstock_shim']=p;"
     "a=sys.argv.pop();del sys.argv[1:];from penstock_shim.score_worker import main;main(a)"
@@ -77,26 +75,6 @@ def launch_script(
         shim = str(Path(score_worker.__file__).parent)
         command = [deployment.interpreter or sys.executable, "-c", _SCRIPT_BOOT, shim, json.dumps(assignment)]
         return _spawn(command, place, parent_fd, listener, environment, code)
-
-
-def rotate_log(log: Path) -> int:
-    """Make room for a replica's log and return the offset at which its part begins."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        size = log.stat().st_size
-        if size < MAX_LOG_BYTES:
-            return size
-        log.replace(log.with_name(f"{log.name}.1"))
-    return 0
-
-
-def read_tail(log: Path, offset: int = 0, *, max_bytes: int = 4096, max_lines: int = 20) -> str:
-    """Return the last lines that a log holds after ``offset``."""
-    with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(offset, size - max_bytes))
-        return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-max_lines:])
-    return ""
 
 
 def _environment(place: Place, parent_fd: int) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -19,6 +18,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
+from penstock.clock import now_ms
 from penstock.entities.errors import UnavailableError
 from penstock.stores.metadata.failures import translate
 from penstock.stores.metadata.filesystem import refuse_network
@@ -31,11 +31,6 @@ _IDLE_READERS = 8
 _EVERY = ("PRAGMA busy_timeout=10000", "PRAGMA foreign_keys=ON", "PRAGMA synchronous=FULL")
 _WRITER = ("PRAGMA journal_mode=WAL", "PRAGMA journal_size_limit=67108864", "PRAGMA cache_size=-16384")
 _READER = ("PRAGMA query_only=ON",)
-
-
-def now_ms() -> int:
-    """Return the time, ms UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class SqliteMetadataStore:

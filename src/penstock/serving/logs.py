@@ -1,0 +1,32 @@
+"""The log files of processes that run for long: room for more, and their last lines.
+
+Imports the standard library alone, as the supervisor reads its children's logs with it too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+MAX_LOG_BYTES = 10 * 2**20
+
+
+def rotate_log(log: Path) -> int:
+    """Make room for a process's log and return the offset at which its part begins."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        size = log.stat().st_size
+        if size < MAX_LOG_BYTES:
+            return size
+        log.replace(log.with_name(f"{log.name}.1"))
+    return 0
+
+
+def read_tail(log: Path, offset: int = 0, *, max_bytes: int = 4096, max_lines: int = 20) -> str:
+    """Return the last lines that a log holds after ``offset``."""
+    with contextlib.suppress(OSError), log.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(offset, size - max_bytes))
+        return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-max_lines:])
+    return ""
