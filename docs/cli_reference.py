@@ -28,6 +28,7 @@ with a JMESPath expression: `$(penstock job create -f job.yml --query name -o ts
 **Exit status.** 0 fine, 1 the job failed, 2 usage or specification, 3 not found, 4 refused, 5 server unreachable.
 
 **Habits of `az ml`.** `-g`, `--resource-group`, `--subscription` and the like are accepted with one warning line.
+So are settings of a YAML file that change nothing here: `warning: ignored here: identity, services`.
 """
 
 

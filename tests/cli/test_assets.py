@@ -58,6 +58,12 @@ def test_environment_from_a_conda_file(lab, folder: Path, monkeypatch) -> None:
     assert "filed" in lab("environment", "list").out
 
 
+def test_what_has_no_effect_is_said(lab, folder: Path) -> None:
+    done = lab("model", "create", "-n", "staged", "-p", folder / "model", "--set", "stage=Production")
+    assert "warning: ignored here: stage" in done.err.splitlines()
+    assert "warning: ignored here: image; there is no" in lab("environment", "create", "-n", "pic", "-i", "x:1").err
+
+
 def test_what_cannot_be_meant_is_said(lab, folder: Path) -> None:
     assert lab("model", "create").status == 2
     assert lab("model", "create", "-n", "a b", "-p", folder / "model").status == 2

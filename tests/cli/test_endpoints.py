@@ -70,6 +70,19 @@ def test_name_and_endpoint_of_the_file_can_be_changed(lab, deployment_file: Path
     assert lab("online-endpoint", "delete", "-n", "others", "--yes").status == 0
 
 
+def test_what_has_no_effect_is_said(lab, deployment_file: Path) -> None:
+    done = lab("online-endpoint", "create", "-n", "told", "--set", "auth_mode=aml_token")
+    said = "warning: auth_mode aml_token is not applied; clients send one of the endpoint's keys"
+    assert said in done.err.splitlines()
+    assert "aml_token is not applied" in lab("online-endpoint", "show", "-n", "told").out
+    assert said in lab("online-endpoint", "update", "-n", "told", "--set", "description=d").err.splitlines()
+    done = lab("online-deployment", "create", "-f", deployment_file, "-e", "told", "--no-wait", "--set",
+               "instance_type=Standard_DS3_v2")  # fmt: skip
+    assert "warning: ignored here: instance_type, model.name" in done.err.splitlines()
+    assert "instance_type, model.name" in lab("online-deployment", "show", "-n", "blue", "-e", "told").out
+    assert lab("online-endpoint", "delete", "-n", "told", "--yes").status == 0
+
+
 @pytest.mark.parametrize("traffic", ["blue", "blue=x", "=5", "blue=90 green"])
 def test_traffic_that_cannot_be_read(lab, traffic: str) -> None:
     assert lab("online-endpoint", "update", "-n", "sums", "--traffic", traffic).status == 2

@@ -50,6 +50,23 @@ def test_unknown_input_points_at_its_path(house: House) -> None:
     assert answer.json["errors"][0]["pointer"] == "/inputs/data/path"
 
 
+def test_what_has_no_effect_is_said(house: House) -> None:
+    spec = {
+        "command": "true",
+        "environment": "azureml:AzureML-sklearn-1.5@latest",
+        "compute": "azureml:cpu-cluster",
+        "distribution": {"type": "mpi"},
+        "identity": {"type": "managed"},
+    }
+    job = house.ok("POST", "/api/v1/jobs", spec)
+    environment, compute, process, others = job["warnings"]
+    assert "AzureML-sklearn-1.5" in environment
+    assert "cpu-cluster" in compute
+    assert process == "ignored here: distribution; the command runs as one process"
+    assert others == "ignored here: identity"
+    assert house.ok("GET", f"/api/v1/jobs/{job['name']}")["warnings"] == job["warnings"]
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"command": "true"} x', b"1" * 5000])
 def test_what_is_no_spec_is_refused(house: House, body: bytes) -> None:
     answer = house.ask("POST", "/api/v1/jobs", body=body)

@@ -207,6 +207,30 @@ def test_what_cannot_be_served_is_refused_with_its_place(world, fields, pointer,
     assert world.endpoints.list_deployments("digits") == []
 
 
+def test_what_has_no_effect_is_said_with_the_record(world):
+    spec = OnlineEndpointSpec(name="digits", auth_mode="aad_token", identity={"type": "system_assigned"})
+    (identity, keys) = world.endpoints.put_endpoint(spec, actor="me").warnings
+    assert "identity" in identity
+    assert "aad_token" in keys
+    world.deploy(model=world.model(), instance_type="Standard_DS3_v2", environment="azureml:AzureML-sklearn-1.5@latest")
+    assert world.endpoints.set_traffic("digits", {"blue": 100}, actor="me").warnings == (identity, keys)
+    assert report(world, 1, "ready").warnings == (
+        "ignored here: instance_type",
+        "ignored here: environment, as there is no code_configuration",
+    )
+    assert world.endpoints.put_endpoint(OnlineEndpointSpec(name="digits"), actor="me").warnings == ()
+
+
+def test_a_registered_environments_image_is_not_used_and_that_is_said(world):
+    image = EnvironmentSpec(name="e", image="docker.io/python")
+    world.models.create(AssetKind.ENVIRONMENT, image, actor="me")
+    code = CodeConfiguration(code=world.tree("score.py"), scoring_script="score.py")
+    (warning,) = world.deploy(code_configuration=code, environment="azureml:e:1").warnings
+    assert "environment.image" in warning
+    (curated,) = world.deploy(code_configuration=code, environment="azureml:AzureML-sklearn-1.5@latest").warnings
+    assert "AzureML-sklearn-1.5" in curated
+
+
 def test_a_missing_script_names_the_nearest(world):
     code = CodeConfiguration(code=world.tree("score.py"), scoring_script="scor.py")
     with pytest.raises(SpecError, match=r"Did you mean 'score\.py'") as caught:

@@ -18,7 +18,7 @@ from penstock.cli.options import (
     SetOption,
     WorkspaceOption,
 )
-from penstock.cli.output import Format, emit, note
+from penstock.cli.output import Format, emit, note, warn
 from penstock.cli.session import open_rest
 
 app = make_group("Run jobs and look at them.")
@@ -79,8 +79,7 @@ def create(
     rest = open_rest(workspace)
     assignments = [*(overrides or []), *([f"name={json.dumps(name)}"] if name else [])]
     job = submit_file(rest, file, assignments, say=note)
-    for warning in job.get("warnings") or ():
-        note(f"warning: {warning}")
+    warn(job)
     if not stream:
         emit(job, columns=DETAILS, output=output, query=query)
         return

@@ -20,7 +20,7 @@ from penstock.cli.options import (
     WorkspaceOption,
     YesOption,
 )
-from penstock.cli.output import Format, emit, note
+from penstock.cli.output import Format, emit, note, warn
 from penstock.cli.session import open_rest
 
 app = make_group("Put models behind an endpoint.")
@@ -43,6 +43,7 @@ DETAILS = {
     "revision": "revision",
     "updated": "updated_at",
     "ready": "ready_at",
+    "warnings": "warnings",
 }
 
 DeploymentFile = Annotated[Path, typer.Option("--file", "-f", metavar="YAML", help="The deployment's YAML file.")]
@@ -112,6 +113,7 @@ def _put(
     began = time.monotonic()
     said = {"name": name, "endpoint_name": endpoint}
     deployment = put_deployment_file(rest, file, said, overrides or (), say=note)
+    warn(deployment)
     deployment = roll_out(rest, deployment, all_traffic=all_traffic, wait=not no_wait)
     if deployment["ready_revision"] == deployment["revision"]:
         note(f"Ready in {time.monotonic() - began:.1f} s")

@@ -21,7 +21,7 @@ from penstock.cli.options import (
     WorkspaceOption,
     YesOption,
 )
-from penstock.cli.output import Format, emit, note
+from penstock.cli.output import Format, emit, note, warn
 from penstock.cli.session import open_rest
 from penstock.entities.errors import UsageError
 
@@ -42,6 +42,7 @@ DETAILS = {
     "auth mode": "spec.auth_mode",
     "description": "spec.description",
     "tags": "spec.tags",
+    "warnings": "warnings",
     "created": "created_at",
     "created by": "created_by",
 }
@@ -61,6 +62,7 @@ def create(
 
     rest = open_rest(workspace)
     endpoint = put_endpoint(rest, file, {"name": name}, overrides or ())
+    warn(endpoint)
     emit(endpoint, columns=DETAILS, output=output, query=query)
 
 
@@ -91,6 +93,7 @@ def update(
         base = None if file or not name else rest.get_endpoint(name)["spec"]
         endpoint = put_endpoint(rest, file, {"name": name}, overrides or (), base=base)
         name = endpoint["name"]
+        warn(endpoint)
     if traffic:
         if not name:
             raise UsageError("--traffic needs the endpoint's name", hint="Give -n NAME.")

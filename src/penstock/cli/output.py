@@ -76,6 +76,12 @@ def note(line: str) -> None:
     sys.stderr.flush()
 
 
+def warn(answer: Mapping[str, Any]) -> None:
+    """Write the remarks of a server's answer, one line each, to standard error."""
+    for warning in answer.get("warnings") or ():
+        note(f"warning: {warning}")
+
+
 def emit(data: Any, *, columns: Columns | None = None, output: Format | None = None, query: str | None = None) -> None:
     """Write a result.
 

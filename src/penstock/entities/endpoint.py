@@ -121,7 +121,10 @@ class OnlineDeploymentSpec(Entity):
 
 
 class OnlineEndpoint(Entity):
-    """An endpoint as the server answers it; keys are only in ``get-credentials``."""
+    """An endpoint as the server answers it; keys are only in ``get-credentials``.
+
+    ``warnings`` say what its spec asks for that has no effect here.
+    """
 
     name: EndpointName
     spec: OnlineEndpointSpec
@@ -131,10 +134,14 @@ class OnlineEndpoint(Entity):
     created_at: TimestampMs
     created_by: str
     revision: int
+    warnings: tuple[str, ...] = ()
 
 
 class OnlineDeployment(Entity):
-    """A deployment as the server answers it; ``revision`` grows with every update."""
+    """A deployment as the server answers it; ``revision`` grows with every update.
+
+    ``warnings`` say what its spec asks for that has no effect here.
+    """
 
     name: EndpointName
     endpoint_name: EndpointName
@@ -145,6 +152,7 @@ class OnlineDeployment(Entity):
     model: str | None = None
     model_tree: Digest | None = None
     message: str = ""
+    warnings: tuple[str, ...] = ()
     created_at: TimestampMs
     updated_at: TimestampMs
     ready_at: TimestampMs | None = None

@@ -69,8 +69,10 @@ def create_asset(
     overrides : iterable of str
         ``path=value`` assignments.
     say : callable, optional
-        Gets a line when much is uploaded.
+        Gets a line when much is uploaded, and one for settings that have no effect.
     """
+    from penstock.rules.unapplied import asset_warnings
+
     known = {key: value for key, value in said.items() if value is not None}
     if file is None and "name" not in known:
         raise UsageError("nothing says what to register", hint="Give -f FILE, or -n NAME and what it holds.")
@@ -81,7 +83,11 @@ def create_asset(
     if "conda_file" in known:
         known["conda_file"] = str(Path(known["conda_file"]).absolute())
     loaded = _load_asset(rest, kind, file, [*_assignments(known), *overrides], say)
-    return _sent(loaded, lambda: rest.create_asset(kind, as_json(loaded.spec)))
+    asset = _sent(loaded, lambda: rest.create_asset(kind, as_json(loaded.spec)))
+    if say is not None:
+        for warning in asset_warnings(loaded.spec):
+            say(f"warning: {warning}")
+    return asset
 
 
 def put_endpoint(

@@ -12,6 +12,7 @@ from penstock.entities.asset import AssetKind, EnvironmentSpec, InlineModelSpec,
 from penstock.entities.endpoint import OnlineDeploymentSpec
 from penstock.entities.errors import NotFoundError, PenstockError, Problem, SpecError, UsageError
 from penstock.jobs.kinds.command import resolve_environment
+from penstock.rules import unapplied
 from penstock.rules.suggest import nearest
 
 
@@ -46,7 +47,9 @@ def resolve(connection: Connection, spec: OnlineDeploymentSpec) -> Resolved:
         problems += _check_runs_alone(model)
     if problems:
         raise SpecError(problems, ref=f"endpoint:{spec.endpoint_name}/{spec.name}")
-    return Resolved(model, code, environment, tuple(warnings))
+    if spec.code_configuration is None:
+        warnings = []  # the environment is used by code alone, and unapplied says so
+    return Resolved(model, code, environment, (*warnings, *unapplied.deployment_warnings(spec, environment)))
 
 
 def _find_model(connection: Connection, given: str | InlineModelSpec | None, problems: list[Problem]) -> Content | None:

@@ -25,6 +25,7 @@ from penstock.entities.endpoint import (
 )
 from penstock.entities.errors import ConflictError, PenstockError, SpecError, UsageError
 from penstock.rules.traffic import check_traffic
+from penstock.rules.unapplied import endpoint_warnings
 from penstock.serving.acknowledged import Acknowledged
 from penstock.serving.deployment_spec import resolve
 from penstock.serving.logs import read_tail
@@ -117,6 +118,7 @@ class Endpoints:
                 provisioning_state=ProvisioningState.SUCCEEDED,
                 traffic=spec.traffic or (known.traffic if known else {}),
                 scoring_uri=self._scoring_uri(spec.name),
+                warnings=endpoint_warnings(spec),
                 created_at=now,
                 created_by=actor,
                 revision=0,
@@ -215,7 +217,7 @@ class Endpoints:
         """
         now = self._clock()
 
-        def operation(connection: Connection) -> tuple[OnlineDeployment, tuple[str, ...]]:
+        def operation(connection: Connection) -> OnlineDeployment:
             table.get_endpoint(connection, spec.endpoint_name)
             known = table.find_deployment(connection, spec.endpoint_name, spec.name)
             found = resolve(connection, spec)
@@ -229,6 +231,7 @@ class Endpoints:
                 revision=0,
                 model=model.ref if model is not None else None,
                 model_tree=trees.put_tree(connection, tree) if tree is not None else None,
+                warnings=found.warnings,
                 created_at=now,
                 updated_at=now,
             )
@@ -237,11 +240,9 @@ class Endpoints:
             self._record(
                 connection, actor, "update-deployment" if known else "create-deployment", spec.endpoint_name, detail
             )
-            return deployment, found.warnings
+            return deployment
 
-        deployment, warnings = self._store.write(operation)
-        for warning in warnings:
-            self._log(deployment, warning)
+        deployment = self._store.write(operation)
         self._need_gateway()
         self._tell(spec.endpoint_name)
         return deployment

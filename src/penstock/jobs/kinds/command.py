@@ -18,7 +18,7 @@ from penstock.entities.asset import AssetKind, EnvironmentSpec, Tree
 from penstock.entities.attempt import Attempt
 from penstock.entities.errors import NotFoundError, PenstockError, Problem, SpecError, UsageError
 from penstock.entities.job import CommandJobSpec, InputSpec, Job, Scalar
-from penstock.rules import curated, expressions, job_spec, references
+from penstock.rules import curated, expressions, job_spec, references, unapplied
 from penstock.rules.pointers import join_pointer
 
 INPUT_KINDS = (AssetKind.DATA, AssetKind.MODEL)
@@ -56,15 +56,9 @@ def check(connection: Connection, spec: CommandJobSpec) -> Checked:
     compute = (spec.compute or LOCAL_COMPUTE).removeprefix("azureml:")
     if compute != LOCAL_COMPUTE:
         warnings.append(f"compute {compute!r} is not set up here; the job runs on {LOCAL_COMPUTE!r}")
-    if spec.resources is not None and spec.resources.instance_count > 1:
-        warnings.append(
-            f"resources.instance_count is {spec.resources.instance_count}; this machine is one instance and runs one"
-        )
-    if spec.distribution is not None:
-        warnings.append(f"distribution {spec.distribution.type!r} is not applied; the command runs as one process")
     if problems:
         raise SpecError(problems)
-    return Checked(environment, tuple(warnings))
+    return Checked(environment, (*warnings, *unapplied.job_warnings(spec, environment)))
 
 
 def resolve_environment(
@@ -72,14 +66,14 @@ def resolve_environment(
 ) -> EnvironmentSpec | None:
     """Return the environment a spec names; None is the server's own interpreter.
 
+    A curated one, which is not here, adds to ``warnings``.
+
     Raises
     ------
     NotFoundError
         If a registered environment does not exist.
     """
     if given is None or isinstance(given, EnvironmentSpec):
-        if given is not None and given.conda_file is None and (given.image or given.build):
-            warnings.append("environment: no container engine is used; the job runs in Penstock's own interpreter")
         return given
     parsed = references.parse_reference(given, bare_names=True)
     if curated.is_curated(parsed):
