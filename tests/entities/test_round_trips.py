@@ -8,9 +8,10 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from penstock.entities.asset import DataSpec, EnvironmentSpec, InlineModelSpec, ModelSpec, Tree, TreeEntry
+from penstock.entities.base import JobName
 from penstock.entities.endpoint import OnlineDeploymentSpec, OnlineEndpointSpec
 from penstock.entities.job import CommandJobSpec, InputSpec, Job, JobStatus, OutputSpec
 
@@ -107,6 +108,7 @@ def test_an_entity_cannot_be_changed():
 FIRST_USE = """
 import sys, threading
 sys.setswitchinterval(1e-6)
+from penstock.entities.base import JobName
 from penstock.entities.endpoint import OnlineDeploymentSpec
 from penstock.entities.job import CommandJobSpec
 barrier, errors = threading.Barrier(8), []
@@ -126,3 +128,14 @@ sys.exit("; ".join(errors) or 0)
 def test_the_first_use_may_come_from_many_threads_at_once():
     result = subprocess.run([sys.executable, "-c", FIRST_USE], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["a", "train-1", "A_b-9", "0" * 255])
+def test_job_names(name):
+    assert TypeAdapter(JobName).validate_python(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a b", "a/b", "a\n", "ä", "a.b", "0" * 256])
+def test_no_job_names(name):
+    with pytest.raises(ValidationError):
+        TypeAdapter(JobName).validate_python(name)

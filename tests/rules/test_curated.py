@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.rules.curated import explain, has_curated_name, is_curated
+from penstock.rules.curated import explain, is_curated
 from penstock.rules.references import parse_reference
 
 
@@ -22,7 +22,5 @@ def test_which_environments_are_curated(text, expected):
     assert is_curated(parse_reference(text)) is expected
 
 
-def test_curated_families_are_known_by_name():
-    assert has_curated_name("sklearn-1.5")
-    assert not has_curated_name("my-sklearn")
+def test_the_warning_names_the_environment():
     assert "sklearn-1.5" in explain("sklearn-1.5")

@@ -3,14 +3,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.rules.placement import Waiting, place, queue_position
+from penstock.rules.placement import Waiting, place
 
 
 def test_the_oldest_go_first():
     waiting = [Waiting("c", 3), Waiting("a", 1), Waiting("b", 2)]
     assert place(waiting, free=2, total=4) == ["a", "b"]
-    assert queue_position(waiting, "c") == 2
-    assert queue_position(waiting, "x") is None
 
 
 def test_a_small_job_does_not_overtake_a_large_one():

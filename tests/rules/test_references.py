@@ -14,7 +14,6 @@ from penstock.rules.references import (
     RunReference,
     TreeReference,
     UrlReference,
-    parse_asset_name,
     parse_reference,
 )
 
@@ -95,13 +94,6 @@ def test_a_broken_reference_says_how_to_write_it(text):
 def test_a_bare_name_is_an_asset_only_where_asked_for():
     assert parse_reference("digits") == LocalReference("digits")
     assert parse_reference("digits", bare_names=True) == AssetReference("digits")
-    assert parse_asset_name("digits") == AssetReference("digits")
-
-
-@pytest.mark.parametrize("text", ["./digits", "https://example.org", "runs:/a"])
-def test_a_command_line_refuses_what_is_no_asset(text):
-    with pytest.raises(UsageError):
-        parse_asset_name(text)
 
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,8}", fullmatch=True)

@@ -21,6 +21,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
+def read_blob(ws, digest: str) -> bytes:
+    return bytes(ws.rest.http.request("GET", f"/api/v1/blobs/{digest}").read())
+
+
 def test_folder_arrives_as_it_is(ws, folder: Path) -> None:
     reference = HttpUploader(ws.rest).upload_tree(folder)
     tree = ws.rest.get_tree(reference.removeprefix("tree:"))
@@ -30,7 +34,7 @@ def test_folder_arrives_as_it_is(ws, folder: Path) -> None:
         ("deep/c ü.bin", False),
     ]
     for entry in tree["entries"]:
-        assert ws.rest.open_blob(entry["digest"]).read() == (folder / entry["path"]).read_bytes()
+        assert read_blob(ws, entry["digest"]) == (folder / entry["path"]).read_bytes()
     assert HttpUploader(ws.rest).upload_tree(folder) == reference
 
 
@@ -51,8 +55,7 @@ def test_large_file_goes_in_pieces(ws, tmp_path: Path, monkeypatch) -> None:
     said: list[str] = []
     reference = HttpUploader(ws.rest, say=said.append).upload_tree(tmp_path / "large.bin")
     [entry] = ws.rest.get_tree(reference.removeprefix("tree:"))["entries"]
-    assert ws.rest.open_blob(entry["digest"]).read() == content
-    assert ws.rest.open_blob(entry["digest"], offset=990).read() == content[990:]
+    assert read_blob(ws, entry["digest"]) == content
     assert len(said) == 1
 
 

@@ -36,9 +36,3 @@ class Entity(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True, allow_inf_nan=False)
     ignored_keys: ClassVar[frozenset[str]] = frozenset()
-
-
-class TolerantEntity(Entity):
-    """A frozen record that keeps quiet about unknown keys, where Azure ML tolerates them."""
-
-    model_config = ConfigDict(extra="ignore")

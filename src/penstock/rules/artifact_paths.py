@@ -36,11 +36,6 @@ def check_path(path: str) -> str:
     return path
 
 
-def is_path(path: str) -> bool:
-    """Return whether ``check_path`` accepts the path."""
-    return not _reason(path)
-
-
 def check_prefix(path: str) -> str:
     """Return ``path`` as the folder a listing is asked for: ``""`` is the root, one final ``/`` is dropped."""
     trimmed = path.removesuffix("/")

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Callable
-
-from penstock.entities.base import JOB_NAME_PATTERN, MAX_NAME_LENGTH
 
 RandomBytes = Callable[[int], bytes]
 
 TOKEN_PREFIX = "pst_"
-_JOB_NAME = re.compile(JOB_NAME_PATTERN)
 _ADJECTIVES = [
     "amber",
     "brave",
@@ -153,11 +149,6 @@ def new_token(random_bytes: RandomBytes) -> str:
     return TOKEN_PREFIX + base64.urlsafe_b64encode(random_bytes(32)).decode().rstrip("=")
 
 
-def new_key(random_bytes: RandomBytes) -> str:
-    """Return an endpoint's key: 43 letters that are safe in headers and shells."""
-    return base64.urlsafe_b64encode(random_bytes(32)).decode().rstrip("=")
-
-
 def hash_token(token: str) -> str:
     """Return the SHA-256 in hex under which a token or key is kept; 256 random bits need no salt."""
     return hashlib.sha256(token.encode()).hexdigest()
@@ -171,20 +162,6 @@ def new_display_name(random_bytes: RandomBytes) -> str:
     return f"{adjective}_{noun}_{chosen[4:].hex()}"
 
 
-def is_job_name(name: str) -> bool:
-    """Return whether a text can be a job's name and so a run's id."""
-    return len(name) <= MAX_NAME_LENGTH and _JOB_NAME.fullmatch(name) is not None
-
-
 def attempt_id(job_name: str, number: int) -> str:
     """Return the id of a job's n-th attempt; fits in a file name where the job's name does."""
     return f"{job_name}.{number}"
-
-
-def default_experiment_name(code_folder: str | None) -> str:
-    """Return the experiment a job without one belongs to: the name of its code's folder, else ``Default``.
-
-    Azure ML's command line does the same with the folder it is run in.
-    """
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", code_folder or "").strip("-")
-    return name[:250] or "Default"

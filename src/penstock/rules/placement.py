@@ -5,20 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from penstock.entities.job import JobStatus
-
-IN_SLOT = frozenset(
-    {
-        JobStatus.PREPARING,
-        JobStatus.STARTING,
-        JobStatus.RUNNING,
-        JobStatus.FINALIZING,
-        JobStatus.CANCEL_REQUESTED,
-        JobStatus.NOT_RESPONDING,
-    }
-)
-"""Jobs in these statuses may hold a slot."""
-
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -50,9 +36,3 @@ def place(waiting: Sequence[Waiting], *, free: int, total: int) -> list[str]:
         free -= wanted
         chosen.append(job.name)
     return chosen
-
-
-def queue_position(waiting: Sequence[Waiting], name: str) -> int | None:
-    """Return how many jobs are before this one, or None when it does not wait."""
-    order = [job.name for job in sorted(waiting, key=lambda job: (job.created_at, job.name))]
-    return order.index(name) if name in order else None

@@ -181,14 +181,6 @@ def parse_reference(text: str, *, bare_names: bool = False) -> Reference:
     return LocalReference(text)
 
 
-def parse_asset_name(text: str) -> AssetReference:
-    """Return the asset a command line names: ``digits``, ``digits:3``, ``digits@latest``, also with ``azureml:``."""
-    reference = parse_reference(text, bare_names=True)
-    if not isinstance(reference, AssetReference):
-        raise _wrong(text, "Write <name>, <name>:<version> or <name>@latest.")
-    return reference
-
-
 def _parse_azureml_url(text: str) -> Reference:
     if text.startswith("//"):
         text = "azureml:" + text

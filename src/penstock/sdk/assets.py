@@ -13,8 +13,6 @@ from penstock.sdk.rest import Json, Rest
 from penstock.sdk.submit import close_path
 from penstock.sdk.wire import as_entity, as_json
 
-LATEST = "@latest"
-
 
 class AssetsClient:
     """One kind of asset; ``kind`` is its plural in the server's paths."""

@@ -79,15 +79,11 @@ class Rest:
         query = {"path": path or None, "recursive": True if recursive else None}
         return list(self._pages(API + quoted("runs", name, "artifacts"), query, None))
 
-    def open_artifact(self, name: str, path: str, *, offset: int = 0) -> Response:
+    def open_artifact(self, name: str, path: str) -> Response:
         """Open one file of a run's artifacts."""
-        return self._open(API + quoted("runs", name, "artifacts", *path.split("/")), offset)
+        return self.http.request("GET", API + quoted("runs", name, "artifacts", *path.split("/")))
 
     # -- content
-
-    def missing_blobs(self, digests: list[str]) -> list[str]:
-        """Return those digests whose content the server lacks."""
-        return list(self.http.post(f"{API}/blobs:missing", {"digests": digests})["missing"])
 
     def create_tree(self, tree: Json) -> str:
         """Record a tree whose blobs are all there and return its digest; a conflict lists the missing ones."""
@@ -96,10 +92,6 @@ class Rest:
     def get_tree(self, digest: str) -> Json:
         """Return a tree by its digest."""
         return self._object(self.http.get(API + quoted("trees", digest)))
-
-    def open_blob(self, digest: str, *, offset: int = 0) -> Response:
-        """Open a blob's content."""
-        return self._open(API + quoted("blobs", digest), offset)
 
     # -- assets; ``kind`` is the plural in the path: models, data, environments
 
@@ -133,9 +125,9 @@ class Rest:
         """Return ``{"path", "size"}`` of a version's files."""
         return list(self._pages(API + quoted(kind, name, "versions", version, "files"), {}, None))
 
-    def open_asset_file(self, kind: str, name: str, version: str, path: str, *, offset: int = 0) -> Response:
+    def open_asset_file(self, kind: str, name: str, version: str, path: str) -> Response:
         """Open one file of a version."""
-        return self._open(API + quoted(kind, name, "versions", version, "files", *path.split("/")), offset)
+        return self.http.request("GET", API + quoted(kind, name, "versions", version, "files", *path.split("/")))
 
     # -- endpoints
 
@@ -204,9 +196,6 @@ class Rest:
 
     def _deployment(self, endpoint: str, name: str) -> str:
         return API + quoted("online-endpoints", endpoint, "deployments", name)
-
-    def _open(self, path: str, offset: int) -> Response:
-        return self.http.request("GET", path, headers={"Range": f"bytes={offset}-"} if offset else None)
 
     def _pages(self, path: str, query: Mapping[str, Any], limit: int | None) -> Iterator[Json]:
         following: str | None = None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import os
 import re
 import socket
@@ -24,8 +23,6 @@ from penstock.serving.backend import Backend
 from penstock.serving.control import Control
 from penstock.serving.routing import Route, Routes
 from penstock.shim import replica_host
-
-logger = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

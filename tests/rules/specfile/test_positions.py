@@ -49,8 +49,30 @@ derived:
 )
 def test_positions_of_values_and_keys(pointer, value, key):
     document = parse_document(TEXT, "job.yml")
-    assert document.position_of(pointer) == value
-    assert document.position_of(pointer, key=True) == key
+    assert document.place_of(pointer) == Place("job.yml", *value)
+    assert document.place_of(pointer, key=True) == Place("job.yml", *key)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ("command: echo ${{x}} é ${{y}}\n", 1, 24),
+        ("command: 'it''s ${{x}} ${{y}}'\n", 1, 24),
+        ('command: "a\\t${{x}}\\\\${{y}}"\n', 1, 21),
+        ('command: "a ${{x}}\n  ${{y}}"\n', 2, 3),
+        ("command: |\n  python\n    --x ${{x}}\n\n    --y ${{y}}\n", 5, 9),
+        ("command: >-\r\n  python --x\r\n  ${{x}} ${{y}}\r\n", 3, 10),
+        ("a: ${{y}}\ncommand: ${{y}}\n", 2, 10),
+        ("command: ${{ y }} ${{y}}\n", 1, 19),
+        ('command: "\\x24{{y}}"\n', 1, 10),
+    ],
+)
+def test_a_part_of_a_text_has_a_place_of_its_own(text, line, column):
+    document = parse_document(text, "f")
+    offset = document.data["command"].rindex("${{y}}")
+    assert document.place_of("/command", offset=offset) == Place("f", line, column)
+    [problem] = locate([Problem("no", "/command", offset=offset)], document)
+    assert (problem.line, problem.column) == (line, column)
 
 
 def test_source_text_is_kept():
@@ -108,15 +130,19 @@ def test_the_position_of_every_leaf_holds_its_text(data, flow, indent):
     document = parse_document(text)
     lines = text.splitlines()
     for parts, value in leaves(data):
-        line, column = document.position_of(join_pointer(parts))
-        rest = lines[line - 1][column - 1 :]
+        place = document.place_of(join_pointer(parts))
+        rest = lines[place.line - 1][place.column - 1 :]
         quoted = yaml.safe_dump(value, allow_unicode=True, width=10_000).splitlines()[0]
         assert rest.startswith((value, quoted, "'" + value[:1], '"'))
         assert document.text_of(join_pointer(parts)) == value
 
 
-@given(st.text(max_size=20).map(lambda text: "/" + text), st.booleans())
-def test_any_pointer_has_a_place(pointer, key):
-    line, column = parse_document(TEXT).position_of(pointer, key=key)
-    assert line >= 1
-    assert column >= 1
+@given(
+    st.sampled_from(["", "/command", "/inputs/data/path"]) | st.text(max_size=20).map(lambda text: "/" + text),
+    st.booleans(),
+    st.none() | st.integers(0, 40),
+)
+def test_any_pointer_has_a_place(pointer, key, offset):
+    place = parse_document(TEXT).place_of(pointer, key=key, offset=offset)
+    assert place.line >= 1
+    assert place.column >= 1

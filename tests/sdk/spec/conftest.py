@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from penstock.entities.asset import Tree, TreeEntry
-from penstock.rules.trees import make_tree, tree_digest
+from penstock.rules.trees import check_tree, tree_digest
 from penstock.sdk.spec.snapshot import list_files
 
 
@@ -23,7 +23,8 @@ class MemoryUploader:
         is_file = path.is_file()
         names = [path.name] if is_file else list_files(path) if files is None else files
         sources = {name: path if is_file else path / name for name in names}
-        tree = make_tree((_entry(name, source) for name, source in sources.items()), is_file=is_file)
+        tree = Tree(entries=tuple(_entry(name, source) for name, source in sorted(sources.items())), is_file=is_file)
+        check_tree(tree)
         reference = f"tree:{tree_digest(tree)}"
         self.trees[reference] = tree
         return reference

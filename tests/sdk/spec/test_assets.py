@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.entities.asset import DataSpec, EnvironmentSpec, ModelSpec
+from penstock.entities.asset import EnvironmentSpec
 from penstock.entities.errors import SpecError
 from penstock.sdk.spec.assets import (
-    close_asset,
     close_environment,
     close_path,
     load_data,
@@ -52,14 +51,6 @@ def test_an_environment_s_conda_file_is_read_in(folder, write):
     assert loaded.document.place_of("/conda_file/dependencies").file == str(folder / "conda.yml")
     spec = EnvironmentSpec(name="e", conda_file="conda.yml")
     assert close_environment(spec, folder=folder).conda_file == {"dependencies": ["numpy"]}
-
-
-def test_assets_built_in_python(folder, write, uploader):
-    write("m/model.onnx")
-    model = close_asset(ModelSpec(name="m", path="m"), uploader=uploader, folder=folder)
-    data = close_asset(DataSpec(name="m", path="m"), uploader=uploader, folder=folder)
-    assert model.path == data.path
-    assert isinstance(model, ModelSpec)
 
 
 def test_a_path_from_a_command_line(folder, write, uploader):

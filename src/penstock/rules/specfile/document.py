@@ -38,11 +38,6 @@ class Document:
     has_lines: bool = True
     grafts: Mapping[str, Document] = field(default_factory=dict)
 
-    def position_of(self, pointer: str, *, key: bool = False) -> tuple[int, int]:
-        """Return (line, column) of the value at ``pointer``, or of its key; see ``place_of``."""
-        place = self.place_of(pointer, key=key)
-        return place.line, place.column
-
     def place_of(self, pointer: str, *, key: bool = False) -> Place:
         """Return where the value at a JSON Pointer, or its key, was written.
 

@@ -32,12 +32,6 @@ def load_environment(path: str | os.PathLike[str], overrides: Iterable[str] = ()
     return Loaded(load_entity(source.document, EnvironmentSpec), source.document)
 
 
-def close_asset(spec: ContentSpecT, *, uploader: Uploader, folder: Path | None = None) -> ContentSpecT:
-    """Return the closed form of a model or data asset built in Python; relative paths start from ``folder``."""
-    data = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    return _close_content(data_source(data, Path() if folder is None else folder), type(spec), uploader).spec
-
-
 def close_environment(spec: EnvironmentSpec, *, folder: Path | None = None) -> EnvironmentSpec:
     """Return an environment built in Python with its conda file read in."""
     data = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
