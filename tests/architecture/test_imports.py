@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,3 +119,14 @@ def test_only_the_shim_imports_relatively():
 def test_no_room_is_called_after_nothing():
     nameless = {"utils", "common", "helpers", "misc", "manager", "util", "helper"}
     assert [str(path) for path in SOURCE.rglob("*") if path.stem in nameless] == []
+
+
+def test_what_the_type_checker_shall_ignore_has_its_reason_on_the_line():
+    silent = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for folder in ("src", "tests", "benchmarks", "examples", "docs")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if re.search(r"# type: ignore(?!\[[a-z-]+\] +# \S)", line)
+    ]
+    assert silent == []

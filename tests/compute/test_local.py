@@ -64,7 +64,7 @@ def place(tmp_path):
 def compute(tmp_path, place):
     handles: list[AgentHandle] = []
     backend = LocalCompute(tmp_path / "agents.log")
-    backend.handles = handles  # type: ignore[attr-defined]
+    backend.handles = handles  # type: ignore[attr-defined] # for the tests to end them
     yield backend
     backend.close()
     for handle in handles:

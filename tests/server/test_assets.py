@@ -69,11 +69,11 @@ def test_pages_of_names_and_versions(fresh_house: House) -> None:
     for _ in range(2):
         register(house, "b")
     seen: list[str] = []
-    following = ""
+    following: str | None = ""
     while following is not None:
         page = house.ok("GET", f"/api/v1/models?limit=2{following}")
         seen += [item["name"] for item in page["items"]]
-        following = f"&next={page['next']}" if "next" in page else None  # type: ignore[assignment]
+        following = f"&next={page['next']}" if "next" in page else None
     assert seen == ["a", "b", "c"]
     page = house.ok("GET", "/api/v1/models/b/versions?limit=2")
     assert [item["version"] for item in page["items"]] == ["3", "2"]

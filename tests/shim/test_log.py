@@ -92,11 +92,11 @@ def test_params_and_tags_are_text(job):
     [
         lambda: log.log_metric("x", "0.5"),
         lambda: log.log_metric("x", None),
-        lambda: log.log_metric(3, 0.5),  # type: ignore[arg-type]
-        lambda: log.log_metric("x", 0.5, step=1.5),  # type: ignore[arg-type]
-        lambda: log.log_metrics([1, 2]),  # type: ignore[arg-type]
+        lambda: log.log_metric(3, 0.5),  # type: ignore[arg-type] # wrong on purpose
+        lambda: log.log_metric("x", 0.5, step=1.5),  # type: ignore[arg-type] # wrong on purpose
+        lambda: log.log_metrics([1, 2]),  # type: ignore[arg-type] # wrong on purpose
         lambda: log.log_param("", 1),
-        lambda: log.log_text(b"x", "a.txt"),  # type: ignore[arg-type]
+        lambda: log.log_text(b"x", "a.txt"),  # type: ignore[arg-type] # wrong on purpose
         lambda: log.log_image("x", object()),
         lambda: log.log_table("x", 3),
         lambda: log.log_list("x", "123"),

@@ -47,7 +47,7 @@ class LazyGroup(TyperGroup):
         """Load a group, or a command of a file with several."""
         if cmd_name not in COMMANDS:
             # What click compares a mistyped name with.
-            self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]
+            self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment] # the names are all it looks at
             return None
         path = COMMANDS[cmd_name][0]
         app: typer.Typer = importlib.import_module(path).app

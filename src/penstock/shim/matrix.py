@@ -106,7 +106,7 @@ def short(value: float) -> str:
 
 def square(matrix: Sequence[Sequence[object]]) -> list[list[float]]:
     """Return a matrix as lists of numbers; raises ValueError unless it is square and not empty."""
-    rows = [[float(value) for value in row] for row in matrix]  # type: ignore[arg-type]
+    rows = [[float(value) for value in row] for row in matrix]  # type: ignore[arg-type] # float itself refuses what is none
     if not rows or any(len(row) != len(rows) for row in rows):
         raise ValueError("a confusion matrix is square: one row and one column a class")
     return rows

@@ -79,7 +79,7 @@ class PromiseSuite(MetadataFixtures):
         """Nothing that is queued is forgotten, however much it is."""
         release = threading.Event()
         blocker = store.submit(lambda c: release.wait(30))
-        futures = [store.submit(lambda c, n=number: n) for number in range(3000)]  # type: ignore[misc]
+        futures = [store.submit(lambda c, n=number: n) for number in range(3000)]  # type: ignore[misc] # a default binds the loop variable
         release.set()
         assert blocker.result()
         assert [future.result() for future in futures] == list(range(3000))

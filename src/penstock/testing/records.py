@@ -132,7 +132,7 @@ class RecordSuite(MetadataFixtures):
         for path in ("../x", "/x", "a/../../x"):
             with pytest.raises(InvalidPathError):
                 store.write(
-                    lambda c, p=path: artifacts.put_artifacts(c, run_id, [entry("ok"), entry(p)], now=1)  # type: ignore[misc]
+                    lambda c, p=path: artifacts.put_artifacts(c, run_id, [entry("ok"), entry(p)], now=1)  # type: ignore[misc] # a default binds the loop variable
                 )
         with store.read() as connection:
             assert artifacts.walk_artifacts(connection, run_id) == []
@@ -141,7 +141,7 @@ class RecordSuite(MetadataFixtures):
         """Equal trees have one digest; a single file differs from a folder with that file."""
         folder = Tree(entries=(entry("a"), TreeEntry(path="b/c", digest=OTHER, size=0, executable=True)))
         file = Tree(entries=(entry("a"),), is_file=True)
-        digests = [store.write(lambda c, t=tree: trees.put_tree(c, t)) for tree in (folder, folder, file, Tree())]  # type: ignore[misc]
+        digests = [store.write(lambda c, t=tree: trees.put_tree(c, t)) for tree in (folder, folder, file, Tree())]  # type: ignore[misc] # a default binds the loop variable
         assert len(set(digests)) == 3
         with store.read() as connection:
             assert trees.get_tree(connection, digests[0]) == folder
@@ -180,7 +180,7 @@ class RecordSuite(MetadataFixtures):
         """Archived and deleted ones are passed over; fields are kept."""
         for name in ("b", "a", "b"):
             store.write(
-                lambda c, n=name: assets.create_version(  # type: ignore[misc]
+                lambda c, n=name: assets.create_version(  # type: ignore[misc] # a default binds the loop variable
                     c,
                     kind=AssetKind.MODEL,
                     name=n,
@@ -288,7 +288,7 @@ class RecordSuite(MetadataFixtures):
     def _append(self, store: MetadataStore, count: int) -> None:
         for n in range(count):
             store.write(
-                lambda c, n=n: events.append_event(  # type: ignore[misc]
+                lambda c, n=n: events.append_event(  # type: ignore[misc] # a default binds the loop variable
                     c, actor="ada", verb="create", ref="model:x:1", detail={"text": "ü", "n": n}, now=5
                 )
             )

@@ -81,7 +81,7 @@ class RunHistorySuite(MetadataFixtures):
         for attempt, points in batches:
             model.log(attempt, points)
             store.write(
-                lambda c, p=points, a=attempt: runs.log_batch(c, run_id, metrics=p, now=1, attempt=a)  # type: ignore[misc]
+                lambda c, p=points, a=attempt: runs.log_batch(c, run_id, metrics=p, now=1, attempt=a)  # type: ignore[misc] # a default binds the loop variable
             )
         with store.read() as connection:
             latest = runs.get_run(connection, run_id).latest_metrics
@@ -196,7 +196,7 @@ class RunHistorySuite(MetadataFixtures):
     def test_tags_are_set_replaced_and_deleted(self, store: MetadataStore, run_id: str) -> None:
         """Deleting one that is not there is not found."""
         for value in ("1", "2"):
-            store.write(lambda c, v=value: runs.set_tag(c, run_id, "t", v))  # type: ignore[misc]
+            store.write(lambda c, v=value: runs.set_tag(c, run_id, "t", v))  # type: ignore[misc] # a default binds the loop variable
         with store.read() as connection:
             assert runs.get_run(connection, run_id).tags["t"] == "2"
         store.write(lambda c: runs.delete_tag(c, run_id, "t"))
@@ -241,12 +241,12 @@ class RunHistorySuite(MetadataFixtures):
         assert (made.artifact_location, made.tags) == (f"mlflow-artifacts:/{made.experiment_id}", {"a": "b"})
         run_id = make_run(store, experiment_id=made.experiment_id)
         for stage in (LifecycleStage.DELETED, LifecycleStage.ACTIVE, LifecycleStage.DELETED):
-            store.write(lambda c, s=stage: experiments.set_experiment_lifecycle(c, made.experiment_id, s, now=4))  # type: ignore[misc]
+            store.write(lambda c, s=stage: experiments.set_experiment_lifecycle(c, made.experiment_id, s, now=4))  # type: ignore[misc] # a default binds the loop variable
             with store.read() as connection:
                 assert runs.get_run(connection, run_id).lifecycle_stage is stage
         for refused in (experiments.create_experiment, experiments.ensure_experiment):
             with pytest.raises(ConflictError):
-                store.write(lambda c, make=refused: make(c, "digits", now=4))  # type: ignore[misc]
+                store.write(lambda c, make=refused: make(c, "digits", now=4))  # type: ignore[misc] # a default binds the loop variable
         with store.read() as connection:
             found = experiments.find_experiment_by_name(connection, "digits")
             assert found is not None

@@ -84,7 +84,7 @@ class ServingRecordSuite(MetadataFixtures):
     def test_endpoints_are_listed_by_name(self, store: MetadataStore) -> None:
         """And paged."""
         for name in ("ccc", "aaa", "bbb"):
-            store.write(lambda c, n=name: endpoints.put_endpoint(c, endpoint(n)))  # type: ignore[misc]
+            store.write(lambda c, n=name: endpoints.put_endpoint(c, endpoint(n)))  # type: ignore[misc] # a default binds the loop variable
         with store.read() as connection:
             assert [e.name for e in endpoints.list_endpoints(connection)] == ["aaa", "bbb", "ccc"]
             assert [e.name for e in endpoints.list_endpoints(connection, limit=1, after="aaa")] == ["bbb"]
@@ -126,8 +126,8 @@ class ServingRecordSuite(MetadataFixtures):
     def test_deleting_an_endpoint_deletes_its_deployments(self, store: MetadataStore) -> None:
         """And nobody else's."""
         for name in ("aaa", "bbb"):
-            store.write(lambda c, n=name: endpoints.put_endpoint(c, endpoint(n)))  # type: ignore[misc]
-            store.write(lambda c, n=name: endpoints.put_deployment(c, deployment("blue", n)))  # type: ignore[misc]
+            store.write(lambda c, n=name: endpoints.put_endpoint(c, endpoint(n)))  # type: ignore[misc] # a default binds the loop variable
+            store.write(lambda c, n=name: endpoints.put_deployment(c, deployment("blue", n)))  # type: ignore[misc] # a default binds the loop variable
         store.write(lambda c: endpoints.delete_endpoint(c, "aaa"))
         with store.read() as connection:
             assert [found.endpoint_name for found in endpoints.list_deployments(connection)] == ["bbb"]
@@ -166,7 +166,7 @@ class ServingRecordSuite(MetadataFixtures):
         """By their hash; revoking ends those of one attempt."""
         for number, attempt in enumerate(["a1", "a1", "a2"]):
             store.write(
-                lambda c, n=number, a=attempt: tokens.put_token(  # type: ignore[misc]
+                lambda c, n=number, a=attempt: tokens.put_token(  # type: ignore[misc] # a default binds the loop variable
                     c, f"{n:064x}", kind="job", actor="job:x", role="job", experiment_id="0", attempt_id=a, now=3
                 )
             )
