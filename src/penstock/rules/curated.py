@@ -6,9 +6,18 @@ documented default, the interpreter the server runs on, and is told so in one wa
 
 from __future__ import annotations
 
+import re
+
 from penstock.rules.references import AssetReference, Reference, RegistryReference
 
+DEFAULT_ENVIRONMENT = "interpreter"
+"""The name of the environment that is the server's own interpreter."""
+
 CURATED_REGISTRIES = frozenset({"azureml", "azureml-staging", "azureml-meta"})
+_CURATED = re.compile(
+    r"(azureml-|acpt-|acft-|ai-ml-automl|responsibleai-|sklearn-\d|lightgbm-\d|pytorch-\d|tensorflow-\d|minimal-)",
+    re.IGNORECASE,
+)
 
 
 def is_curated(reference: Reference) -> bool:
@@ -22,9 +31,14 @@ def is_curated(reference: Reference) -> bool:
     return isinstance(reference, AssetReference) and reference.name.lower().startswith("azureml-")
 
 
+def has_curated_name(name: str) -> bool:
+    """Return whether a bare name belongs to one of the curated families, such as ``sklearn-1.5``."""
+    return _CURATED.match(name) is not None
+
+
 def explain(name: str) -> str:
-    """Return the warning for a job whose curated environment is replaced by the default."""
+    """Return the warning where a curated environment is replaced by the default."""
     return (
-        f'The curated environment "{name}" is a container image; the command runs in the default environment, the '
-        "server's interpreter. Name an environment with conda_file to choose the packages."
+        f'The curated environment "{name}" is a container image, which is not used here; the server\'s own interpreter '
+        "is. Name an environment with conda_file to choose the packages."
     )
