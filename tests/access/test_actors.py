@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -38,3 +39,11 @@ def test_what_each_role_may_do(
     assert allowed(actor.check_experiment, "8") is other
     assert allowed(actor.check_attempt, "j.1") is attempt
     assert not allowed(actor.check_attempt, "j.2")
+
+
+@pytest.mark.parametrize(
+    ("actor", "creators"), [(ADMIN, [None, "job:j", "job:k", "ann"]), (JOB, ["job:j"]), (GATEWAY, [])]
+)
+def test_who_may_change_whose_runs(actor: Actor, creators: list[str | None]) -> None:
+    asked = [None, "job:j", "job:k", "ann"]
+    assert [creator for creator in asked if allowed(partial(actor.check_creator, creator), "r")] == creators

@@ -355,6 +355,90 @@ def test_jobs_own_points_carry_its_attempt(house: House) -> None:
     assert latest(house, job.name) == {"m": 2.0}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"x": ' + b"[" * 200_000,
+        b'{"datasets": [{"a": ' + b"[" * 200_000,
+        b'{"x": NaN, "y": ' + b"[" * 200_000,
+        b'{"step": ' + b"9" * 5000 + b"}",
+        b'{"step": ' + b"9" * 30 + b"}",
+    ],
+)
+@pytest.mark.parametrize("path", ["runs/log-metric", "runs/log-inputs", "experiments/create"])
+def test_json_that_is_too_deep_or_too_large_is_refused(house: House, path: str, body: bytes) -> None:
+    assert refusal(house.ask("POST", f"{API}/{path}", body=body)) == INVALID
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("delete", {}),
+        ("restore", {}),
+        ("update", {"status": "KILLED"}),
+        ("log-metric", {"key": "m", "value": 9, "timestamp": 9}),
+        ("log-parameter", {"key": "p", "value": "9"}),
+        ("log-batch", {"params": [{"key": "p", "value": "9"}]}),
+        ("set-tag", {"key": "penstock.creator", "value": "job:mine"}),
+        ("delete-tag", {"key": "mlflow.runName"}),
+        ("log-inputs", {"datasets": []}),
+    ],
+)
+def test_job_changes_no_run_of_others(house: House, path: str, sent: dict[str, Any]) -> None:
+    sibling, mine = house.submit(), house.submit()
+    _, token = house.begin(mine)
+    experiment = get_run(house, mine.name)["info"]["experiment_id"]
+    of_person = make_run(house, experiment_id=experiment)
+    of_sibling = make_run_as(house, house.begin(sibling)[1], experiment)
+    for run in (sibling.name, of_person, of_sibling):
+        before = get_run(house, run)
+        answer = house.ask("POST", f"{API}/runs/{path}", {"run_id": run, **sent}, token=token)
+        assert refusal(answer) == (403, "PERMISSION_DENIED")
+        assert get_run(house, run) == before
+        assert house.ok("GET", f"{API}/runs/get?run_id={run}", token=token)["run"] == before
+
+
+def make_run_as(house: House, token: str, experiment: str) -> str:
+    claimed = {"key": "penstock.creator", "value": "job:somebody-else"}
+    sent = {"experiment_id": experiment, "tags": [claimed]}
+    return str(house.ok("POST", f"{API}/runs/create", sent, token=token)["run"]["info"]["run_id"])
+
+
+def test_job_leaves_artifacts_of_others_alone(house: House) -> None:
+    sibling, mine = house.submit(), house.submit()
+    _, token = house.begin(mine)
+    experiment = get_run(house, mine.name)["info"]["experiment_id"]
+    theirs = f"{FILES}/{experiment}/{sibling.name}/artifacts"
+    assert house.ask("PUT", f"{theirs}/user_logs/std_log.txt", body=b"their log").status == 200
+    for method, path, body in (
+        ("DELETE", "user_logs/std_log.txt", None),
+        ("DELETE", "user_logs", None),
+        ("PUT", "user_logs/std_log.txt", b"forged"),
+        ("PUT", "outputs/new.txt", b"added"),
+    ):
+        answer = house.ask(method, f"{theirs}/{path}", body=body, token=token)
+        assert refusal(answer) == (403, "PERMISSION_DENIED")
+    assert house.ask("GET", f"{theirs}/user_logs/std_log.txt", token=token).body == b"their log"
+    child = make_run_as(house, token, experiment)
+    for run in (mine.name, child):
+        own = f"{FILES}/{experiment}/{run}/artifacts/outputs/a.txt"
+        assert house.ask("PUT", own, body=b"1", token=token).status == 200
+        assert house.ask("PUT", own, body=b"2", token=token).status == 200
+        assert house.ask("DELETE", own, token=token).status == 200
+
+
+def test_later_attempt_goes_on_with_the_runs_of_an_earlier_one(house: House) -> None:
+    job = house.submit()
+    experiment = get_run(house, job.name)["info"]["experiment_id"]
+    child = make_run_as(house, house.begin(job, 1)[1], experiment)
+    _, second = house.begin(job, 2)
+    sent = {"run_id": child, "key": "m", "value": 1, "timestamp": 1}
+    house.ok("POST", f"{API}/runs/log-metric", sent, token=second)
+    house.ok("POST", f"{API}/runs/update", {"run_id": child, "status": "FINISHED"}, token=second)
+    house.ok("POST", f"{API}/runs/delete", {"run_id": child}, token=second)
+    house.ok("POST", f"{API}/runs/restore", {"run_id": child}, token=second)
+
+
 def test_gateway_has_nothing_to_log(house: House) -> None:
     answer = house.ask("GET", f"{API}/experiments/get?experiment_id=0", token=house.internal_token)
     assert refusal(answer) == (403, "PERMISSION_DENIED")

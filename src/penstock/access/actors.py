@@ -62,8 +62,18 @@ class Actor:
             return
         raise ForbiddenError(
             f"The token of {self.name} is limited to another experiment.",
-            hint="A job may log to runs of its own experiment only.",
+            hint="A job may see runs of its own experiment only.",
             ref=f"experiment:{experiment_id}",
+        )
+
+    def check_creator(self, creator: str | None, run_id: str) -> None:
+        """Raise ForbiddenError if a job would change a run that ``creator`` (an actor's name) created."""
+        if self.role is Role.ADMIN or (self.role is Role.JOB and creator == self.name):
+            return
+        raise ForbiddenError(
+            f"The token of {self.name} may read the run {run_id}, but not change it.",
+            hint="A job may change its own run and the runs it created.",
+            ref=f"run:{run_id}",
         )
 
     def check_attempt(self, attempt_id: str) -> None:

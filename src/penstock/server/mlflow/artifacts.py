@@ -134,6 +134,7 @@ def _in_run(call: Call, path: str) -> Callable[[Connection], Place]:
             raise NotHereYetError(f"'{path}' lies in no run; this server keeps artifacts of runs only, so far.")
         if not place.path:
             raise UsageError(f"'{path}' names the whole of a run's artifacts, not a file.")
+        call.check_owner(connection, place.run.run_id)
         return place
 
     return question

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from anyio import to_thread
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection
 from starlette.requests import Request
 
 from penstock.access.actors import Actor, Role
@@ -18,15 +18,12 @@ from penstock.entities.run import LifecycleStage
 from penstock.server.mlflow.limits import required
 from penstock.server.mlflow.wire import StructT, read_body, read_query
 from penstock.server.services import Services
-from penstock.stores.metadata.statements import HotStatement
-from penstock.stores.metadata.tables import runs
+from penstock.stores.metadata.runs import find_state, find_tag
 
 T = TypeVar("T")
 
-# Asked before every logged value, on the writer: as cheap as the insert itself.
-_FIND_STATE = HotStatement(
-    lambda _: select(runs.c.experiment, runs.c.lifecycle_stage).where(runs.c.run_id == bindparam("name")), "name"
-)
+CREATOR_TAG = "penstock.creator"
+"""Names the job whose token created a run; the server writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +68,33 @@ class Call:
             raise ForbiddenError("The gateway's token does not log runs.", ref=self.actor.name)
 
     def check_run(self, connection: Connection, run_id: str, *, is_write: bool = True) -> str:
-        """Return the experiment of a run the caller may use.
+        """Return the experiment of a run the caller may read, or write.
 
         Raises
         ------
         NotFoundError
             If there is no such run.
         ForbiddenError
-            If the caller's token is limited to another experiment.
+            If the caller's token is limited to another experiment, or to read this run.
         UsageError
             If it is to be written and was deleted.
         """
         required(run_id, "run_id")
-        found = _FIND_STATE.first(connection, (run_id,))
+        found = find_state(connection, run_id)
         if found is None:
             raise NotFoundError(f"Run with id={run_id} not found.", ref=f"job:{run_id}")
-        experiment_id = str(found[0])
+        experiment_id, stage = found
         self.actor.check_experiment(experiment_id)
-        if is_write and found[1] != LifecycleStage.ACTIVE.value:
-            raise UsageError(f"The run {run_id} must be in the 'active' state. Current state is {found[1]}.")
+        if is_write:
+            self.check_owner(connection, run_id)
+            if stage is not LifecycleStage.ACTIVE:
+                raise UsageError(f"The run {run_id} must be in the 'active' state. Current state is {stage.value}.")
         return experiment_id
+
+    def check_owner(self, connection: Connection, run_id: str) -> None:
+        """Raise ForbiddenError if a job would change a run that is neither its own nor one that it created."""
+        if self.actor.role is Role.JOB and run_id != self.actor.job_name:
+            self.actor.check_creator(find_tag(connection, run_id, CREATOR_TAG), run_id)
 
     def attempt(self, run_id: str) -> int:
         """Return the attempt whose points these are: a job's own token, logging to the job's own run."""

@@ -106,6 +106,7 @@ async def _set_lifecycle(call: Call, stage: LifecycleStage) -> Json:
 
     def operation(connection: Connection) -> None:
         call.check_run(connection, sent.run, is_write=False)
+        call.check_owner(connection, sent.run)
         runs.set_run_lifecycle(connection, sent.run, stage, now=call.now)
         call.record(connection, VERBS[stage], f"run:{sent.run}")
 

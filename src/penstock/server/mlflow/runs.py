@@ -10,7 +10,7 @@ from penstock.access.actors import Role
 from penstock.entities.errors import UsageError
 from penstock.entities.run import LifecycleStage, Run, RunStatus
 from penstock.rules.names import new_display_name
-from penstock.server.mlflow.call import Call
+from penstock.server.mlflow.call import CREATOR_TAG, Call
 from penstock.server.mlflow.errors import NotHereYetError
 from penstock.server.mlflow.inputs import shown_inputs, shown_tags
 from penstock.server.mlflow.limits import check_page, read_tags, read_view, required
@@ -47,6 +47,8 @@ async def create_run(call: Call) -> Json:
         )
     experiment_id = sent.experiment_id or "0"
     call.actor.check_experiment(experiment_id)
+    if call.actor.role is Role.JOB:
+        tags[CREATOR_TAG] = call.actor.name
 
     def operation(connection: Connection) -> Run:
         experiment = experiments.get_experiment(connection, experiment_id)
