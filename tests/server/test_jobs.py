@@ -67,7 +67,11 @@ def test_what_has_no_effect_is_said(house: House) -> None:
     assert house.ok("GET", f"/api/v1/jobs/{job['name']}")["warnings"] == job["warnings"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"command": "true"} x', b"1" * 5000])
+DEEP = b'{"tags": ' + b"[" * 200_000
+HUGE = b'{"command": "true", "limits": {"timeout": ' + b"9" * 5000 + b"}}"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"command": "true"} x', b"1" * 5000, DEEP, HUGE])
 def test_what_is_no_spec_is_refused(house: House, body: bytes) -> None:
     answer = house.ask("POST", "/api/v1/jobs", body=body)
     assert answer.status in {400, 422}

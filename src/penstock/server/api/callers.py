@@ -57,10 +57,11 @@ def read_entity(model: type[ModelT], body: bytes) -> ModelT:
         If it does not fit; every problem has a pointer.
     """
     try:
-        data = msgspec.json.decode(body)
+        return validate_entity(model, msgspec.json.decode(body))
     except msgspec.DecodeError as error:
         raise UsageError(f"The body is no valid JSON: {error}.") from error
-    return validate_entity(model, data)
+    except RecursionError as error:
+        raise UsageError("The body's JSON is nested too deeply.") from error
 
 
 def check_name(in_path: str, in_body: str, what: str) -> None:

@@ -135,7 +135,7 @@ def read_json(body: bytes) -> dict[str, Any]:
     """
     try:
         document = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UsageError(f"The body is no valid JSON: {error}.") from error
     if not isinstance(document, Mapping):
         raise UsageError("The body must be a JSON object.")

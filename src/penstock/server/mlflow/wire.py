@@ -177,6 +177,8 @@ def read_body(kind: type[StructT], body: bytes) -> StructT:
         return decoder.decode(body or b"{}")  # type: ignore[no-any-return] # the decoder was made for this kind
     except msgspec.ValidationError as error:
         raise UsageError(f"Invalid value in the request: {error}.") from error
+    except RecursionError as error:
+        raise UsageError("The request's body is nested too deeply.") from error
     except msgspec.DecodeError:
         return _read_lenient(kind, body)
 
