@@ -6,18 +6,9 @@ documented default, the interpreter the server runs on, and is told so in one wa
 
 from __future__ import annotations
 
-import re
-
 from penstock.rules.references import AssetReference, Reference, RegistryReference
 
-DEFAULT_ENVIRONMENT = "interpreter"
-"""The name of the environment that is the server's own interpreter."""
-
 CURATED_REGISTRIES = frozenset({"azureml", "azureml-staging", "azureml-meta"})
-_CURATED = re.compile(
-    r"(azureml-|acpt-|acft-|ai-ml-automl|responsibleai-|sklearn-\d|lightgbm-\d|pytorch-\d|tensorflow-\d|minimal-)",
-    re.IGNORECASE,
-)
 
 
 def is_curated(reference: Reference) -> bool:
@@ -29,11 +20,6 @@ def is_curated(reference: Reference) -> bool:
     if isinstance(reference, RegistryReference):
         return reference.registry.lower() in CURATED_REGISTRIES and reference.kind == "environments"
     return isinstance(reference, AssetReference) and reference.name.lower().startswith("azureml-")
-
-
-def has_curated_name(name: str) -> bool:
-    """Return whether a bare name belongs to one of the curated families, such as ``sklearn-1.5``."""
-    return _CURATED.match(name) is not None
 
 
 def explain(name: str) -> str:
