@@ -1,23 +1,26 @@
 """Where things are inside a workspace folder, and the record of the server that serves it.
 
-Shared by both towers, so it imports the standard library alone. It names paths and reads two small
-files; it never starts, stops or asks a server.
+Shared by both towers, so it imports the standard library alone. It names paths, reads a few small
+files and opens logs; it never starts, stops or asks a server.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import stat
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import BinaryIO
 
 MAX_SOCKET_PATH_BYTES = 100
 MAX_SOCKET_NAME_BYTES = 48
 CONFIG_NAME = "penstock.toml"
 DEFAULT_FOLDER = ".penstock"
+MAX_LOG_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,22 @@ class ServerRecord:
         """Return whether that very process still runs; a record after kill -9 or a reboot is stale."""
         return self.boot_id == boot_id() and process_start(self.pid) == self.process_start != 0
 
+    def to_json(self) -> str:
+        """Return the text of a record file."""
+        return json.dumps(asdict(self), indent=2)
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
     """The paths of one workspace folder."""
 
     root: Path
+
+    def make(self) -> None:
+        """Make the folder (mode 0700, as it holds people's data) and ``run`` and ``logs``, where they are missing."""
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (self.root, self.run, self.logs):
+            folder.mkdir(mode=0o700, exist_ok=True)
 
     @property
     def config_file(self) -> Path:
@@ -104,7 +117,7 @@ class Home:
 
     @property
     def lock_file(self) -> Path:
-        """Return the file whose lock the supervisor holds as long as it lives."""
+        """Return the file whose lock the supervisor holds as long as it lives; holds a copy of its record."""
         return self.run / "lock"
 
     @property
@@ -143,15 +156,19 @@ class Home:
         return self.sockets / f"{name}.sock"
 
     def read_server_record(self) -> ServerRecord | None:
-        """Return the recorded server, alive or not; None where none was recorded or the file is damaged."""
-        try:
-            return ServerRecord(**json.loads(self.server_record.read_text("utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
-            return None
+        """Return the recorded server, alive or not; None where none was recorded.
+
+        Where the record is missing or damaged, or names a process that is gone, the copy in the lock file counts.
+        """
+        record = _read_record(self.server_record)
+        if record is not None and record.is_alive():
+            return record
+        copy = _read_record(self.lock_file)
+        return copy if copy is not None and (record is None or copy.is_alive()) else record
 
     def write_server_record(self, record: ServerRecord) -> None:
         """Replace the record atomically."""
-        write_private(self.server_record, json.dumps(asdict(record), indent=2))
+        write_private(self.server_record, record.to_json())
 
     def read_token(self) -> str | None:
         """Return the workspace's own token, None before the first start."""
@@ -163,14 +180,45 @@ class Home:
 
 def write_private(path: Path, text: str) -> None:
     """Replace a small file atomically and durably, with mode 0600."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):  # the first error says more
+            temporary.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def open_log(path: Path, *, max_bytes: int = MAX_LOG_BYTES) -> BinaryIO:
+    """Open a log to append to, mode 0600; one that has grown too long becomes ``<name>.1`` and a new one begins."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # also when two starters move it at the same time
+        if path.stat().st_size >= max_bytes:
+            path.replace(path.with_name(f"{path.name}.1"))
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
+
+
+def _read_record(path: Path) -> ServerRecord | None:
+    """Return the record in a file; None where there is none or it is damaged."""
+    kinds = {"int": int, "str": str}
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        record = ServerRecord(**values)
+    except (FileNotFoundError, IsADirectoryError, ValueError, TypeError):
+        return None
+    is_sound = all(type(getattr(record, field.name)) is kinds[str(field.type)] for field in fields(record))
+    return record if is_sound else None
 
 
 def boot_id() -> str:
