@@ -105,9 +105,15 @@ def test_damaged_record_is_no_record(tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="cannot be used") as caught:
-        ensure_server(Home(tmp_path / "file" / "lab"), say=lambda line: None)
-    assert "-w" in caught.value.hint
+    folder = tmp_path / "file" / "lab"
+    with pytest.raises(UsageError, match="cannot be used: run.server.json: Not a directory") as caught:
+        ensure_server(Home(folder), say=lambda line: None)
+    assert str(caught.value).count(str(folder)) == 1
+    assert "-w" not in caught.value.hint
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "run").touch()
+    with pytest.raises(UsageError, match=r"cannot be used: run: File exists"):
+        ensure_server(Home(tmp_path / "lab"), say=lambda line: None)
 
 
 def test_taken_port_is_one_sentence(home: Home) -> None:

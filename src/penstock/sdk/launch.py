@@ -105,12 +105,14 @@ def _turn(home: Home) -> Iterator[None]:
 def explain_folder(error: OSError, folder: Path) -> UsageError | OutOfSpaceError:
     """Return what to say when a workspace folder cannot be used."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return OutOfSpaceError(
-            f"the disk of {folder} is full", hint="Free some space, or choose a folder on another disk with -w."
-        )
+        return OutOfSpaceError(f"the disk of {folder} is full", hint="Free some space, or choose a folder elsewhere.")
+    place = Path(error.filename or folder)
+    if place.is_relative_to(folder):
+        place = place.relative_to(folder)
+    where = "" if place == Path() else f"{place}: "
     return UsageError(
-        f"workspace folder {folder} cannot be used: {error.filename or folder}: {error.strerror}",
-        hint="Choose a folder you may write to with -w, or mend its permissions.",
+        f"workspace folder {folder} cannot be used: {where}{error.strerror}",
+        hint="Choose a folder you may write to, or mend its permissions.",
     )
 
 
