@@ -28,6 +28,7 @@ OUTPUTS = {"model": "/w/named/model"}
         ("echo $[[ ${{name}} ]]", "echo $[[ job-1 ]]"),
         ("a\n$[[\n  --lr ${{inputs.lr}}\n]]", "a\n\n  --lr 0.1\n"),
         ("echo ${HOME} $(date) $[1] {{x}}", "echo ${HOME} $(date) $[1] {{x}}"),
+        ("grep '$[[:alpha:]_]' ${inputs}", "grep '$[[:alpha:]_]' ${inputs}"),
         ("[[ -f a ]] && echo ${{inputs.lr}}", "[[ -f a ]] && echo 0.1"),
     ],
 )
@@ -41,7 +42,22 @@ def test_a_command_is_filled_in(command, expected):
         ("${{inputs.lrr}}", "${{inputs.lrr}} names nothing here", "Did you mean ${{inputs.lr}}?"),
         ("${{input.lr}}", "${{input.lr}} names nothing here", "Did you mean ${{inputs.lr}}?"),
         ("${{outputs.modle}}", "${{outputs.modle}} names nothing here", "Did you mean ${{outputs.model}}?"),
-        ("${{outputs.zzz}}", "${{outputs.zzz}} names nothing here", "Known here: ${{outputs.model}}."),
+        (
+            "${{outputs.zzz}}",
+            "${{outputs.zzz}} names nothing here",
+            "Declare it under outputs: zzz: {type: uri_folder}",
+        ),
+        ("${{inputs.zzz}}", "${{inputs.zzz}} names nothing here", "Declare it under inputs: zzz: 0.1"),
+        ("${{inputs.model}}", "${{inputs.model}} names nothing here", "Did you mean ${{outputs.model}}?"),
+        ("${{other}}", "${{other}} names nothing here", "Known here: ${{inputs.lr}}"),
+        ("echo ${{inputs.lr", "${{ is not closed", "Write ${{inputs.lr}}."),
+        ("echo ${{inputs.lr}", "${{ is not closed", "Write ${{inputs.lr}}."),
+        ("echo ${{inputs.lr ${{inputs.lr}}", "${{ is not closed", "Write ${{inputs.lr}}."),
+        ("echo ${{", "${{ is not closed", "Write ${{inputs.x}}."),
+        ("$[[ --x ${{inputs.lr}}", "$[[ is not closed", "Close it with ]]"),
+        ("$[[ --x ${{inputs.lr}} $[[ y ]]", "$[[ is not closed", "Close it with ]]"),
+        ("echo ${inputs.lr}", "${inputs.lr} is no expression", "Write ${{inputs.lr}}."),
+        ("echo ${ outputs.model }/x", "${outputs.model} is no expression", "Write ${{outputs.model}}."),
         ("${{}}", "${{}} names nothing here", "Known here: ${{inputs.lr}}"),
         ("${{inputs.seed}}", "the optional input ${{inputs.seed}} has no value", "$[[--x ${{inputs.seed}}]]"),
     ],
@@ -55,10 +71,11 @@ def test_an_expression_that_means_nothing_is_refused_with_the_nearest(command, m
     assert problem.pointer == "/command"
 
 
-def test_every_wrong_expression_is_listed():
+def test_every_wrong_expression_is_listed_in_order_with_its_offset():
+    command = "${{a}} ${inputs.lr} ${{b}} ${{inputs.lr}} ${{"
     with pytest.raises(SpecError) as caught:
-        expand_command("${{a}} ${{b}} ${{inputs.lr}}", INPUTS, OUTPUTS, "job-1")
-    assert len(caught.value.problems) == 2
+        expand_command(command, INPUTS, OUTPUTS, "job-1")
+    assert [problem.offset for problem in caught.value.problems] == [0, 7, 20, 42]
 
 
 def test_an_unknown_name_in_an_optional_block_is_still_a_mistake():

@@ -41,6 +41,8 @@ class Problem:
         What to do about it; empty when the message says it all.
     file, line, column
         Where the author wrote it; 1-based; filled in by whoever knows the file.
+    offset : int, optional
+        Characters into the text at ``pointer``, where only a part of it is wrong.
     """
 
     message: str
@@ -49,6 +51,7 @@ class Problem:
     file: str = ""
     line: int = 0
     column: int = 0
+    offset: int | None = None
 
     @property
     def key(self) -> str:

@@ -9,13 +9,23 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from penstock.entities.base import PARAMETER_NAME_PATTERN
 from penstock.entities.errors import Problem, SpecError
 from penstock.rules.suggest import nearest
 
-_EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}", re.DOTALL)
-_BLOCK = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
+_EXPRESSION = re.compile(r"\$\{\{\s*((?:(?!\$\{\{).)*?)\s*\}\}", re.DOTALL)
+_BLOCK = re.compile(r"\$\[\[((?:(?!\$\[\[).)*?)\]\]", re.DOTALL)
+# "$[[:" opens a character class of a regular expression behind a dollar sign, no block.
+_OPENING = re.compile(r"\$\{\{|\$\[\[(?![:.=])")
+_SINGLE = re.compile(r"\$\{\s*((?:inputs|outputs)\.[\w-]+)\s*\}")
+_WORD = re.compile(r"\s*([\w.-]+)")
+_PARAMETER = re.compile(PARAMETER_NAME_PATTERN)
 MAX_SHOWN = 60
 MAX_LISTED = 8
+_DECLARATIONS = {
+    "inputs": "0.1, or {type: uri_folder, path: ./folder}",
+    "outputs": "{type: uri_folder}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +117,41 @@ def _outside_and_blocks(
 
 
 def check_expressions(text: str, values: Mapping[str, str | None], *, pointer: str = "") -> list[Problem]:
-    """Return what ``expand`` would refuse, without expanding."""
-    problems = []
+    """Return what ``expand`` would refuse, without expanding; each problem knows its offset in the text."""
+    problems = [*_unclosed(text, pointer), *_single_braces(text, pointer)]
     for expression in find_expressions(text):
         shown = expression.path if len(expression.path) <= MAX_SHOWN else expression.path[: MAX_SHOWN - 1] + "…"
         if expression.path not in values:
-            problems.append(
-                Problem(f"${{{{{shown}}}}} names nothing here", pointer, _hint(expression.path, list(values)))
-            )
+            message, hint = f"${{{{{shown}}}}} names nothing here", _hint(expression.path, list(values))
         elif values[expression.path] is None and not expression.is_optional:
+            message = f"the optional input ${{{{{shown}}}}} has no value"
             hint = f"Give it a value, or put the part that needs it in $[[…]], as in $[[--x ${{{{{shown}}}}}]]."
-            problems.append(Problem(f"the optional input ${{{{{shown}}}}} has no value", pointer, hint))
-    return problems
+        else:
+            continue
+        problems.append(Problem(message, pointer, hint, offset=expression.start))
+    return sorted(problems, key=lambda problem: problem.offset or 0)
+
+
+def _unclosed(text: str, pointer: str) -> Iterator[Problem]:
+    """Yield a problem for each ``${{`` and ``$[[`` that nothing closes: a shell would fail on it."""
+    opened = {match.start() for pattern in (_EXPRESSION, _BLOCK) for match in pattern.finditer(text)}
+    for match in _OPENING.finditer(text):
+        if match.start() in opened:
+            continue
+        word = _WORD.match(text, match.end())
+        is_block = match[0] == "$[["
+        if is_block:
+            hint = "Close it with ]], as in $[[--x ${{inputs.x}}]]."
+        else:
+            hint = f"Write ${{{{{word[1] if word and len(word[1]) <= MAX_SHOWN else 'inputs.x'}}}}}."
+        yield Problem(f"{match[0]} is not closed", pointer, hint, offset=match.start())
+
+
+def _single_braces(text: str, pointer: str) -> Iterator[Problem]:
+    """Yield a problem for each ``${inputs.x}``, which a shell takes for a variable of that impossible name."""
+    for match in _SINGLE.finditer(text):
+        shown = match[1] if len(match[1]) <= MAX_SHOWN else "inputs.x"
+        yield Problem(f"${{{shown}}} is no expression", pointer, f"Write ${{{{{shown}}}}}.", offset=match.start())
 
 
 def expand_command(
@@ -159,7 +192,12 @@ def _hint(path: str, known: list[str]) -> str:
     kind, _, name = path.partition(".")
     same = [other for other in known if other.startswith(f"{kind}.")]
     close = nearest(name, [other.partition(".")[2] for other in same])
-    meant = [f"{kind}.{other}" for other in close] or nearest(path, known)
+    meant = [f"{kind}.{other}" for other in close]
+    if kind in _DECLARATIONS and _PARAMETER.match(name):
+        meant = meant or [other for other in known if other.partition(".")[2] == name]
+        if not meant:
+            return f"Declare it under {kind}: {name}: {_DECLARATIONS[kind]}"
+    meant = meant or nearest(path, known)
     if meant:
         return f"Did you mean {' or '.join(f'${{{{{other}}}}}' for other in meant)}?"
     listed = ", ".join(f"${{{{{other}}}}}" for other in (same or known)[:MAX_LISTED])

@@ -58,7 +58,7 @@ def test_positions_of_values_and_keys(pointer, value, key):
     [
         ("command: echo ${{x}} é ${{y}}\n", 1, 24),
         ("command: 'it''s ${{x}} ${{y}}'\n", 1, 24),
-        ('command: "a\\t${{x}}\\\\${{y}}"\n', 1, 21),
+        ('command: "a\\t${{x}}\\\\${{y}}"\n', 1, 22),
         ('command: "a ${{x}}\n  ${{y}}"\n', 2, 3),
         ("command: |\n  python\n    --x ${{x}}\n\n    --y ${{y}}\n", 5, 9),
         ("command: >-\r\n  python --x\r\n  ${{x}} ${{y}}\r\n", 3, 10),

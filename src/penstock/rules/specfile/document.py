@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,8 @@ from penstock.entities.errors import Problem
 from penstock.rules.pointers import join_pointer, split_pointer
 
 MERGE_TAG = "tag:yaml.org,2002:merge"
+# What no style of quoting writes in another way.
+_PLAIN_WORD = re.compile(r"[^\s'\"\\]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ class Document:
 
     ``data`` holds only what JSON can hold: dates and the like stay the text they were written as.
     ``has_lines`` is false for what stands in no file, such as a command-line option. ``grafts`` maps pointers
-    to the documents that now stand there: options, and files that the first one names.
+    to the documents that now stand there: options, and files that the first one names. ``source`` is the text
+    that the nodes' marks count in.
     """
 
     data: Any
@@ -37,22 +41,26 @@ class Document:
     file: str = ""
     has_lines: bool = True
     grafts: Mapping[str, Document] = field(default_factory=dict)
+    source: str = field(default="", repr=False)
 
-    def place_of(self, pointer: str, *, key: bool = False) -> Place:
+    def place_of(self, pointer: str, *, key: bool = False, offset: int | None = None) -> Place:
         """Return where the value at a JSON Pointer, or its key, was written.
 
-        A pointer to something that is not there gives the nearest part around it that is.
+        A pointer to something that is not there gives the nearest part around it that is. With an ``offset``
+        into a text, where that part of the text was written, as far as it was written as it is read.
         """
         parts = split_pointer(pointer)
         for count in range(len(parts), 0, -1):
             graft = self.grafts.get(join_pointer(parts[:count]))
             if graft is not None:
                 rest = parts[count:]
-                return graft.place_of(join_pointer(rest), key=key and bool(rest))
+                return graft.place_of(join_pointer(rest), key=key and bool(rest), offset=offset)
         node, key_node = self._find(parts)
         chosen = key_node if key and key_node is not None else node
         if chosen is None or not self.has_lines:
             return Place(self.file)
+        if offset is not None and isinstance(chosen, ScalarNode) and chosen is node:
+            return self._place_within(chosen, offset)
         return Place(self.file, chosen.start_mark.line + 1, chosen.start_mark.column + 1)
 
     def text_of(self, pointer: str) -> str | None:
@@ -92,10 +100,30 @@ class Document:
         filled = []
         for problem in problems:
             if not problem.file and not problem.line:
-                place = self.place_of(problem.pointer)
+                place = self.place_of(problem.pointer, offset=problem.offset)
                 problem = replace(problem, file=place.file, line=place.line, column=place.column)
             filled.append(problem)
         return filled
+
+    def _place_within(self, node: ScalarNode, offset: int) -> Place:
+        """Return where a part of a text was written, whatever folding, quotes and indentation took away.
+
+        The word that begins there is looked for in the source, as often as it came before.
+        """
+        start = node.start_mark
+        word = _PLAIN_WORD.match(node.value, offset)
+        written = self.source[start.index : node.end_mark.index]
+        at = -1
+        if word is not None:
+            for _ in range(node.value.count(word[0], 0, offset) + 1):
+                at = written.find(word[0], at + 1 if at < 0 else at + len(word[0]))
+                if at < 0:
+                    break
+        if at < 0:
+            return Place(self.file, start.line + 1, start.column + 1)
+        lines = written.count("\n", 0, at)
+        column = at - (written.rfind("\n", 0, at) + 1) + (0 if lines else start.column)
+        return Place(self.file, start.line + lines + 1, column + 1)
 
     def _find(self, parts: list[str]) -> tuple[Node | None, Node | None]:
         last: tuple[Node | None, Node | None] = (None, None)
