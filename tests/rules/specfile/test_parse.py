@@ -43,9 +43,16 @@ def test_yaml_becomes_what_json_can_hold(text, data):
     ("text", "line", "column", "message"),
     [
         ("a: 1\nb: x: y\n", 2, 5, '": " where no key can stand'),
-        ("a: 1\n\tb: 2\n", 2, 1, "a tab in the indentation"),
+        ("a: 1\n\tb: 2\n", 2, 1, "a tab where only spaces can stand"),
+        ("a:\n\tb: 2\n", 2, 1, "a tab where only spaces can stand"),
+        ("a:\n  b: 1\n  \tc: 2\n", 3, 3, "a tab where only spaces can stand"),
+        ("a: |\n\techo\n", 2, 1, "a tab where only spaces can stand"),
+        ("-\ta\n", 1, 2, "a tab where only spaces can stand"),
         ("a: [1, 2\nb: 3\n", 2, 2, "this is no YAML"),
-        ("a: 'x\n", 2, 1, "this is no YAML"),
+        ("a: 'x\nb: 1\n", 1, 4, "the quote ' is opened here and never closed"),
+        ('a: 1\nb: "x\nc: 1\nd: 2\n', 2, 4, 'the quote " is opened here and never closed'),
+        ("a: @x\n", 1, 4, "no value begins with @"),
+        ("a: 1\nfoo\nb: 2\n", 2, 1, "neither key nor item"),
         ("a: 1\na: 2\n", 2, 1, 'the key "a" is given twice'),
         ("x:\n  a: 1\n  b: 2\n  a: 3\n", 4, 3, 'the key "a" is given twice'),
         ("a: !!python/object:os.system x\n", 1, 4, "means nothing here"),
@@ -68,6 +75,24 @@ def test_what_is_wrong_is_said_with_its_place(text, line, column, message):
     [problem] = caught.value.problems
     assert (problem.file, problem.line, problem.column) == ("job.yml", line, column)
     assert message in problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("a:\n\tb: 2\n", "Replace it by spaces"),
+        ("a: [1, 2\nb: 3\n", 'Is the "[" on line 1 closed with "]"?'),
+        ("a: {b: 1\nc: 3\n", 'Is the "{" on line 1 closed with "}"?'),
+        ("a: 'x\n", "Close it with '."),
+        ("a: 'it's'\n", "a quote that ends too early"),
+        ("a:1\nb: 2\n", "a space behind each key's colon"),
+        ('a: "\\q"\n', "use single quotes"),
+    ],
+)
+def test_the_hint_says_what_to_do(text, hint):
+    with pytest.raises(SpecError) as caught:
+        parse_document(text)
+    assert hint in caught.value.problems[0].hint
 
 
 def test_several_mistakes_are_listed_together():

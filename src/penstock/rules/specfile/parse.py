@@ -42,14 +42,15 @@ def parse_document(text: str, file: str = "") -> Document:
         If it is no YAML, holds more than one document, gives a key twice, has a tag, a cyclic alias, or is
         nested deeper than 100 levels or larger than 200,000 values.
     """
-    root = _compose(text.removeprefix("\ufeff"), file)
+    text = text.removeprefix("\ufeff")
+    root = _compose(text, file)
     if root is None:
         return Document(None, None, file)
     builder = _Builder(file)
     data = builder.build(root, 0)
     if builder.problems:
         raise SpecError(builder.problems)
-    return Document(data, root, file)
+    return Document(data, root, file, source=text)
 
 
 def _compose(text: str, file: str) -> Node | None:
@@ -61,7 +62,7 @@ def _compose(text: str, file: str) -> Node | None:
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
-        raise SpecError([_syntax_problem(error, file)]) from error
+        raise SpecError([_syntax_problem(error, text, file)]) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
@@ -72,24 +73,54 @@ def _compose(text: str, file: str) -> Node | None:
         raise SpecError([Problem(f"this is no YAML: {str(error)[:200]}", file=file, line=1, column=1)]) from error
 
 
-def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
+    """Return what the parser stumbled over in words for the author, at the place that is to be changed."""
     mark = error.problem_mark or error.context_mark
     reason = str(error.problem or error.context or "it cannot be read")
+    context = str(error.context)
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    tab = _tab_in(text, line, column)
     message, hint = f"this is no YAML: {reason}", ""
-    if "mapping values are not allowed" in reason:
-        message, hint = (
-            'this is no YAML: ": " where no key can stand',
-            'Put a text that contains ": " in quotes, and check the indentation.',
-        )
-    elif "tab character" in reason or "'\\t'" in reason:
-        message, hint = "this is no YAML: a tab in the indentation", "Indent with spaces."
-    elif "expected a single document" in reason or "expected a single document" in str(error.context):
+    if tab is not None:
+        column, message = tab, "this is no YAML: a tab where only spaces can stand"
+        hint = "Replace it by spaces; YAML is indented with spaces only."
+    elif "quoted scalar" in context and "unexpected" in reason and error.context_mark:
+        line, column = error.context_mark.line, error.context_mark.column
+        quote = text[error.context_mark.index : error.context_mark.index + 1]
+        message, hint = f"this is no YAML: the quote {quote} is opened here and never closed", f"Close it with {quote}."
+    elif "flow " in context and error.context_mark:
+        bracket = text[error.context_mark.index : error.context_mark.index + 1]
+        closing = {"[": "]", "{": "}"}.get(bracket, "")
+        hint = f'Is the "{bracket}" on line {error.context_mark.line + 1} closed with "{closing}"?' if closing else ""
+    elif "mapping values are not allowed" in reason:
+        message = 'this is no YAML: ": " where no key can stand'
+        hint = 'Put a text that contains ": " in quotes, a space behind each key\'s colon, and check the indentation.'
+    elif "expected a single document" in reason or "expected a single document" in context:
         message, hint = "more than one document in the file", 'Remove what follows the line "---".'
     elif "undefined alias" in reason:
-        message, hint = f"this is no YAML: {reason}", "Put a text that begins with * in quotes."
-    return Problem(
-        message, hint=hint, file=file, line=mark.line + 1 if mark else 1, column=mark.column + 1 if mark else 1
-    )
+        hint = "Put a text that begins with * in quotes."
+    elif "cannot start any token" in reason:
+        letter = text[mark.index : mark.index + 1] if mark else ""
+        message = f"this is no YAML: no value begins with {letter}"
+        hint = f"Put a text that begins with {letter} in quotes."
+    elif "simple key" in context and error.context_mark:
+        line, column = error.context_mark.line, error.context_mark.column
+        message, hint = "this is no YAML: neither key nor item", 'Write "key: value" or "- item", with the space.'
+    elif "did not find expected key" in reason:
+        hint = "Look for a quote that ends too early or too late, and check the indentation."
+    elif "unknown escape" in reason:
+        hint = "Between double quotes \\ begins an escape: write \\\\, or use single quotes."
+    return Problem(message, hint=hint, file=file, line=line + 1, column=column + 1)
+
+
+def _tab_in(text: str, line: int, column: int) -> int | None:
+    """Return the column of a tab in a line's indentation, or of one where the parser stopped."""
+    lines = text.splitlines()
+    written = lines[line] if line < len(lines) else ""
+    indentation = written[: len(written) - len(written.lstrip())]
+    if "\t" in indentation:
+        return indentation.index("\t")
+    return column if written[column : column + 1] == "\t" else None
 
 
 class _Builder:
