@@ -104,8 +104,7 @@ def complain(kind: str, key: str | int, value: Any, context: dict[str, Any], tex
     if kind == "string_too_short" and not value:
         return "must not be empty", MISSING_HINTS.get(str(key), "")
     if kind in ("string_too_short", "string_too_long"):
-        words, bound = ("at least", "min_length") if kind == "string_too_short" else ("at most", "max_length")
-        return f"{show(value)} has {len(value)} letters, {words} {context.get(bound)} are possible", ""
+        return f"{show(value)} is too {kind.rpartition('_')[2]}: {_lengths(context)}", ""
     if kind == "finite_number":
         return f"{show(value)} is no finite number", "Put it in quotes if it is meant as text."
     if kind in ("value_error", "assertion_error"):
@@ -155,6 +154,15 @@ def _choice(value: Any, names: list[str]) -> tuple[str, str]:
     message = f"{show(value)} is not possible here"
     hint = did_you_mean(value, names) if isinstance(value, str) else ""
     return message, hint or (f"Possible: {', '.join(names)}." if names else "")
+
+
+def _lengths(context: dict[str, Any]) -> str:
+    least, most = context.get("min_length"), context.get("max_length")
+    if least == most:
+        return f"exactly {least} characters"
+    if not least or most is None:
+        return f"at least {least} characters" if least else f"at most {most} characters"
+    return f"{least} to {most} characters"
 
 
 def _number(bound: Any) -> str:

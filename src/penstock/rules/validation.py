@@ -90,9 +90,21 @@ def check_entity(
 def _faults(error: ValidationError, model: type[BaseModel], data: Any) -> Iterator[_Fault]:
     for item in error.errors(include_url=False):
         parts, owner = _resolve(item["loc"], model)
-        context = dict(item.get("ctx") or {})
+        context = {**_bounds(owner, parts), **(item.get("ctx") or {})}
         is_key = item["loc"][-1:] == ("[key]",) and parts[-1:] != ("[key]",)
         yield _Fault(parts, item["type"], item["input"], context, item["msg"], owner, is_key)
+
+
+def _bounds(owner: type[BaseModel] | None, parts: tuple[str | int, ...]) -> dict[str, Any]:
+    """Return both bounds of a text's length: pydantic tells only the one that was passed."""
+    fields = owner.model_fields.items() if owner is not None else ()
+    field = next((field for name, field in fields if parts and parts[-1] in (name, field.alias)), None)
+    return {
+        bound: getattr(rule, bound)
+        for rule in (field.metadata if field is not None else ())
+        for bound in ("min_length", "max_length")
+        if hasattr(rule, bound)
+    }
 
 
 def _resolve(

@@ -104,7 +104,7 @@ def test_a_mistake_on_the_command_line_names_the_option():
         ("name: my_e\n", OnlineEndpointSpec,
          ['f.yml:1:7: name: "my_e" is no valid name\n'
           "  It begins with a letter, goes on with letters, digits and '-', ends without '-', and is 3 to 32 long."]),
-        ("name: ab\n", OnlineEndpointSpec, ['f.yml:1:7: name: "ab" has 2 letters, at least 3 are possible']),
+        ("name: ab\n", OnlineEndpointSpec, ['f.yml:1:7: name: "ab" is too short: 3 to 32 characters']),
         ("name: abc\ntraffic: {blue: 101}\n", OnlineEndpointSpec,
          ["f.yml:2:17: traffic.blue: must be at most 100, not 101"]),
         ("name: abc\nendpoint_name: abc\nrequest_settings: {request_timeot_ms: 1}\n", OnlineDeploymentSpec,

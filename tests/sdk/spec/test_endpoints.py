@@ -65,7 +65,7 @@ def test_a_missing_scoring_script_is_found_before_the_upload(write, uploader):
         load_deployment(path, uploader=uploader)
     assert str(caught.value) == (
         f'{path}:5:19: code_configuration.scoring_script: there is no file "scor.py" in "scoring"\n'
-        '  Did you mean "score.py"?'
+        f'  Did you mean "score.py"? Looked in {path.parent / "scoring"}.'
     )
     assert uploader.trees == {}
 

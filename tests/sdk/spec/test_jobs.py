@@ -102,7 +102,8 @@ def test_a_mistake_in_an_included_file_names_that_file(job, write, uploader):
     ]
     write("envs/env.yml", "image: python\nconda_file: cnda.yml\n")
     assert problems(path, uploader) == [
-        'envs/env.yml:2:13: environment.conda_file: there is no file or folder "cnda.yml"\n  Did you mean "conda.yml"?'
+        'envs/env.yml:2:13: environment.conda_file: there is no file or folder "cnda.yml"\n'
+        '  Did you mean "conda.yml"? Looked for envs/cnda.yml.'
     ]
     write("envs/cnda.yml", "- numpy\n")
     assert problems(path, uploader)[0].startswith("envs/cnda.yml:1:1: environment.conda_file: this is no conda file")
@@ -125,9 +126,9 @@ def test_all_mistakes_are_found_before_anything_is_uploaded(job, write, uploader
         """
     )
     assert problems(path, uploader) == [
-        "job.yml:1:10: command: ${{inputs.lrr}} names nothing here\n  Did you mean ${{inputs.lr}}?",
-        'job.yml:2:7: code: there is no file or folder "scr"\n  Did you mean "src"?',
-        'job.yml:5:31: inputs.a.path: there is no file or folder "dat"\n  Did you mean "data"?',
+        "job.yml:1:26: command: ${{inputs.lrr}} names nothing here\n  Did you mean ${{inputs.lr}}?",
+        'job.yml:2:7: code: there is no file or folder "scr"\n  Did you mean "src"? Looked for scr.',
+        'job.yml:5:31: inputs.a.path: there is no file or folder "dat"\n  Did you mean "data"? Looked for dat.',
         'job.yml:6:29: inputs.b.path: "data" is a folder, not a file\n  Use type: uri_folder.',
         'job.yml:7:13: inputs.c.path: "azureml:x:y:z" is no reference\n'
         "  Write azureml:<name>:<version> or azureml:<name>@latest.",
@@ -139,6 +140,25 @@ def test_a_mistake_on_the_command_line_names_the_option(job, uploader):
     path = job("command: x\n")
     [line] = problems(path, uploader, ["code=nowhere"])
     assert line.startswith('--set code=nowhere: code: there is no file or folder "nowhere"')
+
+
+def test_a_path_that_leads_nowhere_is_shown_whole_with_what_is_beside_it(job, write, uploader, folder):
+    write("train.py")
+    write(".hidden")
+    missing = folder / "lib"
+    for name, hint in {
+        "nosrc": f"Looked for {folder}/nosrc; beside it are job.yml, train.py.",
+        "./src/../nosrc": f"Looked for {folder}/nosrc; beside it are job.yml, train.py.",
+        "lib/src": f"Looked for {missing}/src, but there is no folder {missing}.",
+    }.items():
+        with pytest.raises(SpecError) as caught:
+            load_job(job(f"command: x\ncode: {name}\n"), uploader=uploader)
+        assert caught.value.problems[0].hint == hint
+    with pytest.raises(SpecError, match="cannot be looked up: File name too long"):
+        load_job(job(f"command: x\ncode: {'x' * 300}\n"), uploader=uploader)
+    write("../elsewhere/job.yml")
+    with pytest.raises(NotFoundError, match=r'"jbo\.yml"\n  Did you mean "job\.yml"\? Looked for .*elsewhere/jbo'):
+        load_job("jbo.yml", uploader=uploader)
 
 
 def test_code_is_not_cloned_from_the_network(job, uploader):

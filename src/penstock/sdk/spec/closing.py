@@ -83,7 +83,7 @@ class Closing:
             files = [path.name] if path.is_file() else list_code_files(path)
             if script is not None and script.removeprefix("./") not in files:
                 at = pointer.rpartition("/")[0] + "/scoring_script"
-                hint = did_you_mean(script, files) or f"Looked in {path}."
+                hint = f"{did_you_mean(script, files)} Looked in {path.resolve()}.".lstrip()
                 raise SpecError([self._problem(f'there is no file "{script}" in "{text}"', at, hint)])
             self._uploads.append((pointer, path, None if path.is_file() else files))
         except PenstockError as error:

@@ -14,6 +14,8 @@ from penstock.rules.specfile import Document, apply_overrides, parse_document
 from penstock.rules.suggest import did_you_mean
 
 MAX_SPEC_BYTES = 4 * 2**20
+MAX_LISTED = 8
+MAX_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +100,31 @@ def local_path(source: Source, pointer: str, name: str) -> Path:
     """
     folder = source.folder_of(pointer)
     path = folder / name
-    if not path.exists() and "\\" in name:
-        path = folder / name.replace("\\", "/")
-    if path.exists():
-        return path
     try:
-        siblings = os.listdir(path.parent)
+        if not path.exists() and "\\" in name:
+            path = folder / name.replace("\\", "/")
+        if path.exists():
+            return path
+    except OSError as error:
+        shown = name if len(name) <= MAX_SHOWN else name[: MAX_SHOWN - 1] + "…"
+        raise SpecError([source.problem(f'"{shown}" cannot be looked up: {error.strerror}', pointer)]) from error
+    raise SpecError([source.problem(f'there is no file or folder "{name}"', pointer, where_looked(path))])
+
+
+def where_looked(path: Path) -> str:
+    """Return the hint about a path that leads nowhere: the nearest name, the whole path, what is beside it."""
+    full = Path(os.path.abspath(path))
+    try:
+        siblings = sorted(os.listdir(full.parent))
     except OSError:
-        siblings = []
-    hint = did_you_mean(path.name, siblings) or f"Looked for {path}."
-    raise SpecError([source.problem(f'there is no file or folder "{name}"', pointer, hint)])
+        return f"Looked for {full}, but there is no folder {full.parent}."
+    close = did_you_mean(full.name, siblings)
+    if close:
+        return f"{close} Looked for {full}."
+    shown = [name for name in siblings if not name.startswith(".")]
+    more = ", …" if len(shown) > MAX_LISTED else ""
+    beside = f"; beside it are {', '.join(shown[:MAX_LISTED])}{more}" if shown else ""
+    return f"Looked for {full}{beside}."
 
 
 def value_at(data: Any, pointer: str) -> Any:
@@ -124,11 +141,11 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_SPEC_BYTES + 1)
     except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {path}") from error
+        raise NotFoundError(f'there is no file "{path}"', hint=where_looked(path)) from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+        raise UsageError(f'"{path}" cannot be read: {error.strerror}') from error
     if len(content) > MAX_SPEC_BYTES:
-        raise UsageError(f"{path} is larger than {MAX_SPEC_BYTES // 2**20} MiB; is it the right file?")
+        raise UsageError(f'"{path}" is larger than {MAX_SPEC_BYTES // 2**20} MiB', hint="Is it the right file?")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
