@@ -110,10 +110,6 @@ def test_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
         ensure_server(Home(folder), say=lambda line: None)
     assert str(caught.value).count(str(folder)) == 1
     assert "-w" not in caught.value.hint
-    (tmp_path / "lab").mkdir()
-    (tmp_path / "lab" / "run").touch()
-    with pytest.raises(UsageError, match=r"cannot be used: run: File exists"):
-        ensure_server(Home(tmp_path / "lab"), say=lambda line: None)
 
 
 def test_taken_port_is_one_sentence(home: Home) -> None:
