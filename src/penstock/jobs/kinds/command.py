@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
 from penstock.assets.content import Content, find_asset, find_content
 from penstock.entities.asset import AssetKind, EnvironmentSpec, Tree
 from penstock.entities.attempt import Attempt
-from penstock.entities.errors import NotFoundError, PenstockError, Problem, SpecError, UsageError
+from penstock.entities.errors import InvalidPathError, NotFoundError, PenstockError, Problem, SpecError, UsageError
 from penstock.entities.job import CommandJobSpec, InputSpec, Job, Scalar
-from penstock.rules import curated, expressions, job_spec, references, unapplied
+from penstock.rules import artifact_paths, curated, expressions, job_spec, references, unapplied
 from penstock.rules.pointers import join_pointer
 
 INPUT_KINDS = (AssetKind.DATA, AssetKind.MODEL)
@@ -154,11 +155,19 @@ def build_assignment(
 
 def _place(content: Content, name: str, kind: str) -> dict[str, Any]:
     if content.tree is None:
-        file = content.name.partition("?")[0] or "download"
-        return {"path": f"inputs/{name}/{file}", "url": content.uri}
+        return {"path": f"inputs/{name}/{_download_name(str(content.uri))}", "url": content.uri}
     single = content.tree.is_file and kind == "uri_file"
     path = f"inputs/{name}/{content.tree.entries[0].path}" if single else f"inputs/{name}"
     return {"path": path, "entries": _entries(content.tree), "is_file": single}
+
+
+def _download_name(url: str) -> str:
+    """Return the file name a URL suggests, or a plain one where that could be no name or leave its folder."""
+    name = urlsplit(url).path.rpartition("/")[2]
+    try:
+        return artifact_paths.check_path(name)
+    except InvalidPathError:
+        return "download"
 
 
 def _entries(tree: Tree) -> list[dict[str, Any]]:
