@@ -108,7 +108,6 @@ def test_an_entity_cannot_be_changed():
 FIRST_USE = """
 import sys, threading
 sys.setswitchinterval(1e-6)
-from penstock.entities.base import JobName
 from penstock.entities.endpoint import OnlineDeploymentSpec
 from penstock.entities.job import CommandJobSpec
 barrier, errors = threading.Barrier(8), []
