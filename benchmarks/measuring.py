@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+# Where Python is forbidden to keep compiled files, every start compiles everything again: not what is measured here.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 PENSTOCK = str(Path(sys.executable).with_name("penstock"))
 
 
