@@ -305,6 +305,43 @@ def test_a_full_disk_never_reaches_the_training(job, caplog, monkeypatch):
     assert "could not be kept" in caplog.records[-1].getMessage()
 
 
+def test_what_is_too_large_is_cut_or_left_out_and_said_once(job, caplog):
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            log.log_metric("step", 1, step=2**63)
+            log.log_metric("step", 2, step=-(2**63) - 1)
+            log.log_metric("step", 3, step=10**400)
+            log.log_metric("m" * 251, 4)
+            log.log_param("p" * 251, 4)
+            log.set_tag("t" * 251, 4)
+            log.log_param("long", "x" * 6001)
+            log.set_tag("long", "x" * 8001)
+    assert job.values("metric") == []
+    assert job.values("param") == [["long", "x" * 6000]] * 2
+    assert job.values("tag") == [["long", "x" * 8000]] * 2
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 4
+    assert max(map(len, said)) < 200
+
+
+def test_what_is_just_small_enough_is_kept(job, caplog):
+    log.log_metric("m" * 250, 1, step=2**63 - 1)
+    log.log_metric("low", 1, step=-(2**63))
+    log.log_param("p" * 250, "x" * 6000)
+    log.set_tag("t" * 250, "x" * 8000)
+    assert [step for _, _, step in job.values("metric")] == [2**63 - 1, -(2**63)]
+    assert len(job.events) == 4
+    assert caplog.records == []
+
+
+def test_numbers_of_any_size_are_logged(job):
+    log.log_metric("huge", 10**400)
+    log.log_metric("huge", -(10**400))
+    log.log_param("huge", 10**5000)
+    assert [value for _, value, _ in job.values("metric")] == ["Infinity", "-Infinity"]
+    assert job.values("param")[0][1].startswith("0x")
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_the_shim_is_written_for_python_3_9(source):
     ast.parse(source.read_text("utf-8"), feature_version=(3, 9))

@@ -1,7 +1,8 @@
 """What a job calls to log metrics, parameters, tags, pictures, tables and files.
 
 Calls return at once and never fail because of Penstock: outside a job they do nothing but warn once. Only an argument
-of a wrong type or shape raises, because that is a mistake in the calling program.
+of a wrong type or shape raises, because that is a mistake in the calling program; what is too large is cut or left out
+with a warning.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Iterable, Mapping, Sequence
 
 from .matrix import draw_matrix, square
 from .pictures import picture_png
-from .spool import current
+from .spool import current, warn_once
 
 __all__ = [
     "log_artifact",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".svg", ".tif", ".tiff", ".pdf")
+MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 8000  # characters, as MLflow has them
+LEAST_STEP, MAX_STEP = -(2**63), 2**63 - 1
 _steps: dict[str, int] = {}
 _steps_lock = threading.Lock()
 
@@ -66,10 +69,7 @@ def log_metrics(metrics: Mapping[str, Any], step: int | None = None) -> None:
 
 def log_param(name: str, value: Any) -> None:
     """Log a parameter as text; it keeps its first value for the whole run."""
-    spool = current()
-    entry = {"param": [_name(name), str(value)]}
-    if spool is not None:
-        spool.append(entry)
+    _log_text("param", _name(name), value, MAX_PARAM)
 
 
 def log_params(params: Mapping[str, Any]) -> None:
@@ -80,10 +80,7 @@ def log_params(params: Mapping[str, Any]) -> None:
 
 def set_tag(name: str, value: Any) -> None:
     """Set a tag of the run as text; the last value counts."""
-    spool = current()
-    entry = {"tag": [_name(name), str(value)]}
-    if spool is not None:
-        spool.append(entry)
+    _log_text("tag", _name(name), value, MAX_TAG)
 
 
 def set_tags(tags: Mapping[str, Any]) -> None:
@@ -251,10 +248,28 @@ def log_confusion_matrix(name: str, matrix: Any, labels: Sequence[Any] | None = 
     _put("confusion_matrix/%s.png" % name, draw_matrix(rows, names))
 
 
+def _log_text(kind: str, name: str, value: Any, most: int) -> None:
+    try:
+        text = str(value)
+    except ValueError:
+        if not isinstance(value, int):
+            raise
+        text = hex(value)  # Python writes no more than 4300 digits
+    spool = current()
+    if spool is None or not _is_key(name):
+        return
+    if len(text) > most:
+        warn_once("the %s %r is cut to %d characters" % (kind, name, most), "cut " + kind)
+    spool.append({kind: [name, text[:most]]})
+
+
 def _log_metric(name: str, value: float, step: int | None) -> None:
     spool = current()
     step = _next_step(name, step)
-    if spool is None:
+    if spool is None or not _is_key(name):
+        return
+    if not LEAST_STEP <= step <= MAX_STEP:
+        warn_once("a value of the metric %r is left out: its step has more than 64 bits" % name, "step")
         return
     sent: float | str = value
     if not math.isfinite(value):
@@ -265,8 +280,18 @@ def _log_metric(name: str, value: float, step: int | None) -> None:
 def _next_step(name: str, step: int | None) -> int:
     with _steps_lock:
         chosen = _steps.get(name, -1) + 1 if step is None else operator.index(step)
-        _steps[name] = chosen
+        if LEAST_STEP <= chosen <= MAX_STEP:
+            _steps[name] = chosen
     return chosen
+
+
+def _is_key(name: str) -> bool:
+    """Return whether a name is short enough to be kept; warn once if not."""
+    if len(name) <= MAX_KEY:
+        return True
+    shown = name[:40]
+    warn_once("what is logged as '%s…' is left out: its name has more than %d characters" % (shown, MAX_KEY), "key")
+    return False
 
 
 def _put(path: str, content: bytes) -> None:
@@ -285,7 +310,10 @@ def _name(name: Any) -> str:
 def _number(value: Any) -> float:
     if isinstance(value, (str, bytes, bytearray)):
         raise TypeError("a metric's value is a number, not %s" % type(value).__name__)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # an int beyond what a float can say
+        return math.inf if value > 0 else -math.inf
 
 
 def _mapping(values: Any) -> Mapping[str, Any]:

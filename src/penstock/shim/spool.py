@@ -93,12 +93,15 @@ def current() -> Spool | None:
     return _current
 
 
-def warn_once(message: str) -> None:
-    """Log a warning the first time it is said; the ``warnings`` module could be set to raise."""
+def warn_once(message: str, kind: str | None = None) -> None:
+    """Log a warning the first time one of its ``kind`` (by default: with its words) is said.
+
+    The ``warnings`` module could be set to raise.
+    """
     with _lock:
-        if message in _warned:
+        if (kind or message) in _warned:
             return
-        _warned.add(message)
+        _warned.add(kind or message)
     logger.warning(message)
 
 
