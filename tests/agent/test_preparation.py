@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from penstock.agent.assignment import Assignment, AssignmentError, checked_path
+from penstock.agent.download import shown_url
 
 
 def test_code_and_inputs_are_in_place(workspace):
@@ -63,6 +64,20 @@ def web(tmp_path_factory):
         def __init__(self, *arguments):
             super().__init__(*arguments, directory=str(folder))
 
+        def do_GET(self):
+            if self.path.startswith("/gone"):
+                self.send_error(410, "SECRET was here")
+            elif self.headers.get("Authorization") == "Basic Ym9iOmh1bnRlcjI=":
+                if self.path.startswith("/private"):
+                    self.send_response(200)
+                    self.send_header("Content-Length", "8")
+                    self.end_headers()
+                    self.wfile.write(b"for bob\n")
+                else:
+                    self.send_error(404)
+            else:
+                super().do_GET()
+
         def log_message(self, format, *arguments):
             pass
 
@@ -93,3 +108,37 @@ def test_paths_that_leave_their_folder_are_refused(workspace, path):
     entry = {"path": path, "digest": "0" * 64, "size": 1}
     with pytest.raises(AssignmentError):
         Assignment(workspace.assignment("true", code=[entry]))
+
+
+SECRETS = ("bob", "hunter2", "SECRET", "piece")
+
+
+@pytest.mark.parametrize("place", ["{host}/none", "{host}/gone", "127.0.0.1:9/f.csv", "{host}:x/f.csv", "{host}/a b"])
+def test_secrets_of_a_url_are_never_shown(workspace, web, place):
+    url = f"http://bob:hunter2@{place.format(host=web[7:])}?sig=SECRET#piece"
+    end = workspace.run("true", inputs={"n": {"path": "inputs/n/f.csv", "url": url}})
+    assert end["reason"] == "prepare_failed"
+    shown = end["message"] + workspace.door.log.decode() + workspace.errors.read_text()
+    assert f"http://{place.format(host=web[7:])}" in shown
+    assert not [secret for secret in SECRETS if secret in shown]
+
+
+def test_a_url_may_name_a_user(workspace, web):
+    url = f"{web.replace('://', '://bob:hunter%32@')}/private.txt?sig=SECRET"
+    workspace.run("cat ../inputs/n/data.txt", inputs={"n": {"path": "inputs/n/data.txt", "url": url}})
+    assert workspace.door.log.endswith(b"for bob\n")
+    assert not [secret for secret in SECRETS if secret.encode() in workspace.door.log.replace(b"for bob", b"")]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://bob:hunter2@host:80/a/b.csv?sig=SECRET#piece", "http://host:80/a/b.csv"),
+        ("https://host/a@b", "https://host/a@b"),
+        ("https://a:p@ss@host", "https://host"),
+        ("http://host?sig=SECRET", "http://host"),
+        ("bob:hunter2@host/x", "host/x"),
+    ],
+)
+def test_what_is_shown_of_a_url(url, shown):
+    assert shown_url(url) == shown

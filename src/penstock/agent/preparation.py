@@ -59,9 +59,10 @@ def _bring_input(assignment: Assignment, item: Input, note: Callable[[str], None
     target = os.path.join(assignment.folder, item.path)
     what = f"inputs.{item.name}"
     if item.url is not None:
-        from penstock.agent.download import DownloadError, download  # urllib and ssl cost 25 ms; few jobs have a URL
+        # urllib and ssl cost 25 ms; few jobs have a URL
+        from penstock.agent.download import DownloadError, download, shown_url
 
-        note(f"{what}: downloading {item.url}")
+        note(f"{what}: downloading {shown_url(item.url)}")
         os.makedirs(os.path.dirname(target), exist_ok=True)
         try:
             download(item.url, target)
