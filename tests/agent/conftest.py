@@ -28,11 +28,12 @@ class Door:
 
     ``fault`` is asked before every answer with (method, path, count so far) and may return "drop" (close in the middle
     of the answer, after the request was applied), "lose" (close before it is applied) or a status to refuse with.
+    ``refuses`` is asked with (path, payload) of a report or a finish and may return a status, too.
     """
 
     def __init__(self, record: Path) -> None:
         self.record = record
-        self.log = b""
+        self.written = bytearray()
         self.lines: list[str] = []
         self.events_offset = 0
         self.blobs: dict[str, bytes] = {}
@@ -41,6 +42,8 @@ class Door:
         self.requests: list[str] = []
         self.cancel = False
         self.fault = lambda method, path, count: None
+        self.refuses: Any = lambda path, payload: None
+        self.largest = 0
         self.changed = threading.Condition()
         self.finish_gate = threading.Event()
         self.finish_gate.set()
@@ -65,7 +68,11 @@ class Door:
                 body = self.rfile.read(length)
                 if len(body) != length:
                     return
-                door.requests.append(f"{self.command} {self.path}")
+                with door.changed:
+                    door.requests.append(f"{self.command} {self.path}")
+                    door.changed.notify_all()
+                if not self.path.startswith("/api/v1/blobs/"):
+                    door.largest = max(door.largest, length)
                 fault = door.fault(self.command, self.path, len(door.requests))
                 if fault == "lose":
                     self.close_connection = True
@@ -118,6 +125,10 @@ class Door:
             self._server = None
 
     @property
+    def log(self) -> bytes:
+        return bytes(self.written)
+
+    @property
     def url(self) -> str:
         assert self._server is not None
         return f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -130,6 +141,9 @@ class Door:
             self.blobs[digest] = body
             return 201, {}
         payload = json.loads(body)
+        status = self.refuses(path, payload)
+        if status is not None:
+            return status, {"detail": "refused by the test"}
         if path.endswith("/finish"):
             self.finish_asked.set()
             self.finish_gate.wait(WAIT_S)
@@ -152,18 +166,21 @@ class Door:
 
     def _apply(self, payload: dict[str, Any]) -> dict[str, Any]:
         log, events = payload.get("log"), payload.get("events")
-        if log and log["offset"] == len(self.log):
+        if log and log["offset"] == len(self.written):
             content = log["text"].encode("utf-8", "surrogateescape")
             assert len(content) == log["next"] - log["offset"]
-            self.log += content
+            self.written += content
         if events and events["offset"] == self.events_offset:
             self.lines += events["lines"]
             self.events_offset = events["next"]
-        return {"cancel": self.cancel, "log_next": len(self.log), "events_next": self.events_offset}
+        return {"cancel": self.cancel, "log_next": len(self.written), "events_next": self.events_offset}
 
     def wait_until(self, is_true: Any) -> None:
         with self.changed:
             assert self.changed.wait_for(is_true, WAIT_S), (self.log, self.requests, self.end)
+
+    def wait_for_request(self, number: int) -> None:
+        self.wait_until(lambda: len(self.requests) >= number)
 
     def artifact(self, path: str) -> bytes:
         assert self.end is not None
@@ -252,9 +269,12 @@ class Workspace:
         return Gate(self.root / name)
 
     def start(self, command: str, **changes: Any) -> subprocess.Popen[bytes]:
+        return self.give(json.dumps(self.assignment(command, **changes)).encode() + b"\n")
+
+    def give(self, line: bytes) -> subprocess.Popen[bytes]:
         process = self.spawn()
         assert process.stdin is not None
-        process.stdin.write(json.dumps(self.assignment(command, **changes)).encode() + b"\n")
+        process.stdin.write(line)
         process.stdin.close()
         return process
 

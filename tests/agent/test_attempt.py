@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-import os
-import signal
+import json
 
 import pytest
 
 import penstock.compute.environments.base as environments
+from penstock.agent.attempt import MAX_TRIES
+from penstock.agent.processes import kill_marked
 
 SHIM = str(environments.SHIM_FOLDER)
 COUNTING = """
@@ -170,15 +171,76 @@ def test_an_agent_killed_after_the_exit_was_recorded_is_finished_by_another(work
     assert not workspace.spool.exists()
 
 
-def test_an_agent_killed_before_the_exit_leaves_nothing_to_collect(workspace):
+def test_what_a_lost_agent_left_is_delivered_and_the_attempt_is_lost(workspace):
     gate = workspace.gate()
-    agent = workspace.start(f"echo begun; {gate}")
-    workspace.door.wait_until(lambda: workspace.door.log == b"begun\n")
+    agent = workspace.start(
+        "echo begun; echo half > outputs/half.txt; echo l > logs/l; echo n > ../named/n/n; "
+        "mkdir $PENSTOCK_SPOOL/artifacts; echo p > $PENSTOCK_SPOOL/artifacts/p; "
+        f"""printf '{{"t":1,"tag":["a","b"]}}\n{{"torn' > $PENSTOCK_SPOOL/events.jsonl; echo all; {gate}""",
+        outputs={"n": {"path": "named/n"}},
+    )
+    workspace.door.wait_until(lambda: workspace.door.log == b"begun\nall\n")
     assert workspace.collect() == 3
     agent.kill()
     agent.wait()
+    assert workspace.collect() == 0
+    assert kill_marked(workspace.attempt) == 0
+    end = workspace.door.end
+    assert (end["reason"], end["exit_code"]) == ("lost", None)
+    assert end["message"] == "the agent that ran the command was lost"
+    assert workspace.door.paths == ["logs/l", "outputs/half.txt", "p", "user_logs/std_log.txt"]
+    assert [entry["path"] for entry in end["outputs"]["n"]] == ["n"]
+    assert workspace.door.events == [{"t": 1, "tag": ["a", "b"]}]
+    assert workspace.door.log == b"begun\nall\n" == workspace.door.artifact("user_logs/std_log.txt")
+    assert not workspace.spool.exists()
+    assert not workspace.folder.exists()
+
+
+def test_log_and_events_the_server_lacks_are_delivered_for_a_lost_agent(workspace):
+    workspace.door.stop()
+    said = workspace.gate("said")
+    agent = workspace.start(
+        f"""seq 1 200000; printf '{{"t":1,"tag":["a","b"]}}\n' > $PENSTOCK_SPOOL/events.jsonl; echo > {said.path}; """
+        f"{workspace.gate()}"
+    )
+    said.path.read_text()
+    agent.kill()
+    agent.wait()
+    kill_marked(workspace.attempt)
+    workspace.door.start()
+    assert workspace.collect() == 0
+    assert workspace.door.log == b"".join(b"%d\n" % n for n in range(1, 200001))
+    assert workspace.door.events == [{"t": 1, "tag": ["a", "b"]}]
+
+
+def test_an_agent_that_left_no_assignment_leaves_nothing_to_collect(workspace):
     assert workspace.collect() == 2
-    os.kill(workspace.door.reports[-1]["pid"], signal.SIGKILL)
+    workspace.spool.mkdir(parents=True)
+    assert workspace.collect() == 2
+    (workspace.spool / "assignment.json").write_text("{torn")
+    assert workspace.collect() == 2
+    assert not (workspace.spool / "assignment.json").exists()
+
+
+def test_a_spool_that_ends_every_collector_is_ended_without_its_files(workspace):
+    gate = workspace.gate()
+    agent = workspace.start(f"echo kept > outputs/kept; {gate}")
+    workspace.door.wait_until(lambda: workspace.door.reports)
+    agent.kill()
+    agent.wait()
+    kill_marked(workspace.attempt)
+    workspace.door.refuses = lambda path, payload: 503
+    while json.loads((workspace.spool / "agent.json").read_text())["tries"] < MAX_TRIES:
+        collector = workspace.spawn("--collect", str(workspace.spool))
+        collector.stdin.close()
+        seen = len(workspace.door.requests)
+        workspace.door.wait_for_request(seen + 1)
+        collector.kill()
+        collector.wait()
+    workspace.door.refuses = lambda path, payload: None
+    assert workspace.collect() == 0
+    assert workspace.door.end["artifacts"] == []
+    assert "could not be kept" in workspace.door.end["message"]
 
 
 def test_reports_name_the_agent_and_the_command(workspace):
@@ -206,12 +268,51 @@ def test_what_is_no_assignment_is_refused(workspace):
     assert "lacks the key" in workspace.errors.read_text()
 
 
-def test_a_refused_end_fails_the_job_with_the_reason(workspace):
-    def refuse(method, path, count):
-        finishes = [request for request in workspace.door.requests if request.endswith("/finish")]
-        return 422 if path.endswith("/finish") and len(finishes) <= 3 else None
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"code": [{"path": "../x", "digest": "0" * 64, "size": 1}]}, "the path '../x' would leave its folder"),
+        ({"folder": "relative"}, "the path 'relative' must be absolute"),
+        ({"timeout_s": "soon"}, "the assignment is damaged"),
+    ],
+)
+def test_an_assignment_that_is_refused_is_told_to_the_server(workspace, changes, sentence):
+    assert workspace.start("true", **changes).wait(60) == 2
+    end = workspace.door.end
+    assert (end["reason"], end["exit_code"]) == ("prepare_failed", None)
+    assert sentence in end["message"]
 
-    workspace.door.fault = refuse
-    workspace.start("true").wait()
-    assert workspace.door.end["exit_code"] is None
-    assert "could not be kept: 422" in workspace.door.end["message"]
+
+def test_a_spool_that_cannot_be_made_is_told_to_the_server(workspace):
+    (workspace.root / "spool").write_text("in the way")
+    assert workspace.start("true").wait(60) == 2
+    assert workspace.door.end["reason"] == "prepare_failed"
+    assert "Not a directory" in workspace.door.end["message"]
+
+
+def test_a_command_that_is_no_command_fails_the_attempt(workspace):
+    assert workspace.run("true \0 false")["reason"] == "prepare_failed"
+
+
+@pytest.mark.parametrize("is_final", [False, True])
+def test_a_huge_log_is_delivered_in_bounded_memory(workspace, is_final):
+    peaks: list[int] = []
+
+    def watch(path, payload):
+        if path.endswith("/finish"):
+            with open(f"/proc/{agent.pid}/status") as file:
+                peaks.append(next(int(line.split()[1]) for line in file if line.startswith("VmHWM")))
+
+    workspace.door.refuses = watch
+    if is_final:
+        workspace.door.stop()
+    gate = workspace.gate()
+    agent = workspace.start(f"head -c 100000000 /dev/zero | tr '\\0' 'x'; {gate}")
+    if not is_final:
+        workspace.door.wait_until(lambda: len(workspace.door.written) == 100_000_000)
+    gate.open()
+    if is_final:
+        workspace.door.start()
+    assert agent.wait(60) == 0
+    assert len(workspace.door.written) == len(workspace.door.artifact("user_logs/std_log.txt")) == 100_000_000
+    assert max(peaks) < 40_000

@@ -95,3 +95,29 @@ def test_a_file_is_walked_as_itself(tmp_path):
     (tmp_path / "one").write_text("1")
     assert list(files_below(str(tmp_path / "one"), str(tmp_path), print)) == [("one", str(tmp_path / "one"))]
     assert list(files_below(str(tmp_path / "none"), str(tmp_path), print)) == []
+
+
+def test_a_deep_tree_is_passed_over_and_the_rest_kept(workspace):
+    digger = b"import os\nos.chdir('outputs')\nfor n in range(1500):\n    os.mkdir('deep')\n    os.chdir('deep')\n"
+    workspace.run(
+        "echo kept > outputs/kept; mkdir -p outputs/a/b; echo b > outputs/a/b/c; python dig.py; exit 3",
+        code=[{"path": "dig.py", **workspace.blob(digger)}],
+    )
+    assert workspace.door.end["exit_code"] == 3
+    assert workspace.door.paths == ["outputs/a/b/c", "outputs/kept", "user_logs/std_log.txt"]
+    assert workspace.door.log.count(b"not collected: deep/") == 1
+    assert not workspace.folder.parent.exists()
+
+
+def test_names_that_grow_too_long_are_passed_over(workspace):
+    workspace.run("cd outputs; touch $(printf '\\\\%.0s' $(seq 100)) kept")
+    assert workspace.door.paths == ["outputs/kept", "user_logs/std_log.txt"]
+    assert b"not collected" in workspace.door.log
+
+
+def test_a_chain_of_links_is_no_reason_to_die(workspace):
+    chain = b"import os\nos.chdir('outputs')\nfor n in range(3000):\n    os.symlink(f'{n + 1:04}', f'{n:04}')\n"
+    workspace.run("python chain.py; echo end > outputs/z", code=[{"path": "chain.py", **workspace.blob(chain)}])
+    assert "outputs/z" in workspace.door.paths
+    assert workspace.door.log.count(b"\n") < 200
+    assert b"more" in workspace.door.log

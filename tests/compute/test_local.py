@@ -138,10 +138,38 @@ def test_what_a_lost_agent_left_is_ended_by_its_mark(compute, place):
     wait_for_end(handle.pid)
     assert not compute.is_alive(handle)
     assert compute.find(place.spool) is None
-    assert compute.collect(place.spool) is None
     assert compute.kill_remains(place.attempt) >= 2
     wait_for_end(shell)
     assert compute.kill_remains(place.attempt) == 0
+
+
+def test_another_agent_collects_what_was_there_before_an_end_was_recorded(compute, place):
+    handle = start(compute, place.waiting)
+    place.started()
+    os.kill(handle.pid, signal.SIGKILL)
+    wait_for_end(handle.pid)
+    compute.kill_remains(place.attempt)
+    collector = compute.collect(place.spool)
+    assert collector is not None
+    compute.handles.append(collector)
+    assert compute.is_alive(collector)
+    place.vanish()
+    wait_for_end(collector.pid)
+
+
+@pytest.mark.parametrize("left", [{}, {"state.json": '{"phase": "exited"}'}])
+def test_nothing_is_collected_without_an_assignment(compute, place, left):
+    place.spool.mkdir(parents=True)
+    for name, content in left.items():
+        (place.spool / name).write_text(content)
+    assert compute.collect(place.spool) is None
+
+
+def test_nothing_is_collected_twice(compute, place):
+    place.spool.mkdir(parents=True)
+    (place.spool / "assignment.json").write_text(json.dumps(place.assignment("true")))
+    (place.spool / "state.json").write_text(json.dumps({"phase": "finished"}))
+    assert compute.collect(place.spool) is None
 
 
 def test_another_agent_collects_what_a_dead_one_recorded(compute, place):

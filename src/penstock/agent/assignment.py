@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing costs 2 ms of every start
     from typing import Any
+
+
+ATTEMPT = re.compile(r"[\w.~-]{1,200}", re.ASCII)
 
 
 class AssignmentError(Exception):
@@ -53,7 +57,17 @@ class Output:
         self.type = type
 
 
-class Assignment:
+class Address:
+    """An attempt and the server that waits for its end: enough to say that it cannot begin."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.attempt = str(data["attempt"])
+        self.server_record = str(data["server_record"])
+        self.server_url = str(data["server_url"])
+        self.token = str(data["token"])
+
+
+class Assignment(Address):
     """Everything an agent needs to know about its attempt.
 
     Parameters
@@ -71,11 +85,8 @@ class Assignment:
 
     def __init__(self, data: dict[str, Any]) -> None:
         try:
-            self.attempt = str(data["attempt"])
+            super().__init__(data)
             self.job = str(data["job"])
-            self.server_record = str(data["server_record"])
-            self.server_url = str(data["server_url"])
-            self.token = str(data["token"])
             self.folder = absolute(data["folder"])
             self.spool = absolute(data["spool"])
             self.blobs = absolute(data["blobs"])
@@ -110,6 +121,15 @@ def parse_assignment(line: bytes) -> Assignment:
     if not isinstance(data, dict):
         raise AssignmentError("the assignment is not a JSON object")
     return Assignment(data)
+
+
+def find_address(line: bytes) -> Address | None:
+    """Return whom to tell of an assignment that ``parse_assignment`` refused, if that much can be read."""
+    try:
+        address = Address(json.loads(line))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return address if ATTEMPT.fullmatch(address.attempt) and ATTEMPT.fullmatch(address.token) else None
 
 
 def checked_path(path: str) -> str:

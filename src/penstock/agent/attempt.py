@@ -1,21 +1,21 @@
 """One attempt from its assignment to its end: prepare, run, collect, deliver, clean up.
 
 Killed between any two lines, the spool folder says how far it came: before ``exited`` the attempt is lost, from then
-on ``--collect`` finishes it.
+on its end is known. ``--collect`` delivers what is there in both cases.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 
-from penstock.agent.assignment import Assignment, AssignmentError, parse_assignment
-from penstock.agent.collection import collect, open_source
+from penstock.agent.assignment import Assignment, AssignmentError, find_address, parse_assignment
 from penstock.agent.command import Command, Ending
-from penstock.agent.delivery import Abandoned, Delivery
-from penstock.agent.door import Refused
+from penstock.agent.delivery import Delivery
+from penstock.agent.handover import clean_up, hand_over, refuse
+from penstock.agent.notes import complain, complain_of_defect, noter
 from penstock.agent.preparation import PreparationError, prepare
-from penstock.agent.record import PHASE_EXITED, PHASE_FINISHED, SpoolRecord
+from penstock.agent.processes import kill_marked
+from penstock.agent.record import PHASE_FINISHED, SpoolRecord
 from penstock.agent.reporter import Reporter
 from penstock.agent.signals import CancelRequested, Signals
 
@@ -23,76 +23,97 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EXIT_NOTHING_RECORDED = 2
+EXIT_REFUSED = 2
 EXIT_STILL_RUNS = 3
-EXIT_ABANDONED = 4
-COLLECT_TRIES = 3
+MAX_TRIES = 3
+"""Agents that may try with the files; whatever ended that many, the next one tells the end alone."""
+LOST = "the agent that ran the command was lost"
 
 
 def run_attempt(line: bytes) -> int:
-    """Run the attempt that one line of JSON asks for; return the agent's exit status."""
+    """Run the attempt that one line of JSON asks for; return the agent's exit status.
+
+    0: delivered. 2: the attempt could not begin, and the server knows. 3: another agent has it. 4: nobody waits for it.
+    """
     signals = Signals()
     try:
         assignment = parse_assignment(line)
     except AssignmentError as error:
-        print(f"penstock agent: {error}", file=sys.stderr)
-        return EXIT_NOTHING_RECORDED
+        return _refuse(line, str(error))
     record = SpoolRecord(assignment.spool)
-    if not record.lock():
-        return EXIT_STILL_RUNS
-    record.write_assignment(line)
-    delivery = Delivery(assignment, record)
-    reporter = Reporter(delivery)
-    with open(record.log, "ab", buffering=0) as log:
+    try:
+        if not record.lock():
+            return EXIT_STILL_RUNS
+        record.reserve()
+        record.write_assignment(line)
+        descriptor = os.open(record.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        return _refuse(line, f"The attempt cannot be recorded: {error.strerror}: {error.filename or record.folder}.")
+    with open(descriptor, "ab", buffering=0) as log:
         note = noter(log.fileno())
+        delivery = Delivery(assignment, record, note)
+        reporter = Reporter(delivery)
         reporter.start()
         ending = _prepare_and_run(assignment, record, reporter, signals, log.fileno(), note)
         if ending.reason == "prepare_failed":
             note(ending.message)
-        _record_exit(record, ending, note)
+        _record_exit(record, ending, delivery, note)
         reporter.set_state("finalizing")
-        return _deliver(assignment, record, delivery, ending, note, reporter)
+        return hand_over(assignment, record, delivery, ending, note, reporter)
 
 
 def collect_attempt(spool: str) -> int:
-    """Finish an attempt whose agent died after its command had ended; return the exit status.
+    """Deliver what an attempt left whose agent died, as lost if it died before its command; return the exit status.
 
-    0: delivered, also if it was before. 2: no end was recorded, the attempt is lost. 3: its agent still runs.
+    What of a lost attempt still runs is ended first, so that nothing writes any more. 0: delivered, also if it was
+    before. 2: there is no assignment that can be read. 3: its agent still runs. 4: nobody waits for it.
     """
     record = SpoolRecord(spool)
     if not record.exists():
-        return EXIT_NOTHING_RECORDED
+        return EXIT_REFUSED
     if not record.lock():
         return EXIT_STILL_RUNS
     phase, ending = record.read_state()
+    line = b""
     try:
-        assignment = parse_assignment(record.read_assignment())
-    except (FileNotFoundError, AssignmentError):
-        return EXIT_NOTHING_RECORDED
+        line = record.read_assignment()
+        assignment = parse_assignment(line)
+    except (OSError, AssignmentError) as error:
+        record.remove_assignment()
+        return _refuse(line, str(error))
     if phase == PHASE_FINISHED:
-        _clean_up(assignment, record)
+        clean_up(assignment, record)
         return 0
-    if phase != PHASE_EXITED or ending is None:
-        return EXIT_NOTHING_RECORDED
-    delivery = Delivery(assignment, record)
-    delivery.state = "finalizing"
-    reporter = Reporter(delivery)
     Signals()
-    with open(record.log, "ab", buffering=0) as log:
+    if ending is None:
+        kill_marked(assignment.attempt)
+        ending = Ending("lost", None, LOST)
+    with open(_open_log(record.log), "ab", buffering=0) as log:
+        note = noter(log.fileno())
+        delivery = Delivery(assignment, record, note)
+        delivery.state = "finalizing"
+        reporter = Reporter(delivery)
         reporter.start()
-        return _deliver(assignment, record, delivery, ending, noter(log.fileno()), reporter)
+        keeps_files = record.tries <= MAX_TRIES
+        return hand_over(assignment, record, delivery, ending, note, reporter, keeps_files=keeps_files)
 
 
-def noter(log: int) -> Callable[[str], None]:
-    """Return a function that writes one line of ours into the job's log."""
+def _refuse(line: bytes, message: str) -> int:
+    complain(message)
+    address = find_address(line)
+    if address is not None:
+        refuse(address, message)
+    return EXIT_REFUSED
 
-    def note(line: str) -> None:
-        try:
-            os.write(log, f"penstock: {line}\n".encode("utf-8", "surrogateescape"))
-        except OSError as error:
-            print(f"penstock agent: {line} (not logged: {error})", file=sys.stderr)
 
-    return note
+def _open_log(path: str) -> int:
+    """Open the job's log to add to it, or what takes every line and keeps none where it cannot be opened."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o644)
+    except OSError as error:
+        complain(f"{path} cannot be written: {error.strerror}")
+        return os.open(os.devnull, flags)
 
 
 def _prepare_and_run(
@@ -112,11 +133,15 @@ def _prepare_and_run(
         return Ending("canceled", None, "The job was canceled.")
     except PreparationError as error:
         return Ending("prepare_failed", None, str(error))
-    os.chdir(assignment.work)
+    except Exception as error:  # whatever it was, the job's owner hears of it
+        complain_of_defect("the preparation failed")
+        return Ending("prepare_failed", None, f"The job could not be prepared: {type(error).__name__}: {error}")
     try:
+        os.chdir(assignment.work)
         command = Command(assignment, log)
-    except OSError as error:
-        return Ending("prepare_failed", None, f"The command could not be started: {error.strerror}.")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        return Ending("prepare_failed", None, f"The command could not be started: {reason}.")
     try:
         reporter.set_state("running", command.pid)
         record.write_running(command.pid)
@@ -128,70 +153,21 @@ def _prepare_and_run(
         os.chdir("/")
 
 
-def _deliver(
-    assignment: Assignment,
-    record: SpoolRecord,
-    delivery: Delivery,
-    ending: Ending,
-    note: Callable[[str], None],
-    reporter: Reporter,
-) -> int:
-    try:
-        for _ in range(COLLECT_TRIES):
-            collection = collect(assignment, record, note)
-            reporter.close()
-            body = {**ending.as_dict(), "artifacts": collection.artifacts, "outputs": collection.outputs}
+def _record_exit(record: SpoolRecord, ending: Ending, delivery: Delivery, note: Callable[[str], None]) -> None:
+    """Record the end; where the disk has no room for it, again before every retry of the delivery."""
 
-            def upload(digest: str, sources: dict[str, tuple[str, int]] = collection.sources) -> None:
-                with open_source(*sources[digest]) as file:
-                    delivery.door.put_blob(digest, file, sources[digest][1])
+    def record_exit() -> bool:
+        try:
+            record.write_exited(ending)
+        except OSError as error:
+            complain(f"the end could not be recorded: {error.strerror}")
+            return False
+        return True
 
-            try:
-                delivery.finish(body, upload)
-                break
-            except Refused as refusal:
-                message = f"What the job left could not be kept: {refusal}"
-                print(f"penstock agent: {message}", file=sys.stderr)
-        else:
-            failed = {**ending.as_dict(), "message": message, "artifacts": [], "outputs": {}}
-            failed["exit_code"] = ending.exit_code or None
-            delivery.finish(failed, lambda digest: None)
-    except (Abandoned, Refused) as error:
-        print(f"penstock agent: attempt {assignment.attempt} abandoned: {error}", file=sys.stderr)
-        return EXIT_ABANDONED
-    record.write_finished()
-    delivery.door.close()
-    _clean_up(assignment, record)
-    return 0
+    def again() -> None:
+        if record_exit():
+            delivery.before_retry = lambda: None
 
-
-def _record_exit(record: SpoolRecord, ending: Ending, note: Callable[[str], None]) -> None:
-    try:
-        record.write_exited(ending)
-    except OSError as error:
-        note(f"the end could not be recorded: {error.strerror}")
-
-
-def _clean_up(assignment: Assignment, record: SpoolRecord) -> None:
-    """Remove the working copy and the spool; what cannot be removed stays for the server's sweep."""
-    remove_tree(assignment.folder)
-    remove_tree(record.folder)
-    try:
-        os.rmdir(os.path.dirname(assignment.folder))
-    except OSError:
-        return
-
-
-def remove_tree(folder: str) -> None:
-    """Remove a folder and everything in it as far as permissions let us; shutil would cost 5 ms to import."""
-    try:
-        with os.scandir(folder) as scan:
-            entries = list(scan)
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                remove_tree(entry.path)
-            else:
-                os.unlink(entry.path)
-        os.rmdir(folder)
-    except OSError:
-        return
+    if not record_exit():
+        note("the end could not be recorded on the disk; it is delivered all the same")
+        delivery.before_retry = again

@@ -13,6 +13,7 @@ import re
 import stat
 
 from penstock.agent.door import Refused
+from penstock.agent.notes import complain_of_defect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\udc80-\udcff]|%(?=2e|2f|5c|00|25)|(?<=^[A-Za-z]):", re.IGNORECASE)
 MAX_PATH_BYTES = 900
+MAX_PART_BYTES = 255
+MAX_NOTES = 100
 LOG_ARTIFACT = "user_logs/std_log.txt"
 
 
@@ -62,8 +65,12 @@ class Collection:
 
 
 def collect(assignment: Assignment, record: SpoolRecord, note: Callable[[str], None]) -> Collection:
-    """Return everything the attempt left; the log comes last, so that it holds what was noted meanwhile."""
+    """Return everything the attempt left that can be kept; the log comes last, with what was noted meanwhile.
+
+    Never raises: whatever a command can leave behind, its end must be told.
+    """
     found = Collection()
+    notes = Notes(note)
     root = os.path.realpath(assignment.folder)
     places = [
         ("", record.artifacts, os.path.realpath(record.artifacts)),
@@ -72,67 +79,136 @@ def collect(assignment: Assignment, record: SpoolRecord, note: Callable[[str], N
     ]
     by_path: dict[str, dict[str, Any]] = {}
     for prefix, folder, allowed in places:
-        for entry in _collect_place(found, folder, prefix, allowed, note):
+        for entry in _collect_place(found, folder, prefix, allowed, notes):
             by_path[entry["path"]] = entry
     for output in assignment.outputs:
         path = os.path.join(assignment.folder, output.path)
-        found.outputs[output.name] = list(_collect_place(found, path, "", root, note))
-    if os.path.exists(record.log):
+        found.outputs[output.name] = list(_collect_place(found, path, "", root, notes))
+    notes.end()
+    try:
         by_path[LOG_ARTIFACT] = found.add(LOG_ARTIFACT, record.log)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        note(f"not collected: the log: {error.strerror or error}")
     found.artifacts = list(by_path.values())
     return found
+
+
+class Notes:
+    """Says what is not collected, a hundred times and then how often."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note
+        self._count = 0
+
+    def __call__(self, line: str) -> None:
+        """Note one line."""
+        self._count += 1
+        if self._count <= MAX_NOTES:
+            self._note(f"not collected: {line}")
+
+    def end(self) -> None:
+        """Say how many lines were left out."""
+        if self._count > MAX_NOTES:
+            self._note(f"not collected: {self._count - MAX_NOTES} more")
 
 
 def _collect_place(
     found: Collection, place: str, prefix: str, allowed: str, note: Callable[[str], None]
 ) -> Iterator[dict[str, Any]]:
-    for path, source in files_below(place, allowed, note):
-        if len(os.fsencode(artifact_name(path))) > MAX_PATH_BYTES:
-            note(f"not collected: {path[:60]}… has a path of more than {MAX_PATH_BYTES} bytes")
-            continue
-        try:
-            yield found.add(f"{prefix}/{path}" if prefix else path, source)
-        except OSError as error:
-            note(f"not collected: {path}: {error.strerror or error}")
+    try:
+        for path, source in files_below(place, allowed, note):
+            if is_too_long(path):
+                note(f"{path[:60]}… has a name over {MAX_PART_BYTES} bytes or a path over {MAX_PATH_BYTES}")
+                continue
+            try:
+                yield found.add(f"{prefix}/{path}" if prefix else path, source)
+            except OSError as error:
+                note(f"{path}: {error.strerror or error}")
+    except Exception as error:
+        complain_of_defect(f"{place} could not be collected")
+        note(f"the rest of {os.path.basename(place)}: {type(error).__name__}: {error}")
 
 
 def files_below(place: str, allowed: str, note: Callable[[str], None]) -> Iterator[tuple[str, str]]:
     """Yield (relative path, real path) of every file at or below ``place``, sorted, nothing outside ``allowed``.
 
-    ``place`` may be a file; then its path is its name. A link back to a folder that is being walked is passed over.
+    ``place`` may be a file; then its path is its name. A link back to a folder that is being walked is passed over,
+    and so is a folder whose path is too long for what is in it.
     """
     real = os.path.realpath(place)
     if not os.path.lexists(place):
         return
     if not is_inside(real, allowed):
-        note(f"not collected: {os.path.basename(place)} leads out of the job's folder")
+        note(f"{os.path.basename(place)} leads out of the job's folder")
     elif os.path.isdir(real):
-        yield from _walk("", real, allowed, (real,), note)
+        yield from _walk(real, allowed, note)
     else:
         yield os.path.basename(place), real
 
 
-def _walk(
-    prefix: str, folder: str, allowed: str, above: tuple[str, ...], note: Callable[[str], None]
-) -> Iterator[tuple[str, str]]:
-    try:
-        with os.scandir(folder) as entries:
-            items = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        note(f"not collected: {prefix or folder}: {error.strerror}")
-        return
-    for item in items:
-        path = prefix + item.name
-        real = os.path.realpath(item.path) if item.is_symlink() else item.path
-        if not is_inside(real, allowed):
-            note(f"not collected: {path} is a link that leads out of the job's folder")
-        elif os.path.isdir(real):
-            if real in above:
-                note(f"not collected: {path} is a link to a folder above it")
+def _walk(root: str, allowed: str, note: Callable[[str], None]) -> Iterator[tuple[str, str]]:
+    """Walk with a stack of our own: a command can nest folders deeper than Python may recurse."""
+    above = [root]
+    levels = [_entries("", root, note)]
+    while levels:
+        for path, entry in levels[-1]:
+            real = _real(path, entry, allowed, note)
+            if real is None:
+                continue
+            if not os.path.isdir(real):
+                yield path, real
+            elif real in above:
+                note(f"{path} is a link to a folder above it")
+            elif is_too_long(path):
+                note(f"{path[:60]}… is a folder with a path of more than {MAX_PATH_BYTES} bytes")
             else:
-                yield from _walk(f"{path}/", real, allowed, (*above, real), note)
+                above.append(real)
+                levels.append(_entries(f"{path}/", real, note))
+                break
         else:
-            yield path, real
+            levels.pop()
+            above.pop()
+
+
+def _entries(prefix: str, folder: str, note: Callable[[str], None]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Return an iterator over a folder's (path, entry), sorted."""
+    try:
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+    except OSError as error:
+        note(f"{prefix or folder}: {error.strerror}")
+        entries = []
+    return ((prefix + entry.name, entry) for entry in entries)
+
+
+def _real(path: str, entry: os.DirEntry[str], allowed: str, note: Callable[[str], None]) -> str | None:
+    """Return where an entry really is, None if that is outside ``allowed`` or cannot be said."""
+    try:
+        real = _resolve(entry.path) if entry.is_symlink() else entry.path
+    except OSError as error:
+        note(f"{path}: {error.strerror}")
+        return None
+    if not is_inside(real, allowed):
+        note(f"{path} is a link that leads out of the job's folder")
+        return None
+    return real
+
+
+def _resolve(link: str) -> str:
+    """Return where a link leads; the kernel ends a chain after 40 links, realpath takes a second for a thousand."""
+    descriptor = os.open(link, os.O_PATH | os.O_CLOEXEC)
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+def is_too_long(path: str) -> bool:
+    """Return whether ``path`` is longer than artifact paths may be, once it is one."""
+    name = os.fsencode(artifact_name(path))
+    return len(name) > MAX_PATH_BYTES or any(len(part) > MAX_PART_BYTES for part in name.split(b"/"))
 
 
 def is_inside(path: str, root: str) -> bool:

@@ -13,35 +13,41 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
-    from penstock.agent.assignment import Assignment
+    from penstock.agent.assignment import Address
 
 TIMEOUT_S = 60.0
 GONE = 410
+OVER = frozenset({401, 403, 404, GONE})
+"""Answers to an attempt that the server no longer waits for: nothing that is left out would change them."""
 
 
 class Refused(Exception):
-    """The server answered with an error status; ``detail`` is its sentence, bounded."""
+    """The server answered with an error status; ``detail`` is its sentence, bounded.
+
+    ``is_adapted``: what was refused is sent otherwise next time.
+    """
 
     def __init__(self, status: int, detail: str) -> None:
-        super().__init__(f"{status}: {detail}")
+        super().__init__(f"{status}: {detail}" if status else detail)
         self.status = status
+        self.is_adapted = False
         self.detail = detail
 
 
 class ServerDoor:
     """Calls to the server over one connection; use each instance from one thread only."""
 
-    def __init__(self, assignment: Assignment) -> None:
-        self._assignment = assignment
+    def __init__(self, address: Address) -> None:
+        self._address = address
         self._connection: Connection | None = None
 
     def report(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Send the attempt's state with new log text and events; the answer has the server's offsets."""
-        return self._call("POST", f"/internal/attempts/{self._assignment.attempt}/report", payload)
+        return self._call("POST", f"/internal/attempts/{self._address.attempt}/report", payload)
 
     def finish(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Send how the attempt ended and what it left."""
-        return self._call("POST", f"/internal/attempts/{self._assignment.attempt}/finish", payload)
+        return self._call("POST", f"/internal/attempts/{self._address.attempt}/finish", payload)
 
     def put_blob(self, digest: str, file: BinaryIO, size: int) -> None:
         """Send a file's content; the server checks the digest."""
@@ -67,7 +73,7 @@ class ServerDoor:
         if self._connection is None:
             self._connection = Connection(self._url(), TIMEOUT_S)
         try:
-            status, answer = self._connection.request(method, path, self._assignment.token, body, size)
+            status, answer = self._connection.request(method, path, self._address.token, body, size)
         except OSError:
             self.close()
             raise
@@ -82,7 +88,7 @@ class ServerDoor:
     def _url(self) -> str:
         """Return where the server answers now: its record if it can be read, else what the assignment says."""
         try:
-            with open(self._assignment.server_record, encoding="utf-8") as file:
+            with open(self._address.server_record, encoding="utf-8") as file:
                 return str(json.load(file)["url"])
         except (OSError, ValueError, KeyError, TypeError):
-            return self._assignment.server_url
+            return self._address.server_url

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 
 from penstock.agent.delivery import FIRST_RETRY_S, LAST_RETRY_S, Delivery
 from penstock.agent.door import GONE, Refused
+from penstock.agent.notes import complain, complain_of_defect
 
 FIRST_DELAY_S = 0.02
 LAST_DELAY_S = 0.25
@@ -34,6 +34,7 @@ class Reporter:
         self._told = ""
         self._told_at = 0.0
         self._refusals = 0
+        self._defects = 0
         self._thread = threading.Thread(target=self._loop, name="reporter", daemon=True)
 
     def start(self) -> None:
@@ -61,6 +62,9 @@ class Reporter:
                     delay_s, retry_s = retry_s, min(2 * retry_s, LAST_RETRY_S)
                     continue
                 retry_s = FIRST_RETRY_S
+                if self._delivery.is_behind():
+                    delay_s, was_quiet = 0.0, False
+                    continue
             delay_s = FIRST_DELAY_S if has_news and was_quiet else min(2 * delay_s, LAST_DELAY_S)
             was_quiet = not has_news and delay_s >= LAST_DELAY_S
 
@@ -73,8 +77,13 @@ class Reporter:
             if refusal.status == GONE:
                 self._cancel()
             if self._refusals == 0:
-                print(f"penstock agent: the server refused a report: {refusal}", file=sys.stderr, flush=True)
+                complain(f"the server refused a report: {refusal}")
             self._refusals += 1
+            return False
+        except Exception:  # the loop must live: it also hears that a cancel is wanted
+            if self._defects == 0:
+                complain_of_defect("a report failed")
+            self._defects += 1
             return False
         self._told, self._told_at, self._refusals = state, now, 0
         if self._delivery.is_cancel_wanted:

@@ -52,7 +52,10 @@ class ComputeBackend(Protocol):
         ...
 
     def collect(self, spool: Path) -> AgentHandle | None:
-        """Start an agent that finishes what a dead one left, if the command's end was recorded; else None."""
+        """Start an agent that delivers what a dead one left; None if it left no assignment or had delivered all.
+
+        Without a recorded end of the command, what is left of it is ended and the attempt finishes as ``lost``.
+        """
         ...
 
     def close(self) -> None:

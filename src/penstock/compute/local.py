@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from penstock import agent
 from penstock.agent import processes as marks
-from penstock.agent.record import PHASE_EXITED, SpoolRecord
+from penstock.agent.record import PHASE_FINISHED, SpoolRecord
 from penstock.compute import processes
 from penstock.compute.base import AgentHandle
 from penstock.entities.errors import UnavailableError
@@ -102,9 +102,9 @@ class LocalCompute:
         return handle if processes.is_running(handle) else None
 
     def collect(self, spool: Path) -> AgentHandle | None:
-        """Start an agent with ``--collect`` if this spool folder says how its command ended."""
+        """Start an agent with ``--collect`` if this spool folder has an assignment that is not finished."""
         record = SpoolRecord(str(spool))
-        if record.read_state()[0] != PHASE_EXITED or not record.has_assignment():
+        if record.read_state()[0] == PHASE_FINISHED or not record.has_assignment():
             return None
         process = self._spawn("--collect", str(spool))
         _close(process.stdin)
