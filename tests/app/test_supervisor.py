@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
+import resource
 import select
+import shutil
 import signal
 import socket
 import sqlite3
@@ -29,12 +32,13 @@ def start() -> Iterator[Start]:
     """Start supervisors; they end with the test."""
     started: list[subprocess.Popen[str]] = []
 
-    def start_one(workspace: Path, *arguments: str) -> subprocess.Popen[str]:
+    def start_one(workspace: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "penstock.app", "up", "--workspace", str(workspace), *arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            env={**os.environ, **environment},
         )
         started.append(process)
         return process
@@ -59,29 +63,41 @@ def wait_record(workspace: Path, process: subprocess.Popen[str]) -> ServerRecord
         pytest.fail(f"the supervisor ended: {process.communicate()[1]}")
 
 
-def ask(url: str, path: str = "/health", token: str = "") -> tuple[int, dict[str, object]]:
+def ask(
+    url: str, path: str = "/health", token: str = "", *, put: dict[str, object] | None = None
+) -> tuple[int, dict[str, object]]:
     parts = urlsplit(url)
     assert parts.hostname is not None
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=START_S)
     try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if put is None:
+            connection.request("GET", path, headers=headers)
+        else:
+            connection.request("PUT", path, json.dumps(put), {**headers, "Content-Type": "application/json"})
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())
     finally:
         connection.close()
 
 
-def child_of(parent: int, role: str) -> int:
+def find_child(parent: int, role: str) -> int | None:
     """Return the pid of a supervisor's child by its role."""
-    for folder in Path("/proc").iterdir():
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            command = (folder / "cmdline").read_bytes().split(b"\0")
-        except (OSError, ValueError):
-            continue
-        if int(fields[1]) == parent and role.encode() in command:
-            return int(folder.name)
-    pytest.fail(f"no {role} runs under {parent}")
+    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            if role.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                return int(pid)
+    return None
+
+
+def child_of(parent: int, role: str) -> int:
+    found = find_child(parent, role)
+    assert found is not None, f"no {role} runs under {parent}"
+    return found
+
+
+def has_child(parent: int, role: str) -> bool:
+    return find_child(parent, role) is not None
 
 
 def wait_end(pid: int) -> None:
@@ -224,3 +240,139 @@ def test_secrets_are_for_their_owner_alone(tmp_path: Path, start: Start) -> None
     for number in (process.pid, child_of(process.pid, "server")):
         assert token.encode() not in Path(f"/proc/{number}/cmdline").read_bytes()
         assert token.encode() not in Path(f"/proc/{number}/environ").read_bytes()
+
+
+def open_files(pid: int) -> tuple[int, int]:
+    """Return the soft and hard limit of a process's open files."""
+    return resource.prlimit(pid, resource.RLIMIT_NOFILE)
+
+
+def test_a_workspace_is_for_its_owner_alone_and_says_what_a_command_gets_back(tmp_path: Path, start: Start) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    less = min(soft, 512)
+    umask = os.umask(0o027)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (less, hard))
+    try:
+        process = start(tmp_path / "lab")
+    finally:
+        os.umask(umask)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    record = wait_record(tmp_path / "lab", process)
+    assert ask(record.url)[0] == 200
+    server = child_of(process.pid, "server")
+    environment = Path(f"/proc/{server}/environ").read_bytes().split(b"\0")
+    assert {b"PENSTOCK_UMASK=027", b"PENSTOCK_NOFILE=%d" % less} <= set(environment)
+    assert open_files(server) == open_files(process.pid) == (min(hard, 2**20), hard)
+    for path in [tmp_path / "lab", *(tmp_path / "lab").rglob("*")]:
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_second_start_changes_nothing_before_it_has_the_lock(tmp_path: Path, start: Start) -> None:
+    home = Home(tmp_path)
+    wait_record(tmp_path, start(tmp_path))
+    home.token_file.unlink()
+    loser = start(tmp_path)
+    assert loser.wait(START_S) == 4
+    assert not home.token_file.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ['{"server": 70000}', '{"server": true}', '{"server": "x"}', "null", "text", "[1]", ""]
+)
+def test_damaged_ports_are_chosen_again(tmp_path: Path, start: Start, text: str) -> None:
+    Home(tmp_path).ports_file.write_text(text)
+    record = wait_record(tmp_path, start(tmp_path))
+    ports = json.loads(Home(tmp_path).ports_file.read_text())
+    assert ports == {"server": urlsplit(record.url).port, "gateway": urlsplit(record.gateway_url).port}
+
+
+def wait_until(reached: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Look again until something is true, bounded by the process."""
+    while not reached():
+        try:
+            process.wait(0.02)
+        except subprocess.TimeoutExpired:
+            continue
+        pytest.fail(f"the supervisor ended: {process.communicate()[1]}")
+
+
+@pytest.mark.parametrize("text", [None, "", "{", '{"pid": 1}'])
+def test_a_lost_record_is_written_again(tmp_path: Path, start: Start, text: str | None) -> None:
+    home = Home(tmp_path)
+    process = start(tmp_path)
+    record = wait_record(tmp_path, process)
+    written = home.server_record.read_text()
+    home.server_record.unlink()
+    if text is not None:
+        home.server_record.write_text(text)
+    assert home.read_server_record() == record
+    wait_until(lambda: home.server_record.exists() and home.server_record.read_text() == written, process)
+
+
+def test_a_removed_lock_lets_no_second_server_in(tmp_path: Path, start: Start) -> None:
+    home = Home(tmp_path)
+    process = start(tmp_path)
+    record = wait_record(tmp_path, process)
+    shutil.rmtree(home.run)
+    wait_until(home.lock_file.exists, process)
+    assert start(tmp_path).wait(START_S) == 4
+    assert home.read_server_record() == record
+
+
+@pytest.mark.long
+def test_a_gateway_that_is_killed_again_and_again_ends_nothing(tmp_path: Path, start: Start) -> None:
+    process = start(tmp_path)
+    record = wait_record(tmp_path, process)
+    token = Home(tmp_path).read_token()
+    assert token
+    assert ask(record.url, "/api/v1/online-endpoints/digits", token, put={"name": "digits"})[0] < 300
+    for _ in range(7):
+        wait_until(lambda: has_child(process.pid, "gateway"), process)
+        kill(child_of(process.pid, "gateway"))
+    assert ask(record.url)[0] == 200
+    wait_until(lambda: has_child(process.pid, "gateway"), process)
+    assert ask(record.gateway_url, "/nothing")[0] in {401, 404}
+    process.terminate()
+    said = process.communicate(timeout=START_S)[1]
+    assert said.count("the gateway ended 5 times right after its start (last status -9)") == 1
+
+
+@pytest.mark.long
+def test_a_gateway_that_refuses_is_tried_again_when_its_trouble_is_over(tmp_path: Path, start: Start) -> None:
+    process = start(tmp_path)
+    home, record = Home(tmp_path), wait_record(tmp_path, process)
+    token = home.read_token()
+    assert token
+    assert ask(record.url, "/api/v1", token)[0] == 200
+    home.config_file.write_text("[gateway]\nprot = 1\n")
+    assert ask(record.url, "/api/v1/online-endpoints/digits", token, put={"name": "digits"})[0] < 300
+    assert process.stderr is not None
+    assert "the gateway ended right after its start" in process.stderr.readline()
+    assert "prot" in process.stderr.readline()
+    home.config_file.unlink()
+    assert ask(record.gateway_url, "/nothing")[0] in {401, 404}
+    assert ask(record.url)[0] == 200
+
+
+@pytest.mark.long
+def test_a_server_that_has_answered_is_never_given_up(tmp_path: Path, start: Start) -> None:
+    process = start(tmp_path)
+    record = wait_record(tmp_path, process)
+    assert ask(record.url)[0] == 200
+    for _ in range(7):
+        wait_until(lambda: has_child(process.pid, "server"), process)
+        kill(child_of(process.pid, "server"))
+    assert ask(record.url)[0] == 200
+
+
+@pytest.mark.long
+def test_a_server_that_never_answered_is_given_up_with_its_last_words(tmp_path: Path, start: Start) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import os, sys\nif 'server' in sys.orig_argv:\n    os.write(2, b'broken machine\\n')\n    os._exit(1)\n"
+    )
+    process = start(tmp_path / "lab", PYTHONPATH=str(tmp_path / "site"))
+    said = process.communicate(timeout=START_S)[1]
+    assert process.returncode == 1
+    assert "the server ended 5 times right after its start (last status 1)" in said
+    assert "broken machine" in said

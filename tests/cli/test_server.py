@@ -36,7 +36,7 @@ def test_server_goes_up_and_down(cli, tmp_path: Path) -> None:
     assert cli("job", "create", "-f", tmp_path / "job.yml", "-w", folder).status == 0
     down = cli("down", "-w", folder)
     assert down.status == 0
-    assert "1 unfinished jobs go on" in down.err
+    assert "1 unfinished job goes on" in down.err
     assert find_server(Home(folder)) is None
     assert "No server runs" in cli("down", "-w", folder).err
     shown = cli("job", "show", "-n", "lasting", "-w", folder, "--query", "status", "-o", "tsv")
@@ -92,3 +92,60 @@ def test_folder_that_cannot_be_one_is_exit_status_2(cli, tmp_path: Path, place: 
     done = cli("job", "list", "-w", tmp_path / place)
     assert done.status == 2
     assert done.err.startswith("error: ")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Give a folder whose files have the names of modules the server imports."""
+    folder = tmp_path / "project"
+    (folder / "penstock").mkdir(parents=True)
+    for name in ("uuid.py", "penstock/__init__.py", "sitecustomize.py"):
+        (folder / name).write_text(f"open({str(tmp_path / 'imported')!r}, 'a').write({name!r})\nraise SystemExit(9)\n")
+    return folder
+
+
+def test_nothing_is_imported_from_the_current_folder(project: Path, tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("penstock")
+    home = Home(project / ".penstock")
+    with subprocess.Popen([program, "up"], cwd=project, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        said = server.stderr.readline()
+        record = find_server(home)
+        assert record is not None, said + server.stderr.read()
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        assert {Path(f"/proc/{pid}/cwd").resolve() for pid in (server.pid, *children)} == {home.root}
+        server.send_signal(signal.SIGINT)
+        server.stderr.read()
+    done = subprocess.run([program, "job", "list"], cwd=project, capture_output=True, text=True)
+    try:
+        assert done.returncode == 0, done.stderr
+        assert "Started a server" in done.stderr
+    finally:
+        subprocess.run([program, "down"], cwd=project, check=True, capture_output=True)
+    assert not (tmp_path / "imported").exists()
+
+
+def test_server_without_its_record_is_found_and_stopped(cli, tmp_path: Path) -> None:
+    home = Home(tmp_path / "lab")
+    assert cli("up", "--background", "-w", home.root).status == 0
+    record = find_server(home)
+    for text in ("{", None):
+        home.server_record.unlink()
+        if text is not None:
+            home.server_record.write_text(text)
+        assert find_server(home) == record
+        assert cli("status", "-w", home.root, "-o", "json").data["status"] == "running"
+    home.server_record.write_text("{")
+    assert cli("down", "-w", home.root).status == 0
+    assert find_server(home) is None
+
+
+def test_server_that_does_not_answer_can_be_stopped(cli, tmp_path: Path) -> None:
+    home = Home(tmp_path / "lab")
+    assert cli("up", "--background", "-w", home.root).status == 0
+    home.token_file.unlink()
+    assert cli("down", "--cancel-jobs", "-w", home.root).status == 4
+    done = cli("down", "-w", home.root)
+    assert done.status == 0
+    assert "does not say" in done.err
+    assert find_server(home) is None

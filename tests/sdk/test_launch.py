@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -133,3 +135,24 @@ def test_stopping_twice_is_no_error(home: Home) -> None:
     stop_server(record)
     stop_server(record)
     assert find_server(home) is None
+
+
+def test_newer_database_is_the_reason_given(home: Home) -> None:
+    home.metadata_db.parent.mkdir(parents=True)
+    with contextlib.closing(sqlite3.connect(home.metadata_db)) as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        database.execute("INSERT INTO alembic_version VALUES ('9999')")
+        database.commit()
+    with pytest.raises(RefusedError, match="newer"):
+        ensure_server(home, say=lambda line: None)
+
+
+def test_new_workspace_is_for_its_owner_alone(home: Home) -> None:
+    before = os.umask(0o022)
+    try:
+        ensure_server(home, say=lambda line: None)
+    finally:
+        os.umask(before)
+    everything = [home.root, *home.root.rglob("*")]
+    assert home.metadata_db in everything
+    assert [path for path in everything if path.lstat().st_mode & 0o077 and not path.is_symlink()] == []

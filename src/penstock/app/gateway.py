@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from penstock.app.process import configure_logging, inherited_socket
+from penstock.app.refusal import refuse
 from penstock.config import load_settings
 from penstock.entities.errors import PenstockError
 from penstock.home import Home
@@ -22,8 +22,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = load_settings(home.config_file, os.environ)
     except PenstockError as error:
-        sys.stderr.write(f"{error}\n")
-        return 4
+        return refuse(error)
     configure_logging(settings.log.level)
     parent = int(os.environ["PENSTOCK_PARENT_FD"])
     return serve_gateway(

@@ -10,7 +10,6 @@ import argparse
 import getpass
 import os
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import uvicorn
 
 from penstock.access.tokens import Access
 from penstock.app.process import configure_logging, end_with_parent, inherited_control, inherited_socket
+from penstock.app.refusal import explain, refuse
 from penstock.assets.registry import Registry
 from penstock.clock import now_ms
 from penstock.compute.environments.base import Prepared
@@ -79,8 +79,9 @@ def main(arguments: list[str]) -> int:
         host = str(listening.getsockname()[0])
         house = compose(home, settings, host, on_gateway_needed=lambda: control.sendall(b"gateway\n"))
     except PenstockError as error:
-        sys.stderr.write(f"{error}\n")
-        return 4
+        return refuse(error)
+    except OSError as error:
+        return refuse(explain(error, home.root))
     serve(house, listening, control)
     return 0
 

@@ -12,7 +12,7 @@ import typer
 from penstock.cli.command import command, make_group
 from penstock.cli.options import OutputOption, QueryOption, WorkspaceOption
 from penstock.cli.output import UNREACHABLE, emit, note
-from penstock.entities.errors import UnavailableError, UsageError
+from penstock.entities.errors import PenstockError, UnavailableError, UsageError
 from penstock.home import Home
 from penstock.sdk.http import HttpClient
 from penstock.sdk.launch import ensure_server, find_server, shorten, stop_server
@@ -29,6 +29,8 @@ PortOption = Annotated[
         "--port", min=0, max=65535, help="Port; by default a free one, chosen once and kept.", show_default=False
     ),
 ]
+DOWN_TIMEOUT_S = 20.0
+"""How long a server that is to be stopped may be silent: longer than its restart takes."""
 UNFINISHED = ("NotStarted", "Queued", "Preparing", "Starting", "Running", "Finalizing", "CancelRequested")
 
 
@@ -55,7 +57,8 @@ def up(
     arguments += ["--host", host] if host else []
     arguments += ["--port", str(port)] if port is not None else []
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "penstock.cli.up", *arguments])
+    # -P: nothing is imported from the current folder, which may hold a uuid.py.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "penstock.cli.up", *arguments])
 
 
 @command(app, "down", "penstock down", "penstock down --cancel-jobs")
@@ -69,8 +72,14 @@ def down(
     if record is None:
         note(f"No server runs for {shorten(home.root)}")
         return
-    rest = Rest(HttpClient(record.url, home.read_token()))
-    running = _unfinished(rest)
+    rest = Rest(HttpClient(record.url, home.read_token(), timeout_s=DOWN_TIMEOUT_S))
+    running: list[Any] = []
+    try:
+        running = _unfinished(rest)
+    except PenstockError as error:
+        if cancel_jobs:
+            raise
+        note(f"It does not say which jobs are unfinished: {error.message}")
     if cancel_jobs:
         for job in running:
             rest.cancel_job(job["name"])
@@ -78,7 +87,9 @@ def down(
             _await_end(rest, job["name"])
     stop_server(record)
     note(f"Stopped the server of {shorten(home.root)}")
-    if running and not cancel_jobs:
+    if len(running) == 1 and not cancel_jobs:
+        note("1 unfinished job goes on without it; it reports when it is up again")
+    elif running and not cancel_jobs:
         note(f"{len(running)} unfinished jobs go on without it; they report when it is up again")
 
 

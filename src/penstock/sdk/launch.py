@@ -20,13 +20,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from penstock.entities.errors import OutOfSpaceError, RefusedError, UnavailableError, UsageError
-from penstock.home import Home, ServerRecord
+from penstock.home import Home, ServerRecord, open_log
 from penstock.sdk.http import HttpClient
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 60.0
 _POLL_S = 0.01
 _LONGEST_REASON = 2000
+_MISUSED, _OUT_OF_SPACE = 2, 5  # exit statuses of the supervisor
 _LOST_RACE = "is already served"  # the supervisor's words when a foreground start was quicker; its record follows
 
 
@@ -91,7 +92,7 @@ def shorten(folder: Path) -> str:
 def _turn(home: Home) -> Iterator[None]:
     """Wait for other starters of the same folder."""
     try:
-        home.run.mkdir(parents=True, exist_ok=True)
+        home.make()
         descriptor = os.open(home.run / "launch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise explain_folder(error, home.root) from error
@@ -117,35 +118,36 @@ def explain_folder(error: OSError, folder: Path) -> UsageError | OutOfSpaceError
 
 
 def _start(home: Home, host: str | None, port: int | None, timeout_s: float) -> ServerRecord:
-    command = [sys.executable, "-m", "penstock.app", "up", "--workspace", str(home.root)]
+    # -P: nothing is imported from the current folder, which may hold a uuid.py.
+    command = [sys.executable, "-P", "-m", "penstock.app", "up", "--workspace", str(home.root.resolve())]
     command += ["--host", host] if host else []
     command += ["--port", str(port)] if port is not None else []
     try:
-        home.logs.mkdir(parents=True, exist_ok=True)
         log_path = home.logs / "supervisor.log"
-        log = log_path.open("ab")
+        log = open_log(log_path)
     except OSError as error:
         raise explain_folder(error, home.root) from error
     with log:
         begin = log.tell()
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=home.root, start_new_session=True
         )
     deadline = time.monotonic() + timeout_s
     reason: str | None = None
     while True:
         record = find_server(home)
-        if record is not None:
+        if record is not None and _answers(record, child, timeout_s):
             if child.poll() is None:
                 # The server outlives this process, so nobody waits for the child; a set return code says so.
                 child.returncode = 0
-            _confirm(record, timeout_s, lambda: _read_from(log_path, begin))
             return record
         status = child.poll()
         if status is not None and reason is None:
+            if status == _OUT_OF_SPACE:  # its log lies on that disk and may have taken nothing
+                raise explain_folder(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), home.root)
             reason = _read_from(log_path, begin) or f"it ended with status {status}; its logs: {home.logs}"
             if _LOST_RACE not in reason:
-                raise (UsageError if status == 2 else RefusedError)(reason)
+                raise (UsageError if status == _MISUSED else RefusedError)(reason)
         if time.monotonic() > deadline:
             raise UnavailableError(
                 reason or f"the server of {home.root} did not come up in {timeout_s:.0f} s",
@@ -154,15 +156,21 @@ def _start(home: Home, host: str | None, port: int | None, timeout_s: float) -> 
         time.sleep(_POLL_S)
 
 
-def _confirm(record: ServerRecord, timeout_s: float, read_reason: Callable[[], str]) -> None:
-    """Return once the server answers; its record is written when its socket is bound, a moment earlier."""
+def _answers(record: ServerRecord, child: subprocess.Popen[bytes], timeout_s: float) -> bool:
+    """Wait until the server answers; its record is written when its socket is bound, a moment earlier.
+
+    Returns False if it is the supervisor just started and that has ended, which has then said why.
+    """
     client = HttpClient(record.url, timeout_s=timeout_s)
     try:
         client.get("/health")
-    except UnavailableError as error:
-        raise UnavailableError(read_reason() or error.message, hint=error.hint) from error
+    except UnavailableError:
+        if record.pid != child.pid or child.poll() is None:
+            raise
+        return False
     finally:
         client.close()
+    return True
 
 
 def _read_from(path: Path, begin: int) -> str:

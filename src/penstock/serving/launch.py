@@ -39,7 +39,7 @@ class Place:
 def launch_onnx(place: Place, parent_fd: int) -> subprocess.Popen[bytes]:
     """Start a replica for ONNX models; it waits for its assignment."""
     with _listener(place.socket_path) as listener:
-        command = [sys.executable, "-m", "penstock.serving.replica", str(listener.fileno())]
+        command = [sys.executable, "-P", "-m", "penstock.serving.replica", str(listener.fileno())]
         return _spawn(command, place, parent_fd, listener, _environment(place, parent_fd), None)
 
 
