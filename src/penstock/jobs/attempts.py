@@ -140,7 +140,7 @@ class AttemptReports:
         outputs = {name: [_entry(item) for item in items] for name, items in payload.get("outputs", {}).items()}
         wanted = [e.digest for e in (*files, *(e for items in outputs.values() for e in items))]
         missing = self._blobs.missing(wanted)
-        behind = any(payload.get(part, {}).get("next", 0) > answer[f"{part}_next"] for part in ("log", "events"))
+        behind = any(part in payload and payload[part]["next"] > answer[f"{part}_next"] for part in ("log", "events"))
         if missing or behind:
             return {"done": False, **answer, "missing": missing}
         files += self._collect_build_log(attempt)
@@ -234,11 +234,11 @@ class AttemptReports:
     def _append_log(self, attempt: Attempt, slice_: dict[str, Any] | None) -> int:
         start = attempt.log_offset
         if not slice_:
-            return self._logs.size(attempt.job_name) - start
+            return max(0, self._logs.size(attempt.job_name) - start)
         content = slice_["text"].encode("utf-8", "surrogateescape")
         if len(content) != slice_["next"] - slice_["offset"]:
             raise UsageError("log slice: next is not offset plus the text's length in bytes")
-        return self._logs.append(attempt.job_name, start + slice_["offset"], content) - start
+        return max(0, self._logs.append(attempt.job_name, start + slice_["offset"], content) - start)
 
     def _advance(self, connection: Connection, job: Job, state: AttemptState, now: int) -> Job:
         status = lifecycle.status_of_attempt(state, job.status)

@@ -7,7 +7,6 @@ the agents that still run, ends what a lost one left behind and goes on.
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from penstock.agent.removal import remove_tree
 from penstock.compute.base import AgentHandle, ComputeBackend
 from penstock.entities.attempt import Attempt
 from penstock.entities.job import JobError, JobStatus
@@ -177,8 +177,8 @@ class Scheduler:
                 self._starter.record_handle(attempt.attempt_id, collector)
                 return
         self._reports.conclude(attempt.attempt_id, reason=EndReason.LOST)
-        shutil.rmtree(self._folder / attempt.job_name / str(attempt.number), ignore_errors=True)
-        shutil.rmtree(spool, ignore_errors=True)
+        remove_tree(str(self._folder / attempt.job_name / str(attempt.number)))
+        remove_tree(str(spool))
 
     def _sweep(self) -> None:
         """Remove what ended attempts left behind because they were killed before they could."""
@@ -188,7 +188,7 @@ class Scheduler:
         for root, kept in ((self._spool, live), (self._folder, unfinished)):
             for left in root.iterdir():
                 if left.name not in kept:
-                    shutil.rmtree(left, ignore_errors=True)
+                    remove_tree(str(left))
         self._reports.remove_collected_logs(unfinished)
 
     def _end(self, job_name: str) -> None:
