@@ -37,6 +37,10 @@ _HIDDEN_HEADERS = _CONNECTION_HEADERS | {b"authorization", b"cookie"}
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
+class _ClientGone(Exception):
+    """Nobody waits for an answer any more."""
+
+
 class _Reply(msgspec.Struct):
     status: int = 200
     content_type: str = "application/json"
@@ -103,6 +107,8 @@ class Gateway:
             content_type = b"application/problem+json"
             if error.deployment:
                 extra.append((_DEPLOYMENT_HEADER, error.deployment.encode("latin-1")))
+        except _ClientGone:
+            return
         await _send(send, status, content_type, body, [*ids, *extra])
 
     async def _score(
@@ -114,8 +120,8 @@ class Gateway:
                 return 200, [(b"allow", b"GET, POST, OPTIONS")], b"text/plain", b""
             raise codes.MethodError(f"{method} is not for scoring")
         _check_key(route, headers)
-        name, backend = _pick(route, headers)
         body = await self._read_body(headers, receive)
+        name, backend = _pick(self._routes.find(scope["path"]) or route, headers)  # a slow body outlasts a change
         meta_part = _request_meta(scope, headers, backend.is_script)
         try:
             meta, content = await backend.score(meta_part, body)
@@ -138,7 +144,7 @@ class Gateway:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise codes.ScoringError("the client left before its request was complete")
+                raise _ClientGone
             part: bytes = message.get("body", b"")
             length += len(part)
             if length > limit:
@@ -263,11 +269,13 @@ def serve_gateway(
     """Run the gateway on a listening socket until SIGTERM or until the supervisor's pipe closes."""
     import uvicorn
 
+    from penstock.serving.connections import own_limits, protocol_for
+
     app = create_gateway(home, settings, parent_fd=parent_fd, spares=spares)
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=protocol_for(own_limits()),
         ws="none",
         lifespan="on",
         access_log=False,
