@@ -15,6 +15,7 @@ from penstock.rules.replicas import (
     Wanted,
     after_end,
     after_ready,
+    after_shortage,
     decide,
 )
 
@@ -118,6 +119,18 @@ def test_loading_is_tried_three_times_when_the_process_was_killed_and_once_when_
     for number in range(1, MAX_LOSSES_WHILE_LOADING + 1):
         trouble = after_end(trouble, ready_ms=None, said_failed=False, message="killed", now=0)
         assert trouble.is_fatal == (number == MAX_LOSSES_WHILE_LOADING)
+
+
+def test_a_shortage_is_tried_again_for_ever_and_counts_for_nothing_else():
+    trouble = Trouble()
+    waits = []
+    for _ in range(20):
+        trouble = after_shortage(trouble, message="no files", now=0)
+        waits.append(trouble.not_before)
+    assert waits[0] > 0
+    assert waits == sorted(waits)
+    assert (trouble.is_fatal, trouble.losses, trouble.message) == (False, 0, "no files")
+    assert after_ready(trouble).shortages == 0
 
 
 def test_what_was_ready_once_is_never_given_up():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
+import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +125,108 @@ def test_a_request_that_is_cut_off_is_not_scored(sums):
     connection.close()
     assert sums.ask(body={"data": [[1, 2]]}).status == 200
     assert "Traceback" not in sums.log()
+
+
+NOTES = """
+import os
+def init(): pass
+def run(raw):
+    with open(os.environ["NOTES"], "a") as file:
+        file.write(raw + "\\n")
+    return raw * int(os.environ.get("TIMES", "1"))
+"""
+HEAD = "{} /endpoints/sums/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key-of-the-tests\r\n{}\r\n\r\n"
+
+
+@pytest.fixture
+def notes(bench, tmp_path):
+    """Return a function that deploys a script which writes down what it is asked, and returns where it does."""
+    file = tmp_path / "notes"
+
+    def deploy(**variables):
+        bench.start_gateway()
+        environment = {"NOTES": str(file), **variables}
+        settings = {"request_timeout_ms": 60_000, "max_concurrent_requests_per_instance": 1}
+        script = bench.script(NOTES, environment_variables=environment, request_settings=settings)
+        assert bench.deploy("sums", {**script, "instance_count": 3})["state"] == "ready"
+        return file
+
+    return deploy
+
+
+def send(bench, text):
+    client = socket.create_connection(("127.0.0.1", bench.port), 60)
+    client.sendall(text.encode())
+    return client
+
+
+@pytest.mark.parametrize(
+    "headers", ["Content-Length: 100", "Content-Length: 100\r\nConnection: upgrade\r\nUpgrade: h2c"]
+)
+def test_a_body_that_is_cut_off_never_comes_to_the_script(bench, notes, headers):
+    file = notes()
+    whole = [(method, headers, '{"data": [1, 2') for method in ("POST", "GET")]
+    chunked = [(method, "Transfer-Encoding: chunked", "64\r\n{") for method in ("POST", "GET")]
+    for method, sent, body in whole + chunked:
+        client = send(bench, HEAD.format(method, sent) + body)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100) == b""
+        client.close()
+    assert bench.ask(body="whole").data == "whole"
+    assert file.read_text() == "whole\n"
+
+
+def test_a_request_that_is_cut_off_behind_whole_ones_is_dropped(bench, notes):
+    file = notes()
+    whole = "".join(HEAD.format("POST", "Content-Length: 1") + str(number) for number in range(5))
+    client = send(bench, whole)
+    got = b""
+    while not got.endswith(b'"4"'):
+        got += client.recv(65536)
+    places = [got.index(f'\r\n\r\n"{number}"'.encode()) for number in range(5)]
+    assert places == sorted(places)
+    client.sendall((HEAD.format("POST", "Content-Length: 9") + "cut").encode())
+    client.shutdown(socket.SHUT_WR)
+    assert client.recv(100) == b""
+    client.close()
+    assert bench.ask(body="last").status == 200
+    assert file.read_text().split() == ["0", "1", "2", "3", "4", "last"]
+
+
+def test_who_reads_slowly_holds_no_replica(bench, notes):
+    notes(TIMES=str(1 << 23))
+    slow = [send(bench, HEAD.format("POST", "Content-Length: 1") + "s") for _ in range(3)]
+    for client in slow:
+        assert client.recv(1) == b"H"  # the answer is there and is not read any further
+    assert len(bench.ask(body="f").data) == 1 << 23
+    for client in slow:
+        client.close()
+
+
+def test_silent_connections_leave_room_for_requests_and_replicas(bench):
+    bench.start_gateway(open_files=256)
+    assert bench.deploy("sums", bench.adding(1.0))["state"] == "ready"
+    silent = [send(bench, "POST /endpoints/sums/sc") for _ in range(300)]
+    assert bench.ask(body={"data": [[0, 0]]}).status == 200
+    report = bench.deploy("sums", bench.adding(2.0, revision=2))
+    assert report["state"] == "ready"
+    assert bench.ask(body={"data": [[0, 0]]}).data["outputs"]["y"] == [[2.0, 2.0]]
+    for client in silent:
+        client.close()
+
+
+def test_a_shortage_of_files_at_a_start_passes(bench, eventually):
+    gateway = bench.start_gateway()
+    assert bench.deploy("sums", bench.adding(1.0))["state"] == "ready"
+    before = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
+    used = max(int(path.name) for path in Path(f"/proc/{gateway.pid}/fd").iterdir())
+    resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (used + 2, before[1]))
+    bench.door.change("sums", bench.adding(2.0, revision=2))
+    eventually(lambda: "Too many open files" in bench.log())
+    assert [report for report in bench.door.reports if report["state"] == "failed"] == []
+    resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, before)
+    assert bench.door.wait_report("blue", 2)["state"] == "ready"
+    assert bench.ask(body={"data": [[0, 0]]}).data["outputs"]["y"] == [[2.0, 2.0]]
 
 
 def test_many_requests_on_many_connections_get_their_own_answers(sums):

@@ -199,6 +199,21 @@ def ask_in_thread(bench, answers, path):
     return thread
 
 
+def test_a_replica_that_hangs_is_replaced_and_nobody_waits_for_ever(bench, tmp_path, eventually):
+    deploy(bench, GATE, request_settings={"request_timeout_ms": 300})
+    (stuck,) = bench.replicas()
+    never, gate = tmp_path / "never", tmp_path / "gate"
+    gate.touch()
+    statuses = [bench.ask(body=str(never)).status]  # nothing ever lets this one through
+    eventually(lambda: statuses.append(bench.ask(body=str(gate)).status) or statuses[-1] == 200)
+    assert statuses[0] == 408
+    assert set(statuses) <= {408, 429, 503, 200}
+    eventually(lambda: stuck not in bench.replicas() and not bench.running([stuck]))
+    log = (bench.home.logs / "endpoints" / "sums" / "blue.log").read_text()
+    assert "penstock: the replica was ended: none of its 1 worker(s) answers any more" in log
+    assert "hung replicas of sums/blue ended so far: 1" in bench.log()
+
+
 def test_a_full_queue_is_429_and_the_others_are_answered(bench, tmp_path, eventually):
     deploy(bench, GATE, request_settings={"request_timeout_ms": 60_000})
     gate = tmp_path / "gate"

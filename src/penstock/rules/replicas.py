@@ -55,9 +55,11 @@ class Trouble:
     """What went wrong with one fingerprint of a deployment so far.
 
     ``is_fatal``: it cannot be loaded, so it is not tried again before the deployment is changed.
+    ``shortages``: how often in a row the machine lacked something to start it.
     """
 
     losses: int = 0
+    shortages: int = 0
     not_before: int = 0
     is_fatal: bool = False
     was_ready: bool = False
@@ -171,7 +173,17 @@ def _look_again(decision: Decision, at: int) -> None:
 
 def after_ready(trouble: Trouble) -> Trouble:
     """Return the record once a replica was ready: later trouble is a loss, not a model that cannot load."""
-    return replace(trouble, was_ready=True)
+    return replace(trouble, was_ready=True, shortages=0)
+
+
+def after_shortage(trouble: Trouble, *, message: str, now: int) -> Trouble:
+    """Return the record after a start for which the machine lacked something: files, disk, memory.
+
+    That says nothing about the deployment, so it is tried for ever, more and more slowly.
+    """
+    shortages = trouble.shortages + 1
+    delay = RESTART_DELAYS_MS[min(shortages, len(RESTART_DELAYS_MS) - 1)]
+    return replace(trouble, shortages=shortages, not_before=now + delay, message=message)
 
 
 def after_end(trouble: Trouble, *, ready_ms: int | None, said_failed: bool, message: str, now: int) -> Trouble:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from penstock.serving.codes import NotReadyError, QueueFullError, TimedOutError
 from penstock.serving.links import Call, Reply, WorkLink
+
+HANG_GRACE_S = 5.0
 
 
 class Backend:
@@ -21,10 +23,13 @@ class Backend:
     ----------
     name : str
         For messages.
+    on_hung : callable
+        Called with a link that has not answered long after its request's time was over.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, on_hung: Callable[[WorkLink], None]) -> None:
         self.name = name
+        self._on_hung = on_hung
         self.is_script = False
         self.timeout_s = 5.0
         self._limit = 2
@@ -113,5 +118,14 @@ class Backend:
         if call.future.done():
             return
         call.future.set_exception(TimedOutError(f"{self.name} did not answer within {self.timeout_s:g} s"))
-        if call in self._waiting:
+        if call.link is not None:
+            grace_s = max(self.timeout_s, HANG_GRACE_S)
+            asyncio.get_running_loop().call_later(grace_s, self._check, call.link, call)
+        elif call in self._waiting:
             self._waiting.remove(call)
+
+    def _check(self, link: WorkLink, call: Call) -> None:
+        """Look at a link some time after the client of its call was told that the time is over."""
+        if link.call is call:
+            link.is_hung = True
+            self._on_hung(link)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 from penstock.entities.errors import UnavailableError
@@ -23,11 +24,13 @@ from penstock.rules.replicas import (
     Wanted,
     after_end,
     after_ready,
+    after_shortage,
     decide,
 )
 from penstock.serving.backend import Backend
 from penstock.serving.desired import Desired, DesiredDeployment, load_desired, merge_held, save_desired
 from penstock.serving.door import ServerDoor
+from penstock.serving.ending import End
 from penstock.serving.fleet import Fleet, Replica
 from penstock.serving.links import WorkLink
 from penstock.serving.materials import Materials
@@ -79,6 +82,7 @@ class Control:
         self._backends: dict[Key, Backend] = {}
         self._routed: dict[Key, tuple[str, ...]] = {}
         self._troubles: dict[tuple[Key, str], Trouble] = {}
+        self._hung: Counter[Key] = Counter()
         self._log_tails: dict[tuple[Key, str], str] = {}
         self._tidied: set[tuple[Key, str]] | None = None
         self._reports: dict[Key, dict[str, Any]] = {}
@@ -129,7 +133,7 @@ class Control:
             old = self._deployments.get(key)
             if old is not None and old.revision != deployment.revision:
                 self._troubles.pop((key, deployment.fingerprint), None)
-            backend = self._backends.setdefault(key, Backend(f"{key[0]}/{key[1]}"))
+            backend = self._backends.setdefault(key, Backend(f"{key[0]}/{key[1]}", self._on_hung))
             backend.configure(
                 is_script=deployment.scoring_script is not None,
                 timeout_s=deployment.request_settings.request_timeout_ms / 1000.0,
@@ -229,7 +233,7 @@ class Control:
         replica = self._fleet.get(replica_id)
         if replica is not None and replica.state is ReplicaState.STARTING:
             replica.message = f"the replica was not ready within {self._settings.start_timeout_s:g} s"
-            self._on_end(replica, True)
+            self._on_end(replica, End.CANNOT_LOAD)
             self._wake_up()
         self._fleet.stop(replica_id)
 
@@ -241,20 +245,27 @@ class Control:
         if replica.key is not None and (backend := self._backends.get(replica.key)) is not None:
             backend.forget(link)
 
-    def _on_end(self, replica: Replica, said_failed: bool) -> None:
+    def _on_hung(self, link: WorkLink) -> None:
+        replica = self._fleet.end_if_hung(link)
+        if replica is not None and replica.key is not None:
+            self._hung[replica.key] += 1
+            logger.warning("hung replicas of %s/%s ended so far: %s", *replica.key, self._hung[replica.key])
+
+    def _on_end(self, replica: Replica, end: End) -> None:
         assert replica.key is not None
         place = (replica.key, replica.fingerprint)
         now = _now_ms()
         ready_ms = None if replica.ready_at is None else now - int(replica.ready_at * 1000)
         logger.warning("a replica of %s/%s ended: %s", *replica.key, replica.message)
         self._log_tails[place] = replica.log_tail
-        self._troubles[place] = after_end(
-            self._troubles.get(place, Trouble()),
-            ready_ms=ready_ms,
-            said_failed=said_failed,
-            message=replica.message,
-            now=now,
-        )
+        trouble = self._troubles.get(place, Trouble())
+        if end is End.SHORTAGE:
+            self._troubles[place] = after_shortage(trouble, message=replica.message, now=now)
+        else:
+            said_failed = end is End.CANNOT_LOAD
+            self._troubles[place] = after_end(
+                trouble, ready_ms=ready_ms, said_failed=said_failed, message=replica.message, now=now
+            )
 
     def _judge(self, verdict: Verdict) -> None:
         endpoint, name = verdict.key
@@ -283,7 +294,9 @@ class Control:
                 key, report = next(iter(self._reports.items()))
                 try:
                     await asyncio.to_thread(self._door.report, report)
-                except UnavailableError as error:
+                except Exception as error:
+                    if not isinstance(error, UnavailableError):
+                        logger.exception("a report could not be sent")
                     logger.debug("a report waits: %s", error)
                     await asyncio.sleep(REPORT_RETRY_S[min(failures, len(REPORT_RETRY_S) - 1)])
                     failures += 1

@@ -66,7 +66,9 @@ class ServerDoor:
                 after = -1 if is_first else revision
                 body = self._ask(connection, "GET", f"/internal/serving/desired?after={after}&wait={wait_s}")
                 desired = decode_desired(body) if body else None
-            except (UnavailableError, ValueError) as error:
+            except Exception as error:
+                if not isinstance(error, UnavailableError | ValueError):
+                    logger.exception("the server could not be asked")
                 if connection is not None:
                     connection.close()
                     connection = None
@@ -82,11 +84,14 @@ class ServerDoor:
             is_first = False
 
     def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
-        record = self._home.read_server_record()
-        if record is None:
-            raise UnavailableError("no server is recorded")
-        place = urlsplit(record.url)
-        return http.client.HTTPConnection(place.hostname or "127.0.0.1", place.port or 80, timeout=timeout_s)
+        try:
+            record = self._home.read_server_record()
+            if record is None:
+                raise UnavailableError("no server is recorded")
+            place = urlsplit(record.url)
+            return http.client.HTTPConnection(place.hostname or "127.0.0.1", place.port or 80, timeout=timeout_s)
+        except (OSError, ValueError) as error:
+            raise UnavailableError(f"the server's record cannot be read: {error}") from error
 
     def _ask(self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None) -> bytes:
         try:

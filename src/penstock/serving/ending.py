@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import select
 import signal
 import subprocess
+from enum import Enum, auto
+
+from penstock.entities.errors import OutOfSpaceError
 
 KILL_DELAY_S = 5.0
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EAGAIN})
+
+
+class End(Enum):
+    """Why a replica ended that nobody had asked to: it was lost, it cannot load, or the machine lacks something."""
+
+    LOST = auto()
+    CANNOT_LOAD = auto()
+    SHORTAGE = auto()
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Return whether an error says that files, disk or memory are short at the moment."""
+    return isinstance(error, OutOfSpaceError) or (isinstance(error, OSError) and error.errno in _SHORTAGES)
 
 
 async def end_child(process: subprocess.Popen[bytes]) -> None:

@@ -25,12 +25,14 @@ from penstock.home import Home
 from penstock.rules.replicas import Key, ReplicaState, Seen
 from penstock.serving import ending, launch, logs
 from penstock.serving.desired import DesiredDeployment
+from penstock.serving.ending import End
 from penstock.serving.links import ControlLink, WorkLink
 from penstock.serving.materials import Materials
 
 logger = logging.getLogger(__name__)
 
 HELLO_TIMEOUT_S = 2.0
+SHORTAGE_RETRY_S = 1.0
 _PREFIX = "replica-"
 
 
@@ -90,7 +92,7 @@ class Fleet:
     on_free, on_link_lost : callable
         Called with a replica and its link that became free, or is gone.
     on_end : callable
-        Called with a replica that ended or failed and was not asked to, and whether it said that it cannot load.
+        Called with a replica that ended or failed and was not asked to, and why.
     """
 
     def __init__(
@@ -103,7 +105,7 @@ class Fleet:
         on_change: Callable[[], None],
         on_free: Callable[[Replica, WorkLink], None],
         on_link_lost: Callable[[Replica, WorkLink], None],
-        on_end: Callable[[Replica, bool], None],
+        on_end: Callable[[Replica, End], None],
     ) -> None:
         self._home = home
         self._materials = materials
@@ -171,6 +173,19 @@ class Fleet:
         if replica is not None:
             self._finish(replica)
 
+    def end_if_hung(self, link: WorkLink) -> Replica | None:
+        """End and return the replica of a link that hangs, if all its links do; a new one is started for it."""
+        replica = self._replicas.get(link.replica_id)
+        if replica is None or replica.state is not ReplicaState.READY or not all(one.is_hung for one in replica.links):
+            return None
+        replica.message = f"the replica was ended: none of its {len(replica.links)} worker(s) answers any more"
+        logs.add_line(replica.place.log, replica.message)
+        replica.log_tail = logs.read_tail(replica.place.log, replica.log_offset)
+        self._end(replica)
+        self._on_end(replica, End.LOST)
+        self._on_change()
+        return replica
+
     def log_of(self, key: Key) -> Path:
         """Return the log of a deployment's replicas."""
         return self._home.logs / "endpoints" / key[0] / f"{key[1]}.log"
@@ -210,7 +225,7 @@ class Fleet:
                 await self._launch_onnx(replica)
             model = await asyncio.to_thread(self._materials.model_path, deployment)
         except (PenstockError, OSError) as error:
-            self._fail(replica, str(error))
+            self._fail(replica, str(error), end=End.SHORTAGE if ending.is_shortage(error) else End.CANNOT_LOAD)
             return
         await replica.told.wait()
         if replica.control is not None and not replica.is_over:
@@ -271,8 +286,12 @@ class Fleet:
             logger.warning("replica %s does not answer, ending it", replica_id)
             await asyncio.to_thread(kill_marked, replica_id, launch.MARK)
             self._end(replica)
-        except OSError:
+        except (ConnectionError, FileNotFoundError):
             path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("replica %s cannot be reached, ending it: %s", replica_id, error)
+            await asyncio.to_thread(kill_marked, replica_id, launch.MARK)
+            self._end(replica)
 
     def _on_state(self, replica: Replica, state: dict[str, Any]) -> None:
         replica.told.set()
@@ -303,13 +322,19 @@ class Fleet:
 
     async def _open_links(self, replica: Replica, workers: int) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            for _ in range(workers):
-                link = WorkLink(replica.replica_id, partial(self._freed, replica), partial(self._on_link_lost, replica))
+        while len(replica.links) < workers and not replica.is_over:
+            link = WorkLink(replica.replica_id, partial(self._freed, replica), partial(self._on_link_lost, replica))
+            try:
                 await loop.create_unix_connection(lambda link=link: link, str(replica.place.socket_path))  # type: ignore[misc]  # a default binds the loop variable
-                replica.links.append(link)
-        except OSError:
-            return  # it ended; the control link tells
+            except OSError as error:
+                if not ending.is_shortage(error):
+                    return  # it ended; the control link tells
+                logger.warning("replica %s waits for its connections: %s", replica.replica_id, error)
+                await asyncio.sleep(SHORTAGE_RETRY_S)
+                continue
+            replica.links.append(link)
+        if replica.is_over:
+            return
         if replica.state is ReplicaState.STARTING:
             replica.enter(ReplicaState.READY)
         self._on_change()
@@ -320,14 +345,14 @@ class Fleet:
         else:
             self._on_free(replica, link)
 
-    def _fail(self, replica: Replica, message: str, log_tail: str = "") -> None:
+    def _fail(self, replica: Replica, message: str, log_tail: str = "", *, end: End = End.CANNOT_LOAD) -> None:
         if replica.is_over:
             return
         replica.message = message
         replica.log_tail = log_tail or logs.read_tail(replica.place.log, replica.log_offset)
         self._end(replica)
         if replica.key is not None and replica.state is not ReplicaState.DRAINING:
-            self._on_end(replica, True)
+            self._on_end(replica, end)
         self._on_change()
 
     def _on_lost(self, replica: Replica) -> None:
@@ -347,7 +372,7 @@ class Fleet:
         if replica.key is None:
             logger.warning("a spare replica ended %s", ending.explain(status))
         elif replica.state is not ReplicaState.DRAINING:
-            self._on_end(replica, False)
+            self._on_end(replica, End.LOST)
         self._on_change()
 
     def _end(self, replica: Replica) -> None:

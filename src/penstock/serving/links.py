@@ -21,12 +21,13 @@ Reply = tuple[bytes, bytes]
 class Call:
     """One request on its way: what is sent, and the future of its reply."""
 
-    __slots__ = ("body", "future", "meta")
+    __slots__ = ("body", "future", "link", "meta")
 
     def __init__(self, meta: bytes, body: bytes, future: asyncio.Future[Reply]) -> None:
         self.meta = meta
         self.body = body
         self.future = future
+        self.link: WorkLink | None = None
 
 
 class _FrameProtocol(asyncio.Protocol):
@@ -85,6 +86,7 @@ class WorkLink(_FrameProtocol):
         self.replica_id = replica_id
         self.call: Call | None = None
         self.is_lost = False
+        self.is_hung = False
         self._on_free = on_free
         self._on_lost = on_lost
 
@@ -97,6 +99,7 @@ class WorkLink(_FrameProtocol):
     def send(self, call: Call) -> None:
         """Send a call; the link must be free."""
         self.call = call
+        call.link = self
         assert self.transport is not None
         head = frames.pack_head(frames.REQUEST, call.meta, len(call.body))
         if len(call.body) < 65536:
@@ -107,6 +110,7 @@ class WorkLink(_FrameProtocol):
     def frame_received(self, kind: int, meta: bytes, body: bytes) -> None:
         """Resolve the call, unless its client was answered already because the time was over."""
         call, self.call = self.call, None
+        self.is_hung = False
         if call is not None and not call.future.done():
             call.future.set_result((meta, body))
         self._on_free(self)

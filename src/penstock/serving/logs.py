@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 MAX_LOG_BYTES = 10 * 2**20
@@ -21,6 +22,12 @@ def rotate_log(log: Path) -> int:
             return size
         log.replace(log.with_name(f"{log.name}.1"))
     return 0
+
+
+def add_line(log: Path, text: str) -> None:
+    """Write a line of ours into a process's log, if that can be written."""
+    with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} penstock: {text}\n")
 
 
 def read_tail(log: Path, offset: int = 0, *, max_bytes: int = 4096, max_lines: int = 20) -> str:
