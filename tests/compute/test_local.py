@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -222,3 +223,15 @@ def test_an_agent_outlives_the_process_that_started_it(tmp_path, place):
     with place.gate.open("w") as gate:
         gate.write("go\n")
     wait_for_end(running)
+
+
+def test_a_command_gets_back_what_the_supervisor_changed(compute, place, monkeypatch):
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setenv("PENSTOCK_NOFILE", "123")
+    monkeypatch.setenv("PENSTOCK_UMASK", "027")
+    monkeypatch.setenv("PENSTOCK_PARENT_FD", "5")
+    handle = start(compute, place.waiting)
+    shell = int(place.started())
+    assert resource.prlimit(shell, resource.RLIMIT_NOFILE) == (123, hard)
+    ours = {word for word in Path(f"/proc/{handle.pid}/environ").read_bytes().split(b"\0") if b"PENSTOCK" in word}
+    assert ours == {b"PENSTOCK_UMASK=027"}

@@ -20,9 +20,10 @@ from typing import IO, Any
 from penstock import agent
 from penstock.agent import processes as marks
 from penstock.agent.record import PHASE_FINISHED, SpoolRecord
-from penstock.compute import processes
+from penstock.compute import originals, processes
 from penstock.compute.base import AgentHandle
 from penstock.entities.errors import UnavailableError
+from penstock.home import open_log
 
 logger = logging.getLogger(__name__)
 
@@ -150,11 +151,14 @@ class LocalCompute:
         return handle
 
     def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(KEPT_PREFIXES_OUT)}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(KEPT_PREFIXES_OUT) or name == originals.UMASK
+        }
         try:
-            self._log_file.parent.mkdir(parents=True, exist_ok=True)
-            with self._log_file.open("ab") as log:
-                return subprocess.Popen(
+            with open_log(self._log_file) as log:
+                process = subprocess.Popen(
                     [self._interpreter, "-I", "-S", AGENT_PROGRAM, *arguments],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
@@ -165,6 +169,8 @@ class LocalCompute:
                 )
         except OSError as error:
             raise UnavailableError(f"an agent could not be started: {error}") from error
+        originals.restore_open_files(process.pid)
+        return process
 
     def _refill_later(self, delay_s: float) -> None:
         """Start idle agents after a moment, so that they do not take the processor from the job just started."""

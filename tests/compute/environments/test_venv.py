@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+import fcntl
+import io
+import os
+import select
 import subprocess
+import sys
+import tarfile
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +121,128 @@ def test_an_unread_conda_file_is_refused(tmp_path):
     with pytest.raises(UsageError, match="conda_file"):
         environments.prepare(EnvironmentSpec(conda_file="conda.yml"), log=print)
     assert environments.find(EnvironmentSpec(conda_file="conda.yml")) is None
+
+
+class Blocking:
+    """A source package whose build says its pid and waits, in a process of uv's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.said, self.gate = folder / "said", folder / "gate"
+        os.mkfifo(self.said)
+        os.mkfifo(self.gate)
+        backend = (
+            "import os\n"
+            "def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):\n"
+            f"    open({str(self.said)!r}, 'w').write(str(os.getpid()))\n"
+            f"    open({str(self.gate)!r}).read()\n"
+            "    raise SystemExit('the gate was opened')\n"
+        )
+        project = (
+            "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+            "[project]\nname = 'blocking'\nversion = '1.0'\n"
+        )
+        files = {
+            "pyproject.toml": project,
+            "backend.py": backend,
+            "PKG-INFO": "Metadata-Version: 2.1\nName: blocking\nVersion: 1.0\n",
+        }
+        with tarfile.open(folder / "wheels" / "blocking-1.0.tar.gz", "w:gz") as archive:
+            for name, text in files.items():
+                entry = tarfile.TarInfo(f"blocking-1.0/{name}")
+                entry.size = len(text.encode())
+                archive.addfile(entry, io.BytesIO(text.encode()))
+
+    def wait_started(self) -> int:
+        """Return a pidfd of the backend's process once it builds."""
+        self.pid = int(self.said.read_text())
+        return os.pidfd_open(self.pid)
+
+
+def wait_end(descriptor: int) -> None:
+    assert select.select([descriptor], [], [], 60)[0]
+    os.close(descriptor)
+
+
+@pytest.fixture
+def blocking(tmp_path, index):
+    return Blocking(tmp_path)
+
+
+def test_a_build_ends_with_the_process_that_wanted_it_and_is_locked_until_then(tmp_path, index, blocking):
+    envs = tmp_path / "envs"
+    wanted = spec(index, "blocking")
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from penstock.compute.environments.select import Environments\n"
+        "from penstock.entities.asset import EnvironmentSpec\n"
+        "wanted = EnvironmentSpec.model_validate_json(sys.argv[2])\n"
+        "Environments(Path(sys.argv[1])).prepare(wanted, log=print)\n"
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", program, str(envs), wanted.model_dump_json(exclude_none=True)],
+        stdout=subprocess.DEVNULL,
+    )
+    backend = blocking.wait_started()
+    (lock,) = envs.glob("*.lock")
+    descriptors = Path(f"/proc/{blocking.pid}/fd")
+    assert str(lock) in {os.readlink(descriptor) for descriptor in descriptors.iterdir()}
+    (left,) = envs.glob(".building-*")
+    server.kill()
+    server.wait()
+    wait_end(backend)
+    assert left.exists()
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # waits for the last of the build's processes
+    other = Environments(envs).prepare(spec(index), log=print)
+    assert other.interpreter.exists()
+    assert not left.exists()
+
+
+def test_leftovers_of_a_build_in_progress_stay(tmp_path, index, blocking):
+    environments = Environments(tmp_path / "envs")
+    stop = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        build = pool.submit(environments.prepare, spec(index, "blocking"), log=print, should_stop=stop.is_set)
+        backend = blocking.wait_started()
+        environments.prepare(spec(index), log=print)
+        (building,) = (tmp_path / "envs").glob(".building-*")
+        stop.set()
+        with pytest.raises(RefusedError, match="was canceled"):
+            build.result()
+    wait_end(backend)
+    assert not building.exists()
+
+
+def test_a_build_that_waits_for_another_is_canceled_too(tmp_path, index, blocking):
+    environments = Environments(tmp_path / "envs")
+    wanted = spec(index, "blocking")
+    stop = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        build = pool.submit(environments.prepare, wanted, log=print, should_stop=stop.is_set)
+        backend = blocking.wait_started()
+        asked = iter([False, True])
+        with pytest.raises(RefusedError, match="was canceled"):
+            environments.prepare(wanted, log=pytest.fail, should_stop=lambda: next(asked))
+        stop.set()
+        with pytest.raises(RefusedError, match="was canceled"):
+            build.result()
+    wait_end(backend)
+    assert [path.suffix for path in (tmp_path / "envs").iterdir()] == [".lock"]
+
+
+def test_a_venv_whose_python_has_gone_is_built_again(tmp_path, index):
+    environments = Environments(tmp_path / "envs")
+    built = environments.prepare(spec(index, "tiny"), log=print)
+    python = built.interpreter
+    python.unlink()
+    python.symlink_to(tmp_path / "gone")
+    assert environments.find(spec(index, "tiny")) is None
+    assert environments.prepare(spec(index, "tiny"), log=print) == built
+    assert subprocess.run([python, "-c", "import tiny"]).returncode == 0
+    assert sorted(path.name for path in (tmp_path / "envs").iterdir()) == [built.key, f"{built.key}.lock"]
+
+
+def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path, index):
+    (tmp_path / "envs").touch()
+    with pytest.raises(RefusedError, match=r"could not be built: .*envs"):
+        Environments(tmp_path / "envs").prepare(spec(index), log=print)

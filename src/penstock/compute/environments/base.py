@@ -47,11 +47,17 @@ class EnvironmentBackend(Protocol):
         """Return the environment if it is ready, at once; None if it has to be built, or cannot be."""
         ...
 
-    def prepare(self, spec: EnvironmentSpec | None, *, log: Callable[[str], None]) -> Prepared:
+    def prepare(
+        self,
+        spec: EnvironmentSpec | None,
+        *,
+        log: Callable[[str], None],
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Prepared:
         """Return the environment, building it first if needed; may take minutes.
 
-        A build that is killed leaves nothing that a later one would take for complete. Two builds of the same content
-        at the same time are one: the second waits.
+        A build that is killed leaves nothing that a later one would take for complete, and it is killed with the
+        process that called. Two builds of the same content at the same time are one: the second waits.
 
         Parameters
         ----------
@@ -59,12 +65,16 @@ class EnvironmentBackend(Protocol):
             None is the default.
         log : callable
             Gets lines for the user while a build runs.
+        should_stop : callable, optional
+            Asked several times a second, in this thread, while a build runs or waits; a yes ends it.
 
         Raises
         ------
         UsageError
             If the specification asks for what this backend cannot do.
-        EnvironmentError
-            If the build fails; the message ends with the builder's last lines.
+        RefusedError
+            If the build fails, and the message ends with the builder's last lines; or if it was canceled.
+        OutOfSpaceError
+            If the disk is full.
         """
         ...

@@ -30,7 +30,13 @@ class InterpreterEnvironment:
             folders.insert(0, str(self._wrapper(interpreter).parent))
         return Prepared(interpreter, tuple(folders), is_own=True, key="interpreter")
 
-    def prepare(self, spec: EnvironmentSpec | None, *, log: Callable[[str], None]) -> Prepared:
+    def prepare(
+        self,
+        spec: EnvironmentSpec | None,
+        *,
+        log: Callable[[str], None],
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Prepared:
         """Return this interpreter."""
         return self.find(spec)
 

@@ -28,9 +28,15 @@ class Environments:
         """Return the environment if it is ready."""
         return self._backend(spec).find(spec)
 
-    def prepare(self, spec: EnvironmentSpec | None, *, log: Callable[[str], None]) -> Prepared:
+    def prepare(
+        self,
+        spec: EnvironmentSpec | None,
+        *,
+        log: Callable[[str], None],
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Prepared:
         """Return the environment, building it first if needed."""
-        return self._backend(spec).prepare(spec, log=log)
+        return self._backend(spec).prepare(spec, log=log, should_stop=should_stop)
 
     def _backend(self, spec: EnvironmentSpec | None) -> EnvironmentBackend:
         return self._interpreter if spec is None or spec.conda_file is None else self._venv
