@@ -17,7 +17,7 @@ def test_a_good_split_has_no_problems(traffic):
     [
         ({"blue": 50}, "/traffic", "sum to 50"),
         ({"blue": 60, "green": 60}, "/traffic", "sum to 120"),
-        ({"red": 100}, "/traffic/red", "no deployment 'red'"),
+        ({"red": 100}, "/traffic/red", 'no deployment "red"'),
         ({"blue": 150, "green": -50}, "/traffic/blue", "not a percentage"),
         ({"a/b": 100}, "/traffic/a~1b", "no deployment"),
     ],

@@ -139,7 +139,7 @@ def test_one_key_is_rotated_at_a_time(world):
 
 def test_traffic_is_checked(world):
     world.deploy(model=world.model())
-    with pytest.raises(SpecError, match="no deployment 'green'"):
+    with pytest.raises(SpecError, match='no deployment "green"'):
         world.endpoints.set_traffic("digits", {"green": 100}, actor="me")
     with pytest.raises(SpecError, match="sum to 50"):
         world.endpoints.put_endpoint(OnlineEndpointSpec(name="digits", traffic={"blue": 50}), actor="me")
@@ -191,7 +191,7 @@ def test_an_inline_model_needs_no_registration(world):
     ("fields", "pointer", "words"),
     [
         ({"model": "azureml:digit:1"}, "/model", "digits"),
-        ({"model": "azureml:digits:7"}, "/model", "no version '7'"),
+        ({"model": "azureml:digits:7"}, "/model", 'no version "7"'),
         ({"model": "azureml:words:1"}, "/model", "no single ONNX file"),
         ({}, "/model", "neither a model nor code"),
         ({"environment": "azureml:nothing:1"}, "/environment", "nothing"),
@@ -233,7 +233,7 @@ def test_a_registered_environments_image_is_not_used_and_that_is_said(world):
 
 def test_a_missing_script_names_the_nearest(world):
     code = CodeConfiguration(code=world.tree("score.py"), scoring_script="scor.py")
-    with pytest.raises(SpecError, match=r"Did you mean 'score\.py'") as caught:
+    with pytest.raises(SpecError, match=r'Did you mean "score\.py"') as caught:
         world.deploy(code_configuration=code)
     assert caught.value.problems[0].pointer == "/code_configuration/scoring_script"
 

@@ -39,7 +39,7 @@ class Actor:
         """Raise ForbiddenError unless the caller holds the workspace's own token."""
         if self.role is not Role.ADMIN:
             raise ForbiddenError(
-                f"The token of {self.name} does not allow this.",
+                f"the token of {self.name} does not allow this",
                 hint="Use the workspace's token: `penstock token` prints it.",
                 ref=self.name,
             )
@@ -47,12 +47,12 @@ class Actor:
     def check_internal(self) -> None:
         """Raise ForbiddenError unless the caller is one of Penstock's own processes."""
         if self.role is not Role.INTERNAL:
-            raise ForbiddenError("Only Penstock's own processes may ask here.", ref=self.name)
+            raise ForbiddenError("only Penstock's own processes may ask here", ref=self.name)
 
     def check_content(self) -> None:
         """Raise ForbiddenError unless the caller may store content (everybody but the gateway)."""
         if self.role is Role.INTERNAL:
-            raise ForbiddenError("The gateway's token stores nothing.", ref=self.name)
+            raise ForbiddenError("the gateway's token stores nothing", ref=self.name)
 
     def check_experiment(self, experiment_id: str) -> None:
         """Raise ForbiddenError if the caller may not see or change this experiment."""
@@ -61,7 +61,7 @@ class Actor:
         if self.role is Role.JOB and self.experiment_id == experiment_id:
             return
         raise ForbiddenError(
-            f"The token of {self.name} is limited to another experiment.",
+            f"the token of {self.name} is limited to another experiment",
             hint="A job may see runs of its own experiment only.",
             ref=f"experiment:{experiment_id}",
         )
@@ -71,7 +71,7 @@ class Actor:
         if self.role is Role.ADMIN or (self.role is Role.JOB and creator == self.name):
             return
         raise ForbiddenError(
-            f"The token of {self.name} may read the run {run_id}, but not change it.",
+            f"the token of {self.name} may read the run {run_id}, but not change it",
             hint="A job may change its own run and the runs it created.",
             ref=f"run:{run_id}",
         )
@@ -79,4 +79,4 @@ class Actor:
     def check_attempt(self, attempt_id: str) -> None:
         """Raise ForbiddenError unless the caller is this very attempt."""
         if self.role is not Role.JOB or self.attempt_id != attempt_id:
-            raise ForbiddenError("This token belongs to another attempt.", ref=f"attempt:{attempt_id}")
+            raise ForbiddenError("this token belongs to another attempt", ref=f"attempt:{attempt_id}")

@@ -64,7 +64,7 @@ def find_content(connection: Connection, reference: str, kinds: tuple[AssetKind,
     if isinstance(parsed, references.UrlReference) and parsed.is_http:
         return Content(None, ref=reference, uri=parsed.url, name=parsed.url.rstrip("/").rpartition("/")[2])
     raise UsageError(
-        f"{reference!r} cannot be used here",
+        f'"{reference}" cannot be used here',
         hint="Use a local path, azureml:<name>:<version>, azureml://jobs/<job>/outputs/…, runs:/… or an http(s) URL.",
     )
 
@@ -87,23 +87,22 @@ def find_asset(
                 except NotFoundError as error:
                     known = [v.version for v in assets.list_versions(connection, kind, reference.name, limit=5)]
                     raise NotFoundError(
-                        f"{kind} {reference.name!r} has no version {reference.version!r}",
+                        f'{kind} "{reference.name}" has no version "{reference.version}"',
                         hint=f"It has {', '.join(known)}. List them with: penstock {kind} list -n {reference.name}",
                         ref=f"{kind}:{reference.name}:{reference.version}",
                     ) from error
             if reference.label not in {None, "latest"}:
                 raise NotFoundError(
-                    f"{kind} {reference.name!r} has no label {reference.label!r}",
+                    f'{kind} "{reference.name}" has no label "{reference.label}"',
                     hint=f"Use {reference.name}@latest or a version.",
                 )
             return assets.latest_version(connection, kind, reference.name)
     kind = kinds[0]
     known = [name for k in kinds for name in assets.asset_names(connection, k)]
-    near = suggest.nearest(reference.name, known)
-    hint = f"Did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
+    hint = suggest.did_you_mean(reference.name, known)
     raise NotFoundError(
-        f"no {kind} named {reference.name!r}",
-        hint=f"{hint}List them with: penstock {kind} list",
+        f'no {kind} named "{reference.name}"',
+        hint=f"{hint} List them with: penstock {kind} list".lstrip(),
         ref=f"{kind}:{reference.name}",
     )
 
@@ -118,8 +117,8 @@ def _job_output(connection: Connection, parsed: references.JobOutputReference, r
         known = ["artifacts", *job.outputs]
         near = suggest.nearest(parsed.output, known)
         raise NotFoundError(
-            f"job {job.name} has no output {parsed.output!r}",
-            hint=f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known)}.",
+            f'job {job.name} has no output "{parsed.output}"',
+            hint=f'Did you mean "{near[0]}"?' if near else f"It has {', '.join(known)}.",
             ref=f"job:{job.name}",
         )
     path = "/".join(part for part in (root.strip("/"), parsed.path.strip("/")) if part)
@@ -144,8 +143,8 @@ def _artifacts(connection: Connection, run_id: str, path: str, reference: str) -
         folders = {p.rpartition("/")[0] for p in known} - {""}
         near = suggest.nearest(path, [*folders, *known])
         raise NotFoundError(
-            f"run {run_id} has nothing at {path or 'its root'!r}",
-            hint=f"Did you mean {near[0]!r}?"
+            f'run {run_id} has nothing at "{path}"' if path else f"run {run_id} has no artifacts",
+            hint=f'Did you mean "{near[0]}"?'
             if near
             else "List its files with: penstock job download --list -n " + run_id,
             ref=f"job:{run_id}",

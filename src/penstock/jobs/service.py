@@ -81,7 +81,7 @@ class Jobs:
             checked = command.check(connection, spec)
             if runs.find_run(connection, name) is not None:
                 raise ConflictError(
-                    f"a job named {name!r} exists already",
+                    f'a job named "{name}" exists already',
                     hint="Choose another name, or leave it out.",
                     ref=f"job:{name}",
                 )
@@ -208,7 +208,7 @@ def find_job(connection: Connection, reference: str) -> Job:
         if job.name == reference:
             return job
     if not found or len(reference) < SHORTEST_PREFIX:
-        raise NotFoundError(f"no job {reference!r}", hint="List them with: penstock job list", ref=f"job:{reference}")
+        raise NotFoundError(f'no job "{reference}"', hint="List them with: penstock job list", ref=f"job:{reference}")
     if len(found) > 1:
-        raise UsageError(f"{reference!r} fits several jobs", hint="Such as " + ", ".join(job.name for job in found))
+        raise UsageError(f'"{reference}" fits several jobs', hint="Such as " + ", ".join(job.name for job in found))
     return found[0]

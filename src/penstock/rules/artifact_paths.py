@@ -30,8 +30,9 @@ def check_path(path: str) -> str:
     """
     reason = _reason(path)
     if reason:
+        shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in path[:100])
         raise InvalidPathError(
-            f"the path {path[:100]!r} {reason}", hint="Paths are relative to their root and stay inside it."
+            f'the path "{shown}" {reason}', hint="Paths are relative to their root and stay inside it."
         )
     return path
 

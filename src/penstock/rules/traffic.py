@@ -33,7 +33,7 @@ def check_traffic(
         if not 0 <= percent <= 100:
             problems.append(Problem(f"{percent} is not a percentage", place, "Write a whole number from 0 to 100."))
         if percent and name not in deployments:
-            problems.append(Problem(f"there is no deployment {name!r}", place, _known(deployments)))
+            problems.append(Problem(f'there is no deployment "{name}"', place, _known(deployments)))
     total = sum(traffic.values())
     if total not in (0, 100):
         problems.append(Problem(f"the percentages sum to {total}", pointer, "They must sum to 100, or all be 0."))
@@ -50,9 +50,9 @@ def _check_mirror(mirror: Mapping[str, int], traffic: Mapping[str, int], deploym
             hint = f"Write a whole number from 0 to {MAX_MIRROR_PERCENT}."
             problems.append(Problem(f"{percent} % cannot be mirrored", place, hint))
         if percent and name not in deployments:
-            problems.append(Problem(f"there is no deployment {name!r}", place, _known(deployments)))
+            problems.append(Problem(f'there is no deployment "{name}"', place, _known(deployments)))
         if percent and traffic.get(name):
-            problems.append(Problem(f"{name!r} gets live traffic already", place, "Mirror to one that gets none."))
+            problems.append(Problem(f'"{name}" gets live traffic already', place, "Mirror to one that gets none."))
     return problems
 
 

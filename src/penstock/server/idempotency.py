@@ -76,7 +76,7 @@ class Once:
         if key is None:
             return Reply(status, wire.entity(work(_keep_nothing)))
         if not 0 < len(key) <= MAX_KEY or not key.isprintable():
-            raise UsageError(f"An Idempotency-Key has 1 to {MAX_KEY} printable characters.")
+            raise UsageError(f"an Idempotency-Key has 1 to {MAX_KEY} printable characters")
         place = f"{actor.name} {scope}"
         sent = hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest()
 
@@ -90,7 +90,7 @@ class Once:
                 return Reply(status, wire.entity(work(keep)))
             if kept["sent"] != sent:
                 raise ConflictError(
-                    "This Idempotency-Key was used for another request.", hint="Send a new key with each new request."
+                    "this Idempotency-Key was used for another request", hint="Send a new key with each new request."
                 )
             return Reply(kept["status"], kept["content"])
 

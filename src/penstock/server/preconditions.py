@@ -57,12 +57,12 @@ def _find(find: Callable[[], Revised]) -> str | None:
 
 def _check(current: str | None, wanted: str | None, must_be_new: bool, what: str) -> None:
     if must_be_new and current is not None:
-        raise PreconditionError(f"{what} exists already.", ref=what)
+        raise PreconditionError(f"{what} exists already", ref=what)
     if wanted is None:
         return
     names = {name.strip() for name in wanted.split(",")}
     if current is None or not names & {current, "*"}:
         found = f"its revision is {current}" if current else "it does not exist"
         raise PreconditionError(
-            f"{what} is not the revision {wanted[:50]} that was meant: {found}.", hint="Read it again.", ref=what
+            f"{what} is not the revision {wanted[:50]} that was meant: {found}", hint="Read it again.", ref=what
         )

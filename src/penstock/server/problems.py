@@ -119,9 +119,7 @@ def status_response(status: int, detail: str = "") -> Response:
 
 def defect_response() -> Response:
     """Return the answer to an error nobody expected; it shows none of it."""
-    return problem_response(
-        InternalError("The server has a defect here.", hint="See logs/server.log of the workspace.")
-    )
+    return problem_response(InternalError("the server has a defect here", hint="See logs/server.log of the workspace."))
 
 
 def _response(body: Mapping[str, Any], status: int) -> Response:

@@ -85,7 +85,7 @@ class HostCheck:
         host = host_of(named) if named else None
         if host is None or not self._is_allowed(host):
             raise ForbiddenError(
-                f"This server does not answer for the host {(named or '')[:100]!r}.",
+                f'this server does not answer for the host "{(named or "")[:100]}"',
                 hint="Add it to server.allowed_hosts in penstock.toml if it is yours.",
             )
         if not any(key == b"origin" for key, _ in scope["headers"]):
@@ -95,7 +95,7 @@ class HostCheck:
         asking = host_of(authority) if scheme in {"http", "https"} else None
         if asking is None or not (asking == host or asking in self._allowed):
             raise ForbiddenError(
-                f"Requests from the web page {origin[:100]!r} are refused.",
+                f'requests from the web page "{origin[:100]}" are refused',
                 hint="Add its host to server.allowed_hosts in penstock.toml if it is yours.",
             )
 

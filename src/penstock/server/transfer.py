@@ -118,7 +118,7 @@ def read_range(text: str | None, size: int) -> tuple[int, int] | None:
         if last and int(last) < int(first):
             return None
     if start >= end:
-        raise UsageError(f"The range lies outside the {size} bytes of this file.")
+        raise UsageError(f"the range lies outside the {size} bytes of this file")
     return start, end
 
 

@@ -81,8 +81,8 @@ def _find_code(connection: Connection, spec: OnlineDeploymentSpec, problems: lis
     script = configuration.scoring_script
     if script not in files:
         near = nearest(script, files)
-        hint = f"Did you mean {near[0]!r}?" if near else f"It holds: {', '.join(files[:8]) or 'nothing'}."
-        problems.append(Problem(f"there is no file {script!r} in the code", f"{pointer}/scoring_script", hint))
+        hint = f'Did you mean "{near[0]}"?' if near else f"It holds: {', '.join(files[:8]) or 'nothing'}."
+        problems.append(Problem(f'there is no file "{script}" in the code', f"{pointer}/scoring_script", hint))
     return tree
 
 

@@ -272,7 +272,7 @@ class Endpoints:
             table.get_deployment(connection, endpoint, name)
             if traffic.get(name):
                 raise ConflictError(
-                    f"deployment {name!r} gets {traffic[name]} % of the traffic",
+                    f'deployment "{name}" gets {traffic[name]} % of the traffic',
                     hint=f"Give it to others first: penstock online-endpoint update -n {endpoint} --traffic …=100",
                     ref=f"endpoint:{endpoint}/{name}",
                 )
@@ -382,4 +382,4 @@ def _key_field(key_type: str) -> Literal["primary_key", "secondary_key"]:
         return "primary_key"
     if key_type.lower() == "secondary":
         return "secondary_key"
-    raise UsageError(f"there is no {key_type!r} key", hint="Name primary or secondary.")
+    raise UsageError(f'there is no "{key_type}" key', hint="Name primary or secondary.")

@@ -118,7 +118,7 @@ def _folder_name(kind: str, entries: Sequence[FileEntry], prefix: str, is_shared
 def _checked(path: str) -> PurePosixPath:
     parts = PurePosixPath(path)
     if not path or parts.is_absolute() or ".." in parts.parts or "\0" in path:
-        raise InvalidPathError(f"{path!r} leaves its folder")
+        raise InvalidPathError(f'"{path}" leaves its folder')
     return parts
 
 

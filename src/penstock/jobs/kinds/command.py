@@ -82,7 +82,7 @@ def resolve_environment(
         return None
     if not isinstance(parsed, references.AssetReference):
         raise UsageError(
-            f"{given!r} names no environment", hint="Use azureml:<name>:<version>, or an inline conda_file."
+            f'"{given}" names no environment', hint="Use azureml:<name>:<version>, or an inline conda_file."
         )
     asset = find_asset(connection, (AssetKind.ENVIRONMENT,), parsed)
     return resolve_environment(connection, EnvironmentSpec.model_validate(asset.definition or {}), warnings)

@@ -125,7 +125,7 @@ def _find_file(services: Services, kind: AssetKind, name: str, version: str, pat
     for entry in services.assets.tree(asset).entries:
         if entry.path == path:
             return entry
-    raise NotFoundError(f"{asset.ref} has no file {path!r}.", ref=asset.ref)
+    raise NotFoundError(f'{asset.ref} has no file "{path}"', ref=asset.ref)
 
 
 def _a(kind: AssetKind) -> str:

@@ -59,15 +59,15 @@ def read_entity(model: type[ModelT], body: bytes) -> ModelT:
     try:
         return validate_entity(model, msgspec.json.decode(body))
     except msgspec.DecodeError as error:
-        raise UsageError(f"The body is no valid JSON: {error}.") from error
+        raise UsageError(f"the body is no valid JSON: {error}") from error
     except RecursionError as error:
-        raise UsageError("The body's JSON is nested too deeply.") from error
+        raise UsageError("the body's JSON is nested too deeply") from error
 
 
 def check_name(in_path: str, in_body: str, what: str) -> None:
     """Raise UsageError when the path and the body name different things."""
     if in_path != in_body:
-        raise UsageError(f"The path names {what} {in_path!r}, the body {in_body!r}.")
+        raise UsageError(f'the path names {what} "{in_path}", the body "{in_body}"')
 
 
 def get_visible_run(connection: Connection, actor: Actor, run_id: str) -> Run:

@@ -75,7 +75,7 @@ def _read_statuses(names: list[str] | None) -> list[JobStatus] | None:
         known = [status.value for status in JobStatus]
         wrong = next(name for joined in names for name in joined.split(",") if name not in known)
         hint = did_you_mean(wrong, known) or f"Known: {', '.join(known)}."
-        raise UsageError(f"{wrong!r} is no state of a job.", hint=hint) from error
+        raise UsageError(f'"{wrong}" is no state of a job', hint=hint) from error
 
 
 @router.post("/{name}:cancel", **describe("Cancel a job", Job, status=202, fails=(404, 409)))

@@ -67,7 +67,7 @@ def _find_artifact(services: Services, actor: Actor, name: str, path: str) -> Tr
         entry = artifacts.find_artifact(connection, run.run_id, path)
     if entry is None:
         raise NotFoundError(
-            f"The run {name!r} has no artifact {path!r}.",
+            f'the run "{name}" has no artifact "{path}"',
             hint=f"List them: GET /api/v1/runs/{name}/artifacts?recursive=true",
             ref=f"run:{name}",
         )

@@ -122,7 +122,7 @@ def read_next(text: str | None) -> str | None:
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=str)
     except (binascii.Error, ValueError) as error:
-        raise UsageError("`next` is not one that a page carried.", hint="Leave it out for the first page.") from error
+        raise UsageError("`next` is not one that a page carried", hint="Leave it out for the first page.") from error
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -136,9 +136,9 @@ def read_json(body: bytes) -> dict[str, Any]:
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise UsageError(f"The body is no valid JSON: {error}.") from error
+        raise UsageError(f"the body is no valid JSON: {error}") from error
     if not isinstance(document, Mapping):
-        raise UsageError("The body must be a JSON object.")
+        raise UsageError("the body must be a JSON object")
     return dict(document)
 
 
@@ -151,7 +151,7 @@ def read_agent_json(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"The body is no valid JSON: {error}.") from error
+        raise UsageError(f"the body is no valid JSON: {error}") from error
     if not isinstance(document, dict):
-        raise UsageError("The body must be a JSON object.")
+        raise UsageError("the body must be a JSON object")
     return document

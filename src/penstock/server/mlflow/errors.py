@@ -63,7 +63,9 @@ def defect_response(error: Exception, path: str) -> Response:
 
 
 def _response(status: int, code: str, error: PenstockError) -> Response:
-    message = f"{error.message} {error.hint}".strip()
+    # MLflow's own clients show this as it is, so here it is a sentence.
+    sentence = f"{error.message[:1].upper()}{error.message[1:].rstrip('.')}."
+    message = f"{sentence} {error.hint}".strip()
     headers = {"www-authenticate": 'Bearer realm="penstock"'} if status == 401 else None
     body = msgspec.json.encode({"error_code": code, "message": message})
     return Response(body, status, headers, "application/json")

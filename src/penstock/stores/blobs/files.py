@@ -25,15 +25,15 @@ def translated(place: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise OutOfSpaceError(
-                f"The disk under {place} is full.", hint="Free space there or move the workspace; nothing was kept."
+                f"the disk under {place} is full", hint="Free space there or move the workspace; nothing was kept."
             ) from error
         if error.errno in _REFUSED:
             raise UnavailableError(
-                f"{place} cannot be written: {error.strerror}.", hint="Check the owner and mode of the folder."
+                f"{place} cannot be written: {error.strerror}", hint="Check the owner and mode of the folder."
             ) from error
         if error.errno == errno.EIO:
             raise UnavailableError(
-                f"Writing under {place} failed: {error.strerror}.", hint="Check the disk; nothing was kept."
+                f"writing under {place} failed: {error.strerror}", hint="Check the disk; nothing was kept."
             ) from error
         raise
 

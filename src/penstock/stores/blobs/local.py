@@ -138,7 +138,7 @@ class LocalBlobStore:
         with self._locked_upload(upload_id) as descriptor:
             length = os.fstat(descriptor).st_size
             if offset != length:
-                raise ConflictError(f"The upload has {length} bytes, not {offset}.", hint=f"Continue at {length}.")
+                raise ConflictError(f"the upload has {length} bytes, not {offset}", hint=f"Continue at {length}.")
             return append(descriptor, length, chunks_of(content), self._root)
 
     def upload_offset(self, upload_id: str) -> int:
@@ -220,7 +220,7 @@ class LocalBlobStore:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise ConflictError(
-                    "Another request is writing this upload.", hint="Try again when it ended."
+                    "another request is writing this upload", hint="Try again when it ended."
                 ) from error
             if not self._upload_path(upload_id).exists():
                 raise _no_upload(upload_id)  # finished or aborted between opening and locking
@@ -250,19 +250,19 @@ def _chain(start: bytes, rest: BinaryIO) -> Iterator[bytes]:
 
 def _check_digest(digest: str) -> None:
     if not _DIGEST.fullmatch(digest):
-        raise UsageError(f"{digest[:80]!r} is not a SHA-256 digest.", hint="Give 64 lower-case hex digits.")
+        raise UsageError(f'"{digest[:80]}" is not a SHA-256 digest', hint="Give 64 lower-case hex digits.")
 
 
 def _refuse_other(digest: str, expected: str | None) -> None:
     if expected is not None and digest != expected:
         raise RefusedError(
-            f"The content has the digest {digest}, not {expected}.", hint="It was damaged on its way; send it again."
+            f"the content has the digest {digest}, not {expected}", hint="It was damaged on its way; send it again."
         )
 
 
 def _no_blob(digest: str) -> NotFoundError:
-    return NotFoundError(f"No blob with the digest {digest}.", hint="Upload it first.", ref=f"blob:{digest}")
+    return NotFoundError(f"no blob with the digest {digest}", hint="Upload it first.", ref=f"blob:{digest}")
 
 
 def _no_upload(upload_id: str) -> NotFoundError:
-    return NotFoundError(f"No upload {upload_id[:64]!r}.", hint="Start a new one.", ref=f"upload:{upload_id[:64]}")
+    return NotFoundError(f'no upload "{upload_id[:64]}"', hint="Start a new one.", ref=f"upload:{upload_id[:64]}")

@@ -113,7 +113,7 @@ def _list_from(
 def _row(connection: Connection, run_id: str) -> int:
     row = connection.execute(select(runs.c.id).where(runs.c.run_id == run_id)).scalar_one_or_none()
     if row is None:
-        raise NotFoundError(f"No run with the id {run_id!r}.", ref=f"job:{run_id}")
+        raise NotFoundError(f'no run with the id "{run_id}"', ref=f"job:{run_id}")
     return int(row)
 
 

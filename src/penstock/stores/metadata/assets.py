@@ -96,8 +96,8 @@ def get_version(connection: Connection, kind: AssetKind, name: str, version: str
     row = connection.execute(select(table).where(*_one(kind, name, version), ~table.c.is_deleted)).one_or_none()
     if row is None:
         raise NotFoundError(
-            f'No {kind} "{name}" with version {version!r}.',
-            hint=f"List them with `penstock {kind} list --name {name}`.",
+            f'no {kind} "{name}" with version "{version}"',
+            hint=f"List them with: penstock {kind} list --name {name}",
             ref=f"{kind}:{name}:{version}",
         )
     return _version(row)
@@ -114,8 +114,8 @@ def latest_version(connection: Connection, kind: AssetKind, name: str) -> AssetV
     found = list_versions(connection, kind, name, limit=1)
     if not found:
         raise NotFoundError(
-            f'No {kind} named "{name}" has a version in use.',
-            hint=f"List them with `penstock {kind} list`; archived ones are reached by their version.",
+            f'no {kind} named "{name}" has a version in use',
+            hint=f"Archived ones are reached by their version. List them with: penstock {kind} list",
             ref=f"{kind}:{name}",
         )
     return found[0]
@@ -197,8 +197,8 @@ def _refuse_taken(connection: Connection, kind: AssetKind, name: str, version: s
     is_deleted = connection.execute(select(table.c.is_deleted).where(*_one(kind, name, version))).scalar_one_or_none()
     if is_deleted is not None:
         raise ConflictError(
-            f'The {kind} "{name}" {"had" if is_deleted else "has"} a version {version!r}'
-            f"{', which was deleted; versions are not used again' if is_deleted else ' already'}.",
+            f'the {kind} "{name}" {"had" if is_deleted else "has"} a version "{version}"'
+            f"{', which was deleted; versions are not used again' if is_deleted else ' already'}",
             hint="Leave the version out to get the next one.",
             ref=f"{kind}:{name}:{version}",
         )

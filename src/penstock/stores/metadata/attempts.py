@@ -29,7 +29,7 @@ def create_attempt(connection: Connection, attempt: Attempt) -> None:
     )
     if connection.execute(taken).first() is not None:
         raise ConflictError(
-            f"Job {attempt.job_name} has an attempt {attempt.number} already.", ref=f"job:{attempt.job_name}"
+            f"job {attempt.job_name} has an attempt {attempt.number} already", ref=f"job:{attempt.job_name}"
         )
     connection.execute(insert(attempts).values(**_values(attempt)))
     start_attempt(connection, attempt.job_name, attempt.number)
@@ -45,7 +45,7 @@ def get_attempt(connection: Connection, attempt_id: str) -> Attempt:
     """
     found = find_attempt(connection, attempt_id)
     if found is None:
-        raise NotFoundError(f"No attempt {attempt_id!r}.", ref=f"attempt:{attempt_id}")
+        raise NotFoundError(f'no attempt "{attempt_id}"', ref=f"attempt:{attempt_id}")
     return found
 
 

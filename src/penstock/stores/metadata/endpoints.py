@@ -130,8 +130,8 @@ def get_deployment(connection: Connection, endpoint_name: str, name: str) -> Onl
     found = find_deployment(connection, endpoint_name, name)
     if found is None:
         raise NotFoundError(
-            f'The endpoint "{endpoint_name}" has no deployment "{name}".',
-            hint=f"List them with `penstock online-deployment list -e {endpoint_name}`.",
+            f'the endpoint "{endpoint_name}" has no deployment "{name}"',
+            hint=f"List them with: penstock online-deployment list -e {endpoint_name}",
             ref=f"endpoint:{endpoint_name}/{name}",
         )
     return found
@@ -217,5 +217,5 @@ def _write_deployment(connection: Connection, deployment: OnlineDeployment) -> N
 
 def _unknown(name: str) -> NotFoundError:
     return NotFoundError(
-        f'No online endpoint "{name}".', hint="List them with `penstock online-endpoint list`.", ref=f"endpoint:{name}"
+        f'no online endpoint "{name}"', hint="List them with: penstock online-endpoint list", ref=f"endpoint:{name}"
     )

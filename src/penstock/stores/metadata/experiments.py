@@ -63,7 +63,7 @@ def ensure_experiment(connection: Connection, name: str, *, now: int) -> Experim
         return create_experiment(connection, name, now=now)
     if found.lifecycle_stage is LifecycleStage.DELETED:
         raise ConflictError(
-            f'The experiment "{name}" was deleted.', hint="Restore it or choose another name.", ref=f"experiment:{name}"
+            f'the experiment "{name}" was deleted', hint="Restore it or choose another name.", ref=f"experiment:{name}"
         )
     return found
 
@@ -142,7 +142,7 @@ def delete_experiment_tag(connection: Connection, experiment_id: str, key: str, 
     table = experiment_tags
     wanted = (table.c.experiment == parse_id(experiment_id)) & (table.c.key == key)
     if connection.execute(delete(table).where(wanted)).rowcount == 0:
-        raise NotFoundError(f'Experiment {experiment_id} has no tag "{key}".', ref=f"experiment:{experiment_id}")
+        raise NotFoundError(f'experiment {experiment_id} has no tag "{key}"', ref=f"experiment:{experiment_id}")
 
 
 def set_experiment_lifecycle(connection: Connection, experiment_id: str, stage: LifecycleStage, *, now: int) -> None:
@@ -178,7 +178,7 @@ def _refuse_taken(connection: Connection, name: str) -> None:
     if found is not None:
         is_deleted = found.lifecycle_stage is LifecycleStage.DELETED
         raise ConflictError(
-            f'An experiment "{name}" exists already{" and was deleted" if is_deleted else ""}.',
+            f'an experiment "{name}" exists already{" and was deleted" if is_deleted else ""}',
             hint="Restore it or choose another name." if is_deleted else "Choose another name.",
             ref=f"experiment:{name}",
         )
@@ -186,8 +186,8 @@ def _refuse_taken(connection: Connection, name: str) -> None:
 
 def _unknown(experiment_id: str) -> NotFoundError:
     return NotFoundError(
-        f"No experiment with the id {experiment_id!r}.",
-        hint="List them with `penstock experiment list`.",
+        f'no experiment with the id "{experiment_id}"',
+        hint="List them with: penstock experiment list",
         ref=f"experiment:{experiment_id}",
     )
 

@@ -26,9 +26,9 @@ def translate(error: BaseException, path: Path) -> BaseException:
     """
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, OverflowError):
-        return UsageError("A whole number does not fit into 64 bits.", hint="Steps and timestamps are int64.")
+        return UsageError("a whole number does not fit into 64 bits", hint="Steps and timestamps are int64.")
     if isinstance(cause, UnicodeEncodeError):
-        return UsageError("A text is not valid Unicode: it holds half of a surrogate pair.")
+        return UsageError("a text is not valid Unicode: it holds half of a surrogate pair")
     if isinstance(cause, sqlite3.Error):
         return _from_sqlite(cause, path)
     return error
@@ -38,19 +38,19 @@ def _from_sqlite(error: sqlite3.Error, path: Path) -> PenstockError:
     code = getattr(error, "sqlite_errorcode", None)
     family = None if code is None else code & 0xFF
     if family == _FULL:
-        return OutOfSpaceError(f"The disk under {path} is full.", hint=_FILE_LIMIT_HINT)
+        return OutOfSpaceError(f"the disk under {path} is full", hint=_FILE_LIMIT_HINT)
     if family == _READONLY:
-        return UnavailableError(f"{path} cannot be written.", hint="Check the owner and mode of the folder and file.")
+        return UnavailableError(f"{path} cannot be written", hint="Check the owner and mode of the folder and file.")
     if family == _CANTOPEN:
-        return UnavailableError(f"{path} cannot be opened.", hint="Check that the folder exists and may be written.")
+        return UnavailableError(f"{path} cannot be opened", hint="Check that the folder exists and may be written.")
     if family in (_BUSY, _LOCKED):
-        return UnavailableError(f"{path} is locked by another process.", hint="Is a second server running on it?")
+        return UnavailableError(f"{path} is locked by another process", hint="Is a second server running on it?")
     if family == _IOERR:
         return UnavailableError(
-            f"Reading or writing {path} failed ({error}).", hint="Check the disk and its quota; nothing was kept."
+            f"reading or writing {path} failed ({error})", hint="Check the disk and its quota; nothing was kept."
         )
     if family in (_CORRUPT, _NOTADB):
-        return UnavailableError(f"{path} is not an intact database ({error}).", hint="Restore it from a backup.")
+        return UnavailableError(f"{path} is not an intact database ({error})", hint="Restore it from a backup.")
     if family == _TOOBIG:
-        return UsageError("A text is larger than the database takes (1 GB).")
-    return InternalError(f"A statement failed: {error}.")
+        return UsageError("a text is larger than the database takes (1 GB)")
+    return InternalError(f"a statement failed: {error}")

@@ -32,7 +32,7 @@ def refuse_network(folder: Path) -> None:
     kind = file_system(folder.resolve(), mounts)
     if is_network(kind):
         raise RefusedError(
-            f"{folder} is on a network file system ({kind}), where a database can be damaged.",
+            f"{folder} is on a network file system ({kind}), where a database can be damaged",
             hint="Put the workspace on a local disk.",
         )
 

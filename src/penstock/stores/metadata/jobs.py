@@ -52,7 +52,7 @@ def create_job(connection: Connection, job: Job) -> None:
     """
     if find_job(connection, job.name) is not None:
         raise ConflictError(
-            f"A job {job.name} exists already.", hint="Choose another name, or leave it out.", ref=f"job:{job.name}"
+            f"a job {job.name} exists already", hint="Choose another name, or leave it out.", ref=f"job:{job.name}"
         )
     connection.execute(
         insert(jobs).values(
@@ -76,7 +76,7 @@ def get_job(connection: Connection, name: str) -> Job:
     """
     found = find_job(connection, name)
     if found is None:
-        raise NotFoundError(f"No job {name!r}.", hint="List them with `penstock job list`.", ref=f"job:{name}")
+        raise NotFoundError(f'no job "{name}"', hint="List them with: penstock job list", ref=f"job:{name}")
     return found
 
 
@@ -125,7 +125,7 @@ def list_jobs(
     if after is not None:
         row = connection.execute(select(jobs.c.id).where(jobs.c.name == after)).scalar_one_or_none()
         if row is None:
-            raise NotFoundError(f"No job {after!r} to continue after.", ref=f"job:{after}")
+            raise NotFoundError(f'no job "{after}" to continue after', ref=f"job:{after}")
         statement = statement.where(jobs.c.id < row)
     return [_job(row) for row in connection.execute(statement)]
 

@@ -98,7 +98,7 @@ def delete_tag(connection: Connection, run_id: str, key: str) -> None:
     """
     row, _ = row_of(connection, run_id)
     if connection.execute(delete(tags).where(tags.c.run == row, tags.c.key == key)).rowcount == 0:
-        raise NotFoundError(f'Run {run_id} has no tag "{key}".', ref=f"job:{run_id}")
+        raise NotFoundError(f'run {run_id} has no tag "{key}"', ref=f"job:{run_id}")
 
 
 def start_attempt(connection: Connection, run_id: str, number: int) -> None:
@@ -124,7 +124,7 @@ def find_row(connection: Connection, run_id: str) -> tuple[int, int] | None:
 
 def unknown_run(run_id: str) -> NotFoundError:
     """Return the error for a run that does not exist."""
-    return NotFoundError(f"No run with the id {run_id!r}.", ref=f"job:{run_id}")
+    return NotFoundError(f'no run with the id "{run_id}"', ref=f"job:{run_id}")
 
 
 def _add_param(connection: Connection, row: int, run_id: str, key: str, value: str) -> None:
@@ -133,7 +133,7 @@ def _add_param(connection: Connection, row: int, run_id: str, key: str, value: s
         _ADD_PARAM.run(connection, (row, key, value))
     elif known[0] != value:
         raise UsageError(
-            f'The parameter "{key}" of run {run_id} is {known[0][:200]!r} and cannot become {value[:200]!r}.',
+            f'the parameter "{key}" of run {run_id} is {known[0][:200]!r} and cannot become {value[:200]!r}',
             hint="Parameters are set once; use a tag or a metric for what changes.",
             ref=f"job:{run_id}",
         )

@@ -110,7 +110,7 @@ def create_run(
     """
     experiment = get_experiment(connection, experiment_id)
     if find_row(connection, run_id) is not None:
-        raise ConflictError(f"A run {run_id} exists already.", hint="Choose another name.", ref=f"job:{run_id}")
+        raise ConflictError(f"a run {run_id} exists already", hint="Choose another name.", ref=f"job:{run_id}")
     root = experiment.artifact_location.rstrip("/")
     connection.execute(
         insert(runs).values(

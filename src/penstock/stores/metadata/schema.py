@@ -36,11 +36,11 @@ def prepare_schema(connection: Connection, path: Path, *, now: int) -> None:
         tables.create_all(connection, now=now)
         return
     if tables.schema_version.name not in names:
-        raise RefusedError(f"{path} is a database, but not one of Penstock.", hint="Choose another folder.")
+        raise RefusedError(f"{path} is a database, but not one of Penstock", hint="Choose another folder.")
     revision = connection.execute(select(tables.schema_version.c.version_num)).scalar_one_or_none() or ""
     if revision > tables.HEAD:
         raise RefusedError(
-            f"{path} was written by a newer Penstock (schema {revision}, this one knows {tables.HEAD}).",
+            f"{path} was written by a newer Penstock (schema {revision}, this one knows {tables.HEAD})",
             hint="Upgrade Penstock: `pip install --upgrade penstock`.",
         )
     if revision < tables.HEAD:

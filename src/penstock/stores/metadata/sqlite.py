@@ -62,7 +62,7 @@ class SqliteMetadataStore:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise UnavailableError(
-                f"{path} cannot be opened: {error.strerror}.", hint="Check the owner and mode of the workspace folder."
+                f"{path} cannot be opened: {error.strerror}", hint="Check the owner and mode of the workspace folder."
             ) from error
         self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
         event.listen(self._engine, "begin", _begin)
@@ -88,7 +88,7 @@ class SqliteMetadataStore:
     def read(self) -> Iterator[Connection]:
         """Open a read-only snapshot; statements that write fail."""
         if self._is_closed:
-            raise UnavailableError("The metadata store is closed.")
+            raise UnavailableError("the metadata store is closed")
         with self._translated():
             try:
                 connection = self._idle.pop()

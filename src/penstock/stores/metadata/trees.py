@@ -59,7 +59,7 @@ def get_tree(connection: Connection, digest: str) -> Tree:
     """
     found = _find(connection, digest)
     if found is None:
-        raise NotFoundError(f"No tree with the digest {digest[:64]!r}.", hint="Upload it first.", ref=f"tree:{digest}")
+        raise NotFoundError(f'no tree with the digest "{digest[:64]}"', hint="Upload it first.", ref=f"tree:{digest}")
     row, is_file = found
     table = tree_entries
     rows = connection.execute(select(table).where(table.c.tree == row).order_by(table.c.position))

@@ -56,7 +56,7 @@ class Writer:
     def write(self, operation: Callable[[Connection], T]) -> T:
         """Queue an operation and wait for its commit."""
         if threading.current_thread() is self._thread:
-            raise InternalError("An operation on the writer called write(), which would wait for itself.")
+            raise InternalError("an operation on the writer called write(), which would wait for itself")
         waiter = _Waiter()
         self._put(_Queued(operation, waiter.set_result, waiter.set_exception))
         result: T = waiter.wait()
@@ -75,7 +75,7 @@ class Writer:
     def _put(self, queued: _Queued) -> None:
         with self._gate:
             if self._is_closed:
-                raise UnavailableError("The metadata store is closed.")
+                raise UnavailableError("the metadata store is closed")
             self._queue.put(queued)
 
     def _loop(self) -> None:
