@@ -33,7 +33,11 @@ def load_settings(config_file: Path, environment: Mapping[str, str]) -> Settings
     settings = Settings()
     tables = {f.name: getattr(settings, f.name) for f in fields(settings)}
     for name, values in document.items():
-        if name not in tables or not isinstance(values, dict):
+        if name in tables and not isinstance(values, dict):
+            hint = f"Write [{name}] on a line of its own and the settings below it."
+            problems.append(Problem("must be a table", pointer=f"/{name}", hint=hint, file=str(config_file)))
+            continue
+        if name not in tables:
             problems.append(_unknown(str(config_file), f"/{name}", "table", name, list(tables)))
             continue
         tables[name] = _apply(tables[name], values, str(config_file), name, problems)
@@ -98,5 +102,5 @@ def _convert(value: Any, kind: Any) -> Any:
 
 def _unknown(file: str, pointer: str, what: str, name: str, known: list[str]) -> Problem:
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
-    return Problem(f"unknown {what} {name!r}", pointer=pointer, hint=hint, file=file)
+    hint = f'Did you mean "{near[0]}"?' if near else f"Known: {', '.join(known)}."
+    return Problem(f'unknown {what} "{name}"', pointer=pointer, hint=hint, file=file)

@@ -224,7 +224,7 @@ def test_a_mistake_in_the_settings_names_file_and_key(tmp_path: Path, start: Sta
     error = process.communicate(timeout=START_S)[1]
     assert process.returncode == 2
     assert "penstock.toml" in error
-    assert "Did you mean 'port'?" in error
+    assert 'Did you mean "port"?' in error
 
 
 def test_secrets_are_for_their_owner_alone(tmp_path: Path, start: Start) -> None:
