@@ -34,7 +34,7 @@ def agent_of(lab, job: str) -> int:
 def submit(lab, tmp_path: Path, command: str) -> str:
     spec = tmp_path / "job.yml"
     spec.write_text(json.dumps({"command": command, "experiment_name": "killed"}))
-    return lab.run("job", "create", "-f", spec, "--query", "name", "-o", "tsv").strip()
+    return str(lab.run("job", "create", "-f", spec, "--query", "name", "-o", "tsv")).strip()
 
 
 def test_the_only_job_of_a_quiet_server_is_tried_again(lab, tmp_path, wait_until):
