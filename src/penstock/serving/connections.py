@@ -55,7 +55,7 @@ class Guard:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._open: set[GatewayProtocol] = set()
+        self._open: dict[GatewayProtocol, None] = {}  # in the order in which they came
         self._timer: asyncio.TimerHandle | None = None
 
     def admit(self, connection: GatewayProtocol) -> bool:
@@ -67,18 +67,17 @@ class Guard:
             silent = [one for one in self._open if not one.is_busy]
             if not silent:
                 return False
-            half_sent = [one for one in silent if one.head_since is not None]
-            victim = min(half_sent or silent, key=lambda one: one.heard_at)
-            self._open.discard(victim)
+            victim = min(silent, key=lambda one: (one.head_since is None, one.head_since or one.heard_at))
+            del self._open[victim]
             victim.end()
-        self._open.add(connection)
+        self._open[connection] = None
         if self._timer is None:
             self._schedule(connection.loop)
         return True
 
     def leave(self, connection: GatewayProtocol) -> None:
         """Forget a connection that is gone."""
-        self._open.discard(connection)
+        self._open.pop(connection, None)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         limits = self.limits
