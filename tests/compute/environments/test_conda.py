@@ -40,6 +40,12 @@ def test_python_becomes_the_interpreters_version(item, version):
     assert (found.python, found.lines) == (version, ())
 
 
+def test_what_only_conda_has_is_named():
+    found = read_conda({"dependencies": ["pip", "cudatoolkit=11.8", "conda-forge::cpuonly", "setuptools", "numpy"]})
+    assert found.lines == ("setuptools", "numpy")
+    assert found.left_out == ("cudatoolkit", "cpuonly")
+
+
 def test_azures_usual_file_is_read():
     found = read_conda(
         {

@@ -55,6 +55,13 @@ def test_no_environment_is_this_interpreter(tmp_path):
         assert subprocess.run(command, env={**path, "PYTHONPATH": "src"}, check=False).returncode == 0
 
 
+def test_the_log_says_what_is_left_out(tmp_path):
+    lines: list[str] = []
+    wanted = EnvironmentSpec(conda_file={"dependencies": ["cudatoolkit=11.8"]})
+    Environments(tmp_path / "envs").prepare(wanted, log=lines.append)
+    assert "cudatoolkit is only on conda and is left out" in lines
+
+
 def test_a_venv_is_built_once_and_kept(tmp_path, index):
     environments = Environments(tmp_path / "envs")
     wanted = spec(index, "tiny==1.0")

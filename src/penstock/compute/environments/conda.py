@@ -1,7 +1,8 @@
 """Read a conda specification as what uv installs: a Python version and requirements. No I/O.
 
 Azure ML's environments are conda files; most of what they name exists on PyPI under the same name. The few that differ
-are listed here; what only conda has makes the build fail with the package's name.
+are listed here. Of what only conda has, the parts that PyPI's packages bring along are left out, which the build's log
+says; anything else makes the build fail with the package's name.
 """
 
 from __future__ import annotations
@@ -23,17 +24,9 @@ PYPI_NAMES = {
     "py-xgboost": "xgboost",
     "msgpack-python": "msgpack",
 }
-NOT_ON_PYPI = {
-    "pip",
-    "setuptools",
-    "wheel",
-    "cpuonly",
-    "cudatoolkit",
-    "pytorch-cuda",
-    "nodefaults",
-    "libgcc",
-    "_openmp_mutex",
-}
+ONLY_ON_CONDA = {"cpuonly", "cudatoolkit", "pytorch-cuda", "libgcc", "_openmp_mutex"}
+# uv does pip's work, and "nodefaults" speaks of channels.
+NEEDLESS = {"pip", "nodefaults"}
 OPTIONS = (
     "--index-url",
     "-i",
@@ -50,10 +43,14 @@ _CONDA = re.compile(r"^(?:[\w./-]+::)?(?P<name>[A-Za-z0-9_.-]+)\s*(?P<version>[=
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What a venv holds: the wanted Python (``"3.10"``, None for ours) and lines of a requirements file."""
+    """What a venv holds: the wanted Python (``"3.10"``, None for ours) and lines of a requirements file.
+
+    ``left_out`` names the packages that only conda has.
+    """
 
     python: str | None
     lines: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def read_conda(spec: Mapping[str, Any]) -> Requirements:
@@ -69,6 +66,7 @@ def read_conda(spec: Mapping[str, Any]) -> Requirements:
         raise UsageError("environment.conda_file: dependencies must be a list")
     python: str | None = None
     lines: list[str] = []
+    left_out: list[str] = []
     for item in dependencies:
         if isinstance(item, Mapping):
             if set(item) != {"pip"} or not isinstance(item["pip"], list):
@@ -78,9 +76,11 @@ def read_conda(spec: Mapping[str, Any]) -> Requirements:
         name, version = _split(str(item))
         if name == "python":
             python = version.lstrip("=<>~! ").split(",")[0].removesuffix(".*") or None
-        elif name not in NOT_ON_PYPI:
+        elif name in ONLY_ON_CONDA:
+            left_out.append(name)
+        elif name not in NEEDLESS:
             lines.append(PYPI_NAMES.get(name, name) + version)
-    return Requirements(python, tuple(lines))
+    return Requirements(python, tuple(lines), tuple(left_out))
 
 
 def _split(item: str) -> tuple[str, str]:

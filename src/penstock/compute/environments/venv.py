@@ -86,6 +86,8 @@ class VenvEnvironment:
         """Build the venv; the caller holds its lock."""
         self._remove_leftovers(key)
         uv.log(f"building the environment {key}: Python {wanted.python or platform.python_version()}")
+        for name in wanted.left_out:
+            uv.log(f"{name} is only on conda and is left out")
         building = Path(tempfile.mkdtemp(prefix=f"{BUILDING}{key}-", dir=self._folder))
         try:
             venv = building / "venv"
