@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from penstock.entities.endpoint import OnlineDeploymentSpec, OnlineEndpointSpec
-from penstock.entities.errors import AuthenticationError, ConflictError, NotFoundError, PenstockError, RefusedError
+from penstock.entities.errors import (
+    AuthenticationError,
+    ConflictError,
+    NotFoundError,
+    PenstockError,
+    RefusedError,
+    SpecError,
+)
 from penstock.sdk.http import HttpClient
 
 SCORE = """
@@ -77,6 +84,11 @@ def test_deployment_that_fails_says_why(ws, spec, tmp_path: Path) -> None:
     assert "get-logs" in caught.value.hint
     assert "no luck today" in ws.endpoints.get_logs("words", "blue")
     ws.endpoints.delete("words")
+
+
+def test_a_name_that_cannot_be_one_is_a_spec_error(ws) -> None:
+    with pytest.raises(SpecError, match="name"):
+        ws.endpoints.create("a b")
 
 
 def test_deployment_without_its_endpoint_is_refused(ws, spec) -> None:

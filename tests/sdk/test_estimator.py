@@ -60,5 +60,5 @@ def test_parameters_are_read_and_set_as_in_scikit_learn(estimator: Estimator) ->
 
 
 def test_missing_script_is_said_before_anything_is_sent(ws, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not exist"):
+    with pytest.raises(UsageError, match="there is no file"):
         Estimator(ws, entry_script="nosuch.py", source_directory=tmp_path).fit()

@@ -108,7 +108,7 @@ def test_damaged_record_is_no_record(tmp_path: Path) -> None:
 def test_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "lab"
-    with pytest.raises(UsageError, match="cannot be used: run.server.json: Not a directory") as caught:
+    with pytest.raises(UsageError, match=r"cannot be used: run/server\.json: Not a directory") as caught:
         ensure_server(Home(folder), say=lambda line: None)
     assert str(caught.value).count(str(folder)) == 1
     assert "-w" not in caught.value.hint

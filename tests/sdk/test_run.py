@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from penstock import Input, Output, Workspace, command
-from penstock.entities.errors import JobFailedError, NotFoundError, SpecError
+from penstock.entities.errors import JobFailedError, NotFoundError, OutOfSpaceError, SpecError, UsageError
 from penstock.entities.job import JobStatus
 from penstock.home import Home
 from penstock.sdk.launch import find_server, stop_server
+from penstock.sdk.response import explain_target
 from penstock.sdk.stream import JobEnd, LogText, MetricPoint, StatusChange
 
 GROWING = """
@@ -84,8 +86,11 @@ def test_metrics_grow_while_the_job_runs(ws, tmp_path: Path) -> None:
 def test_failed_job_raises_with_exit_code_and_last_lines(ws, capsys) -> None:
     run = ws.jobs.submit(command(command="echo first; echo last words; exit 7"))
     with pytest.raises(JobFailedError, match="exit code 7") as caught:
-        run.wait_for_completion()
+        run.wait_for_completion(show_output=False)
     assert "last words" in caught.value.hint
+    with pytest.raises(JobFailedError, match="exit code 7") as caught:
+        run.wait_for_completion()
+    assert caught.value.hint == ""
     assert capsys.readouterr().out == "first\nlast words\n"
     assert run.status == "Failed"
     assert ws.jobs.get(run.name).stream().status == "Failed"
@@ -97,8 +102,28 @@ def test_canceled_job_ends(ws) -> None:
         if isinstance(event, StatusChange) and event.status == "Running":
             run.cancel()
     assert run.status == "Canceled"
-    with pytest.raises(JobFailedError, match="canceled"):
+    with pytest.raises(JobFailedError) as caught:
         run.wait_for_completion(show_output=False)
+    assert str(caught.value) == f'job "{run.name}" was canceled'
+
+
+def test_what_a_run_does_not_hold_is_said_with_where_to_look(ws, tmp_path: Path) -> None:
+    run = ws.jobs.submit(command(command="echo")).wait_for_completion(show_output=False)
+    for fetch in (run.download_files, run.download_file):
+        with pytest.raises(NotFoundError) as caught:
+            fetch("outputs/nosuch", tmp_path / "back")
+        assert caught.value.hint == "List them with: run.get_file_names()"
+
+
+def test_files_that_cannot_be_written_are_one_sentence(ws, tmp_path: Path) -> None:
+    run = ws.jobs.submit(command(command="echo hello")).wait_for_completion(show_output=False)
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be written: a file is in the way"):
+        run.download_files("user_logs", tmp_path / "file" / "below")
+    with pytest.raises(UsageError, match="cannot be written: a file is in the way"):
+        run.download_file("user_logs/std_log.txt", tmp_path / "file" / "log.txt")
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert isinstance(explain_target(full, tmp_path), OutOfSpaceError)
 
 
 def test_yaml_file_is_submitted_with_overrides(ws, tmp_path: Path) -> None:

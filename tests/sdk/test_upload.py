@@ -68,7 +68,7 @@ def test_piece_that_was_sent_twice_does_no_harm(ws) -> None:
 
 
 def test_what_is_not_there_cannot_be_sent(ws, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not exist"):
+    with pytest.raises(UsageError, match="there is no file or folder"):
         HttpUploader(ws.rest).upload_tree(tmp_path / "nosuch")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import typer
 
 from penstock.cli.output import INTERRUPTED, note
-from penstock.sdk.stream import FINAL_STATUSES, JobEnd, LogText, MetricPoint, StatusChange, follow_job
+from penstock.sdk.statuses import FINAL_STATUSES
+from penstock.sdk.stream import JobEnd, LogText, MetricPoint, StatusChange, follow_job
 
 if TYPE_CHECKING:
     from penstock.sdk.rest import Json, Rest
@@ -28,6 +30,10 @@ def show_job(rest: Rest, name: str) -> Json:
 
     Ctrl-C ends the showing with a line that says how to get back; the job goes on.
     """
+    if not gc.isenabled():
+        # The command line goes without the collector, which a command that may stay for days cannot.
+        gc.freeze()
+        gc.enable()
     started = time.monotonic()
     display: AbstractContextManager[_Display] = _LiveLine() if _is_terminal() else nullcontext(_Plain())
     try:

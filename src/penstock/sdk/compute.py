@@ -41,5 +41,5 @@ class ComputeTargets(Mapping[str, Compute]):
         """
         targets = self._fetch()
         if name not in targets:
-            raise NotFoundError(f"no compute named {name!r}", hint=f"There are: {', '.join(sorted(targets))}.")
+            raise NotFoundError(f'no compute named "{name}"', hint=f"There are: {', '.join(sorted(targets))}.")
         return targets[name]

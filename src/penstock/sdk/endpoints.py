@@ -14,14 +14,18 @@ from penstock.entities.endpoint import (
     OnlineEndpoint,
     OnlineEndpointSpec,
 )
-from penstock.entities.errors import RefusedError
+from penstock.entities.errors import PenstockError, RefusedError
+from penstock.rules.validation import validate_entity
 from penstock.sdk.http import HttpClient
+from penstock.sdk.problems import header_of, status_of
 from penstock.sdk.rest import Json, Rest
 from penstock.sdk.submit import put_deployment
 from penstock.sdk.wire import as_entity, as_json
 
 WAIT_ROUND_S = 25
 READY_TIMEOUT_S = 600.0
+DEPLOYMENT_HEADER = "azureml-model-deployment"
+MODEL_FAILED = 424
 
 
 class EndpointsClient:
@@ -32,7 +36,7 @@ class EndpointsClient:
 
     def create(self, endpoint: OnlineEndpointSpec | str) -> OnlineEndpoint:
         """Create an endpoint, or replace its description and tags; a plain name will do."""
-        spec = OnlineEndpointSpec(name=endpoint) if isinstance(endpoint, str) else endpoint
+        spec = validate_entity(OnlineEndpointSpec, {"name": endpoint}) if isinstance(endpoint, str) else endpoint
         return as_entity(OnlineEndpoint, self._rest.put_endpoint(as_json(spec)))
 
     def get(self, name: str) -> OnlineEndpoint:
@@ -146,17 +150,23 @@ def wait_ready(rest: Rest, deployment: Json, *, timeout_s: float = READY_TIMEOUT
             return deployment
         if state == "Failed":
             reason = deployment.get("message") or "no reason given"
+            before = deployment["ready_revision"]
             raise RefusedError(
-                f"deployment {name!r} of endpoint {endpoint!r} failed: {reason}",
-                hint=f"Its log: penstock online-deployment get-logs -n {name} -e {endpoint}",
+                f'deployment "{name}" of endpoint "{endpoint}" failed: {reason}',
+                hint=(f"Revision {before} still serves. " if before else "") + log_hint(endpoint, name),
                 ref=f"deployment:{endpoint}/{name}",
             )
         if time.monotonic() > deadline:
             raise RefusedError(
-                f"deployment {name!r} of endpoint {endpoint!r} is not ready after {timeout_s:.0f} s",
-                hint=f"Its log: penstock online-deployment get-logs -n {name} -e {endpoint}",
+                f'deployment "{name}" of endpoint "{endpoint}" is not ready after {timeout_s:.0f} s',
+                hint=log_hint(endpoint, name),
             )
         deployment = rest.get_deployment(endpoint, name, wait_s=WAIT_ROUND_S)
+
+
+def log_hint(endpoint: str, deployment: str) -> str:
+    """Return where to see what a deployment's processes wrote."""
+    return f"Its log: penstock online-deployment get-logs -e {endpoint} -n {deployment}"
 
 
 def invoke(
@@ -167,15 +177,26 @@ def invoke(
     deployment: str | None = None,
     content_type: str = "application/json",
 ) -> bytes:
-    """Post ``body`` to an endpoint's scoring address with its key and return the raw answer."""
+    """Post ``body`` to an endpoint's scoring address with its key and return the raw answer.
+
+    Raises
+    ------
+    PenstockError
+        What the gateway answered; where the model failed, with where its log is.
+    """
     uri = rest.get_endpoint(name)["scoring_uri"]
     key = rest.get_credentials(name)["primary_key"]
     base, _, path = uri.partition("/endpoints/")
     gateway = HttpClient(base, key, hint="Is the gateway up? See `penstock status`.")
     headers = {"Content-Type": content_type}
     if deployment:
-        headers["azureml-model-deployment"] = deployment
+        headers[DEPLOYMENT_HEADER] = deployment
     try:
         return gateway.request("POST", f"/endpoints/{path}", body=body, headers=headers).read()
+    except PenstockError as error:
+        failed = header_of(error, DEPLOYMENT_HEADER) or deployment
+        if status_of(error) == MODEL_FAILED and failed:
+            error.hint = log_hint(name, failed)
+        raise
     finally:
         gateway.close()

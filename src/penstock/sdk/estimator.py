@@ -104,14 +104,14 @@ class Estimator:
             elif name in _PARAMETERS:
                 setattr(self, name, value)
             else:
-                raise UsageError(f"an estimator has no parameter {name!r}", hint=f"It has: {', '.join(_PARAMETERS)}.")
+                raise UsageError(f'an estimator has no parameter "{name}"', hint=f"It has: {', '.join(_PARAMETERS)}.")
         return self
 
     def to_job(self) -> CommandJobSpec:
         """Return the command job that ``fit`` submits."""
         script = Path(self.source_directory) / self.entry_script
         if not script.is_file():
-            raise UsageError(f"{script} does not exist", hint="entry_script is relative to source_directory.")
+            raise UsageError(f'there is no file "{script}"', hint="entry_script is relative to source_directory.")
         words = ["python", shlex.quote(self.entry_script)]
         for name in (*(self.params or {}), *(self.inputs or {})):
             words.append(f"--{name} ${{{{inputs.{name}}}}}")

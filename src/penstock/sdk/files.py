@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from penstock.entities.errors import InvalidPathError, NotFoundError
-from penstock.sdk.response import Response
+from penstock.sdk.response import Response, explain_target
 from penstock.sdk.rest import Json, Rest
 
 PARALLEL_DOWNLOADS = 4
 
 
 def download_run_files(
-    rest: Rest, name: str, folder: Path, *, paths: Sequence[str] = ("",), strip: str = ""
+    rest: Rest, name: str, folder: Path, *, paths: Sequence[str] = ("",), strip: str = "", hint: str = ""
 ) -> list[Path]:
     """Write the run's artifacts at or under ``paths`` below ``folder`` and return what was written.
 
@@ -30,6 +30,8 @@ def download_run_files(
         Files or folders of the run's artifacts; ``""`` is all of them.
     strip : str
         A leading folder to leave out of the local paths.
+    hint : str
+        What to do about a path that names nothing.
 
     Raises
     ------
@@ -41,8 +43,8 @@ def download_run_files(
         items = [item["path"] for item in rest.list_artifacts(name, path, recursive=True) if not item.get("is_dir")]
         if not items and path:
             raise NotFoundError(
-                f"run {name} has no artifact {path!r}",
-                hint=f"List them with: penstock job download --list -n {name}",
+                f'run "{name}" has no file "{path}"',
+                hint=hint or f"List them with: penstock job download --list -n {name}",
                 ref=name,
             )
         found.update(dict.fromkeys(items))
@@ -59,7 +61,10 @@ def download_asset_files(rest: Rest, kind: str, asset: Json, folder: Path) -> li
 def fetch(paths: Iterable[str], folder: Path, open_file: Callable[[str], Response], *, strip: str = "") -> list[Path]:
     """Write each path, as ``open_file`` answers it, to its place below ``folder``."""
     targets = {path: folder / _relative(path, strip) for path in paths}
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_target(error, folder) from error
 
     def bring(path: str) -> None:
         open_file(path).save(targets[path])
@@ -80,5 +85,5 @@ def _relative(path: str, strip: str) -> PurePosixPath:
         relative = relative.relative_to(strip)
     # The server checks what it stores; a client that writes files where an answer says checks again.
     if relative.is_absolute() or ".." in relative.parts or "\\" in path or not relative.parts:
-        raise InvalidPathError(f"the server named the file {path!r}, which would escape the folder")
+        raise InvalidPathError(f'the server named the file "{path}", which would escape the folder')
     return relative

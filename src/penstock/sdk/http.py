@@ -67,7 +67,7 @@ class HttpClient:
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise UsageError(f"{url!r} is no server's address", hint="It looks like http://host:port or https://host.")
+            raise UsageError(f'"{url}" is no server\'s address', hint="It looks like http://host:port or https://host.")
         self.url = url.rstrip("/")
         self._host, self._port = parts.hostname, parts.port
         self._prefix = parts.path.rstrip("/")
@@ -167,9 +167,11 @@ class HttpClient:
             raise
 
     def _error(self, response: Response, method: str, path: str) -> PenstockError:
-        error = error_from_response(response.status, response.read(), method=method, path=path)
-        if isinstance(error, AuthenticationError) and not error.hint:
-            error.hint = "Set PENSTOCK_TOKEN to what `penstock token` prints in the workspace's folder."
+        error = error_from_response(
+            response.status, response.read(), method=method, path=path, headers=response.headers
+        )
+        if isinstance(error, AuthenticationError):  # the server speaks of headers, people have a variable
+            error.hint = "Set PENSTOCK_TOKEN to what `penstock token` prints on the server's machine."
         return error
 
     def unreachable(self, error: Exception) -> UnavailableError:

@@ -54,16 +54,19 @@ _BY_STATUS: dict[int, type[PenstockError]] = {
 _LONGEST_BODY = 500
 
 
-def error_from_response(status: int, body: bytes, *, method: str, path: str) -> PenstockError:
+def error_from_response(
+    status: int, body: bytes, *, method: str, path: str, headers: Mapping[str, str] | None = None
+) -> PenstockError:
     """Return the error that an answer of ``status`` (400 and above) stands for.
 
-    The answer's other members stay reachable as the error's ``details`` mapping, such as the missing
-    digests of a refused tree.
+    What else it said stays reachable: by `details_of` its other members, such as the missing digests of a refused
+    tree, by `status_of` and `header_of` how it was sent.
     """
     document = _parse(body)
     error = _build(status, document, body, method, path)
     error.__dict__["status"] = status
     error.__dict__["details"] = document
+    error.__dict__["headers"] = {name.lower(): value for name, value in (headers or {}).items()}
     return error
 
 
@@ -71,6 +74,16 @@ def details_of(error: PenstockError) -> Mapping[str, Any]:
     """Return the members of the answer an error came from; empty for an error made here."""
     details = error.__dict__.get("details", {})
     return details if isinstance(details, Mapping) else {}
+
+
+def status_of(error: PenstockError) -> int:
+    """Return the status of the answer an error came from; 0 for an error made here."""
+    return int(error.__dict__.get("status", 0))
+
+
+def header_of(error: PenstockError, name: str) -> str:
+    """Return a header of the answer an error came from, ``""`` where it had none."""
+    return str(error.__dict__.get("headers", {}).get(name.lower(), ""))
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -104,4 +117,6 @@ def _problem(entry: Any) -> Problem:
 
 
 def _message(document: Mapping[str, Any], status: int) -> str:
-    return str(document.get("detail") or document.get("title") or f"the server answered with status {status}")
+    # A gateway speaks as Azure ML's does: {"message"}.
+    said = document.get("detail") or document.get("message") or document.get("title")
+    return str(said or f"the server answered with status {status}")

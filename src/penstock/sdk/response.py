@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import http.client
 import json
 import os
@@ -10,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from penstock.entities.errors import UnavailableError
+from penstock.entities.errors import OutOfSpaceError, UnavailableError, UsageError
 
 CHUNK_BYTES = 1 << 18
 
@@ -88,17 +90,27 @@ class Response:
         return json.loads(data) if data else None
 
     def save(self, target: Path) -> int:
-        """Write the body to a file that appears only once it is whole; return its size in bytes."""
-        target.parent.mkdir(parents=True, exist_ok=True)
+        """Write the body to a file that appears only once it is whole; return its size in bytes.
+
+        Raises
+        ------
+        UsageError, OutOfSpaceError
+            If it cannot be written.
+        """
         partial = target.with_name(f".{target.name}.{os.getpid()}.part")
         size = 0
         try:
-            with self, partial.open("wb") as file:
-                for piece in self.iter_bytes():
-                    size += file.write(piece)
-            partial.replace(target)
+            with self:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with partial.open("wb") as file:
+                    for piece in self.iter_bytes():
+                        size += file.write(piece)
+                partial.replace(target)
+        except OSError as error:  # a broken connection is translated where it is read
+            raise explain_target(error, target) from error
         finally:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink()
         return size
 
     def close(self) -> None:
@@ -124,3 +136,14 @@ class Response:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def explain_target(error: OSError, target: Path) -> UsageError | OutOfSpaceError:
+    """Return what to say when a file or folder cannot be written."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return OutOfSpaceError(f'the disk of "{target}" is full', hint="Free some space, or choose another folder.")
+    in_the_way = error.errno in {errno.EEXIST, errno.ENOTDIR}
+    return UsageError(
+        f'"{target}" cannot be written: {"a file is in the way" if in_the_way else error.strerror}',
+        hint="Choose a folder you may write to, or mend its permissions.",
+    )

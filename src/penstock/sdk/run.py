@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.entities.errors import JobFailedError
+from penstock.entities.errors import JobFailedError, NotFoundError
 from penstock.sdk.files import download_run_files
 from penstock.sdk.rest import Json, Rest
-from penstock.sdk.stream import FINAL_STATUSES, JobEnd, JobEvent, LogText, StatusChange, follow_job
+from penstock.sdk.statuses import FINAL_STATUSES
+from penstock.sdk.stream import JobEnd, JobEvent, LogText, StatusChange, follow_job
 
 if TYPE_CHECKING:
     from penstock.entities.asset import AssetVersion
     from penstock.entities.job import Job
+
+FILES_HINT = "List them with: run.get_file_names()"
 
 
 class Run:
@@ -140,7 +143,7 @@ class Run:
             sys.stderr.write(f"\nJob {self.name} goes on. Back to it: run.wait_for_completion()\n")
             raise
         if raise_on_error and self._data["status"] != "Completed":
-            raise failure_of(self._data)
+            raise failure_of(self._data, log_was_shown=show_output)
         return self
 
     def cancel(self) -> Run:
@@ -163,14 +166,19 @@ class Run:
         output_directory : str or path
             Where to; the files keep their path within the run.
         """
-        return download_run_files(self._rest, self.name, Path(output_directory), paths=(prefix,))
+        folder = Path(output_directory)
+        return download_run_files(self._rest, self.name, folder, paths=(prefix,), hint=FILES_HINT)
 
     def download_file(self, name: str, output_file_path: str | os.PathLike[str] | None = None) -> Path:
         """Write one file of the run and return where; by default under its own name in this folder."""
         target = Path(output_file_path) if output_file_path is not None else Path(Path(name).name)
         if target.is_dir():
             target /= Path(name).name
-        self._rest.open_artifact(self.name, name).save(target)
+        try:
+            answer = self._rest.open_artifact(self.name, name)
+        except NotFoundError as error:
+            raise NotFoundError(error.message, hint=FILES_HINT, ref=error.ref) from error
+        answer.save(target)
         return target
 
     def register_model(
@@ -185,14 +193,18 @@ class Run:
         return as_entity(AssetEntity, self._rest.create_asset("models", spec))
 
 
-def failure_of(job: Json) -> JobFailedError:
-    """Return the error of a job that ended without completing: its reason, exit code and last lines."""
+def failure_of(job: Json, *, log_was_shown: bool = False) -> JobFailedError:
+    """Return the error of a job that ended without completing: its reason, exit code and last lines.
+
+    The last lines are left out where ``log_was_shown`` just before.
+    """
     error = job.get("error") or {}
-    message = error.get("message") or f"the job ended as {job['status']}"
+    what = "was canceled" if job["status"] == "Canceled" else job["status"].lower()
     code = f" [{error['code']}]" if error.get("code") else ""
-    tail = (error.get("log_tail") or "").rstrip("\n")
+    reason = f": {error['message']}" if error.get("message") else ""
+    tail = "" if log_was_shown else (error.get("log_tail") or "").rstrip("\n")
     return JobFailedError(
-        f"job {job['name']} {job['status'].lower()}{code}: {message}",
+        f'job "{job["name"]}" {what}{code}{reason}',
         hint="Last lines of its log:\n" + "\n".join(f"    {line}" for line in tail.splitlines()) if tail else "",
         ref=f"job:{job['name']}",
     )

@@ -12,7 +12,6 @@ from penstock.sdk.rest import Json, Rest
 
 GIVE_UP_AFTER_S = 60.0
 RETRY_DELAYS_S = (0.1, 0.2, 0.5, 1.0, 2.0)
-FINAL_STATUSES = frozenset({"Completed", "Failed", "Canceled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +88,6 @@ def follow_job(rest: Rest, name: str) -> Iterator[JobEvent]:
         except UnavailableError as error:
             lost = error
         if time.monotonic() - last_seen > GIVE_UP_AFTER_S:
-            raise lost or UnavailableError(f"the server stopped to stream job {name}")
+            raise lost or UnavailableError(f'the server stopped to stream job "{name}"')
         time.sleep(RETRY_DELAYS_S[min(attempt, len(RETRY_DELAYS_S) - 1)])
         attempt += 1

@@ -94,7 +94,7 @@ class HttpUploader:
                 source.seek(offset)
                 piece = source.read(PIECE_BYTES)
                 if not piece:
-                    raise UsageError(f"{file.source} became shorter while it was uploaded", hint="Submit it again.")
+                    raise UsageError(f'"{file.source}" became shorter while it was uploaded', hint="Submit it again.")
                 offset = self._send_piece(path, offset, piece)
         http.post(path + ":finish", {"digest": file.digest})
 
@@ -114,7 +114,7 @@ def _scan(path: Path, files: Sequence[str] | None) -> Iterator[_LocalFile]:
         yield _read(path.name, path)
         return
     if not path.is_dir():
-        raise UsageError(f"{path} does not exist")
+        raise UsageError(f'there is no file or folder "{path}"')
     if files is None:
         files = list_files(path)
     for name in files:
@@ -131,5 +131,5 @@ def _read(name: str, source: Path) -> _LocalFile:
                 digest.update(block)
                 size += len(block)
     except OSError as error:
-        raise UsageError(f"{source} cannot be read: {error.strerror}") from error
+        raise UsageError(f'"{source}" cannot be read: {error.strerror}') from error
     return _LocalFile(name, source, digest.hexdigest(), size, executable)
