@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,85 @@ from pydantic import BaseModel
 
 from penstock.entities.asset import EnvironmentSpec
 from penstock.entities.job import CommandJobSpec, InputSpec, OutputSpec, Scalar
-from penstock.rules.specfile import Document, load_entity
+from penstock.rules.validation import validate_entity
 
-Input = InputSpec
-Output = OutputSpec
+
+class Input(InputSpec):
+    """One input of a job: something with a path, or a literal with a declared type.
+
+    Parameters
+    ----------
+    type : str, optional
+        ``uri_file``, ``uri_folder``, ``mltable``, a kind of model, or a literal's type; ``uri_folder`` by default.
+    path : str or path, optional
+        A local path, ``azureml:name:version``, ``azureml://jobs/…`` or ``http(s)://…``.
+    value, mode, description, default, optional
+        As in the YAML.
+
+    Raises
+    ------
+    SpecError
+        If a value cannot be one; names the nearest that can.
+    """
+
+    def __init__(
+        self,
+        *,
+        type: str | None = None,
+        path: str | os.PathLike[str] | None = None,
+        value: Scalar | None = None,
+        mode: str | None = None,
+        description: str | None = None,
+        default: Scalar | None = None,
+        optional: bool | None = None,
+    ) -> None:
+        said = {
+            "type": type,
+            "path": os.fspath(path) if isinstance(path, os.PathLike) else path,
+            "value": value,
+            "mode": mode,
+            "description": description,
+            "default": default,
+            "optional": optional,
+        }
+        super().__init__(**_checked(InputSpec, said))
+
+
+class Output(OutputSpec):
+    """One named output of a job.
+
+    Parameters
+    ----------
+    type : str, optional
+        ``uri_file``, ``uri_folder``, ``mltable`` or a kind of model; ``uri_folder`` by default.
+    path, mode, name, version, description
+        As in the YAML.
+
+    Raises
+    ------
+    SpecError
+        If a value cannot be one; names the nearest that can.
+    """
+
+    def __init__(
+        self,
+        *,
+        type: str | None = None,
+        path: str | None = None,
+        mode: str | None = None,
+        name: str | None = None,
+        version: str | None = None,
+        description: str | None = None,
+    ) -> None:
+        said = {
+            "type": type,
+            "path": path,
+            "mode": mode,
+            "name": name,
+            "version": version,
+            "description": description,
+        }
+        super().__init__(**_checked(OutputSpec, said))
 
 
 def command(
@@ -67,22 +143,28 @@ def command(
     values: dict[str, Any] = {
         "command": command,
         "code": str(code) if code is not None else None,
-        "inputs": dict(inputs or {}),
-        "outputs": dict(outputs or {}),
+        "inputs": inputs or {},
+        "outputs": outputs or {},
         "environment": environment,
-        "environment_variables": dict(environment_variables or {}),
+        "environment_variables": environment_variables or {},
         "compute": compute,
         "name": name,
         "display_name": display_name,
         "experiment_name": experiment_name,
         "description": description,
-        "tags": dict(tags or {}),
-        "properties": dict(properties or {}),
+        "tags": tags or {},
+        "properties": properties or {},
         "limits": {"timeout": timeout} if timeout is not None else None,
         "resources": {"instance_count": instance_count} if instance_count is not None else None,
     }
     data = {key: _plain(value) for key, value in values.items() if value is not None}
-    return load_entity(Document(data), CommandJobSpec)
+    return validate_entity(CommandJobSpec, data)
+
+
+def _checked(model: type[BaseModel], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was said, as the entity takes it."""
+    entity = validate_entity(model, {key: value for key, value in said.items() if value is not None})
+    return entity.model_dump(exclude_unset=True)
 
 
 def _plain(value: Any) -> Any:
