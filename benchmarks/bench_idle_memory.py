@@ -16,7 +16,7 @@ IDLE_S = float(os.environ.get("BENCH_IDLE_S", "60"))
 def measure() -> Iterator[Result]:
     """Yield the proportional set size of all processes of the workspace; MB are 10^6 bytes."""
     with lab() as place:
-        place.run("job", "list")  # starts the server in the background
+        place.run("up", "--background")
         status = place.read("status")
         headers = {"Authorization": f"Bearer {place.run('token').strip()}"}
         code, _ = fetch(f"{status['url']}/openapi.json", headers=headers)

@@ -19,16 +19,17 @@ HEAD = """# Command line
 
 `penstock <noun> <verb>`, with the nouns and verbs of `az ml`. Made from the commands' own help, which `-h` prints.
 
-**Which workspace.** `-w` names a folder or a server's URL; else `PENSTOCK_WORKSPACE`; else the nearest folder from here
-upwards with `penstock.toml`; else `.penstock` here. A folder's server is started when a command needs it.
+**Which workspace.** `-w` names a folder or a server's URL; else `PENSTOCK_WORKSPACE`; else the nearest from here
+upwards of a folder with `penstock.toml` and a workspace `.penstock`. `up` and every `create` make one where there is
+none; all others say so. A folder's server is started when a command needs it; `status`, `token` and `down` start none.
 
 **Output.** Results go to standard output, everything else to standard error. `-o table|json|yaml|tsv`, and `--query`
 with a JMESPath expression: `$(penstock job create -f job.yml --query name -o tsv)`.
 
 **Exit status.** 0 fine, 1 the job failed, 2 usage or specification, 3 not found, 4 refused, 5 server unreachable.
 
-**Habits of `az ml`.** `-g`, `--resource-group`, `--subscription` and the like are accepted with one warning line.
-So are settings of a YAML file that change nothing here: `warning: ignored here: identity, services`.
+**Habits of `az ml`.** `-g`, `--resource-group`, `--workspace-name`, `--subscription` and the like are accepted with
+one warning line. So are settings of a YAML file that change nothing here: `warning: ignored here: identity, services`.
 """
 
 

@@ -21,7 +21,7 @@ PENSTOCK = Path(sys.executable).with_name("penstock")
 def workspace(tmp_path, monkeypatch):
     monkeypatch.setenv("PENSTOCK_WORKSPACE", str(tmp_path / "lab"))
     monkeypatch.chdir(tmp_path)
-    ws = Workspace.from_config()
+    ws = Workspace(tmp_path / "lab")
     yield ws
     ws.close()
     monkeypatch.undo()

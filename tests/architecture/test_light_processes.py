@@ -27,7 +27,7 @@ def test_an_idle_server_loads_no_heavy_library(tmp_path):
     environment = {**os.environ, **REPORT, "PENSTOCK_WORKSPACE": str(tmp_path)}
     home = Home(tmp_path)
     try:
-        subprocess.run([PENSTOCK, "job", "list"], env=environment, check=True, capture_output=True, timeout=60)
+        subprocess.run([PENSTOCK, "up", "--background"], env=environment, check=True, capture_output=True, timeout=60)
         record = home.read_server_record()
         assert record is not None
         request = urllib.request.Request(

@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from penstock.cli.main import app
 from penstock.home import Home
-from penstock.sdk.launch import find_server, stop_server
+from penstock.sdk.launch import ensure_server, find_server, stop_server
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ Cli = Callable[..., Done]
 @pytest.fixture(scope="session")
 def workspace_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("cli") / "lab"
+    ensure_server(Home(folder), say=lambda line: None)
     yield folder
     record = find_server(Home(folder))
     if record is not None:

@@ -90,3 +90,38 @@ def test_traffic_that_cannot_be_read(lab, traffic: str) -> None:
 
 def test_nothing_to_update_is_said(lab) -> None:
     assert lab("online-endpoint", "update", "-n", "sums").status == 2
+
+
+def test_a_model_that_fails_says_why_and_where_its_log_is(lab, deployment_file: Path, tmp_path: Path) -> None:
+    script = tmp_path / "code" / "score.py"
+    script.write_text("def init(): ...\ndef run(raw_data): raise RuntimeError('no luck today')\n")
+    assert lab("online-endpoint", "create", "-n", "sums").status == 0
+    made = lab("online-deployment", "create", "-f", deployment_file, "--all-traffic", "-o", "json")
+    assert made.status == 0, made.err
+    first = made.data["revision"]
+    (tmp_path / "request.json").write_text("{}")
+    done = lab("online-endpoint", "invoke", "-n", "sums", "-r", tmp_path / "request.json")
+    assert done.status == 4
+    assert "no luck today" in done.err
+    assert "penstock online-deployment get-logs -e sums -n blue" in done.err
+    missing = lab("online-endpoint", "invoke", "-n", "sums", "-r", tmp_path / "requst.json")
+    assert missing.status == 2
+    assert 'Did you mean "request.json"?' in missing.err
+
+    script.write_text("def init(): raise RuntimeError('not today')\ndef run(raw_data): ...\n")
+    failed = lab("online-deployment", "update", "-f", deployment_file)
+    assert failed.status == 4
+    assert f"Revision {first} still serves" in failed.err
+    listed = lab("online-deployment", "list", "-e", "sums").out.splitlines()
+    assert len(listed) == 2
+    assert f"revision {first} still serves" in listed[1]
+    shown = lab("online-deployment", "show", "-n", "blue", "-e", "sums")
+    assert f"serving:    revision {first} still serves" in shown.out
+    data = lab("online-deployment", "show", "-n", "blue", "-e", "sums", "-o", "json").data
+    assert "serving" not in data
+    assert f"inline ({data['model_tree'][:8]})" in listed[1]
+    assert "not today" in data["message"]
+    [message] = [line for line in shown.out.splitlines() if line.startswith("message:")]
+    assert message.endswith("…")
+    assert len(shown.out.splitlines()) == len([line for line in shown.out.splitlines() if ":  " in line])
+    assert lab("online-endpoint", "delete", "-n", "sums", "--yes").status == 0

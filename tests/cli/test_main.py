@@ -41,6 +41,13 @@ def test_help_of_a_group_loads_neither_entities_nor_yaml() -> None:
     assert not {"penstock.entities.job", "penstock.rules", "yaml", "rich", "jmespath"} & modules
 
 
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_no_summary_is_cut_in_a_narrow_terminal(cli, monkeypatch, name: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = cli(*name.split(), "-h").out.partition("Commands:")[2]
+    assert "..." not in listed, listed
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_has_help_with_examples(cli, name: str) -> None:
     done = cli(name, "--help")
@@ -78,7 +85,10 @@ def test_missing_and_unknown_options_are_usage_errors(cli) -> None:
 
 
 def test_flags_of_az_ml_are_ignored_with_one_line(lab) -> None:
-    done = lab("job", "list", "-g", "group", "--subscription=x", "--only-show-errors", "-o", "json")
+    words = ["-g", "group", "--subscription=x", "--workspace-name", "w", "--only-show-errors"]
+    done = lab("job", "list", *words, "-o", "json")
     assert done.status == 0
     warnings = [line for line in done.err.splitlines() if line.startswith("warning")]
-    assert warnings == ["warning: -g, --subscription, --only-show-errors means nothing here and is ignored"]
+    assert warnings == [
+        "warning: -g, --subscription, --workspace-name, --only-show-errors mean nothing here and are ignored"
+    ]

@@ -88,3 +88,9 @@ def test_every_error_has_its_exit_code(capsys, error: errors.PenstockError, code
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "error: x\n"
+
+
+def test_only_the_first_of_many_lines_is_in_a_table(capsys) -> None:
+    job = {"error": "it failed\nTraceback\n  more", "next": "x"}
+    assert printed(capsys, job) == "error:  it failed …\nnext:   x\n"
+    assert json.loads(printed(capsys, job, output=Format.JSON)) == job

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import json
+import os
+import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -15,14 +19,12 @@ PENSTOCK = [sys.executable, "-m", "penstock.cli"]
 
 def test_server_goes_up_and_down(cli, tmp_path: Path) -> None:
     folder = tmp_path / "lab"
-    before = cli("status", "-w", folder)
-    assert before.status == 5
-    assert "not running" in before.out
-    assert not folder.exists()
     up = cli("up", "--background", "-w", folder)
     assert up.status == 0
     assert up.out.startswith("http://127.0.0.1:")
-    assert up.err.count("Started a server") == 1
+    created, started = up.err.splitlines()
+    assert created == f"Created workspace {folder}"
+    assert started.startswith("Started a server")
     assert cli("up", "--background", "-w", folder).out == up.out
     second = cli("up", "-w", folder)
     assert (second.status, second.out) == (0, up.out)
@@ -39,6 +41,11 @@ def test_server_goes_up_and_down(cli, tmp_path: Path) -> None:
     assert "1 unfinished job goes on" in down.err
     assert find_server(Home(folder)) is None
     assert "No server runs" in cli("down", "-w", folder).err
+    after = cli("status", "-w", folder)
+    assert after.status == 5
+    assert "not running" in after.out
+    assert cli("token", "-w", folder).out.strip() == Home(folder).read_token()
+    assert find_server(Home(folder)) is None
     shown = cli("job", "show", "-n", "lasting", "-w", folder, "--query", "status", "-o", "tsv")
     assert shown.out.strip() in {"Queued", "Preparing", "Starting", "Running"}
     ended = cli("down", "--cancel-jobs", "-w", folder)
@@ -50,11 +57,18 @@ def test_foreground_server_says_where_it_is_and_ends_with_ctrl_c(tmp_path: Path)
     words = [*PENSTOCK, "up", "-w", str(tmp_path / "lab")]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
-        lines = [server.stderr.readline() for _ in range(4)]
-        record = find_server(Home(tmp_path / "lab"))
+        lines = [server.stderr.readline() for _ in range(6)]
+        home = Home(tmp_path / "lab")
+        record = find_server(home)
         assert record is not None
         assert record.pid == server.pid
-        assert record.url in lines[1]
+        assert lines[0] == f"Created workspace {home.root}\n"
+        assert record.url in lines[2]
+        [(header, url)] = re.findall(r'  its API  curl -H "(.*)" (http://\S+)\n', lines[4])
+        assert header == f"Authorization: Bearer $(penstock token -w {home.root})"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {home.read_token()}"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert json.load(answer)["openapi"]
         server.send_signal(signal.SIGINT)
         rest = server.stderr.read()
     assert server.returncode == 0
@@ -89,9 +103,91 @@ def test_unreachable_server_is_exit_status_5(cli) -> None:
 @pytest.mark.parametrize("place", ["file", "file/below"])
 def test_folder_that_cannot_be_one_is_exit_status_2(cli, tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
-    done = cli("job", "list", "-w", tmp_path / place)
+    done = cli("up", "-b", "-w", tmp_path / place)
     assert done.status == 2
     assert done.err.startswith("error: ")
+    assert "Created" not in done.err
+
+
+READING = [
+    ["status"],
+    ["down"],
+    ["token"],
+    ["env"],
+    ["job", "list"],
+    ["job", "show", "-n", "abcdef"],
+    ["model", "list"],
+    ["model", "delete", "-n", "m", "-v", "1", "--yes"],
+    ["online-endpoint", "list"],
+    ["online-deployment", "get-logs", "-n", "blue", "-e", "digits"],
+    ["experiment", "list"],
+    ["compute", "list"],
+]
+
+
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_reading_makes_no_workspace(cli, tmp_path: Path, monkeypatch, words: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = cli(*words)
+    assert done.status == 3
+    assert f"no workspace here; looked upwards from {tmp_path}" in done.err
+    assert "penstock up" in done.err
+    named = cli(*words, "-w", "typo")
+    assert named.status == 3
+    assert f"penstock up -w {tmp_path / 'typo'}" in named.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_creating_makes_a_workspace_but_not_for_a_file_that_is_missing(cli, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli("job", "create", "-f", "job.yml").status == 2
+    assert list(tmp_path.iterdir()) == []
+    made = cli("online-endpoint", "create", "-n", "digits")
+    assert made.status == 0
+    assert made.err.splitlines()[0] == "Created workspace .penstock"
+    assert cli("down").status == 0
+
+
+def test_configured_folder_without_a_start_has_no_token_yet(cli, tmp_path: Path) -> None:
+    (tmp_path / "penstock.toml").touch()
+    done = cli("token", "-w", tmp_path)
+    assert done.status == 3
+    assert "no token yet" in done.err
+    assert [item.name for item in tmp_path.iterdir()] == ["penstock.toml"]
+
+
+def test_status_is_a_table_for_people(lab) -> None:
+    keys = [line.partition(":")[0] for line in lab("status").out.splitlines()]
+    assert keys[:3] == ["workspace", "status", "url"]
+    assert {"gateway url", "unfinished jobs"} <= set(keys)
+
+
+def test_down_does_not_wait_for_ever_for_a_job_that_does_not_end(cli, tmp_path: Path, monkeypatch) -> None:
+    folder, said = tmp_path / "lab", tmp_path / "agent"
+    (tmp_path / "job.yml").write_text(f"name: stuck-one\ncommand: echo $PPID > {said}; echo up; exec sleep 600\n")
+    with subprocess.Popen(
+        [*PENSTOCK, "job", "create", "-f", str(tmp_path / "job.yml"), "--stream", "-w", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as streaming:
+        assert streaming.stdout is not None
+        assert streaming.stdout.readline() == "up\n"
+        streaming.kill()
+    agent = int(said.read_text())
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        monkeypatch.setattr("penstock.cli.server.CANCEL_TIMEOUT_S", 0.3)
+        done = cli("down", "--cancel-jobs", "-w", folder)
+        assert done.status == 0
+        assert "after they were canceled: stuck-one" in done.err
+        assert find_server(Home(folder)) is None
+    finally:
+        os.kill(agent, signal.SIGCONT)
+    monkeypatch.undo()
+    assert cli("up", "-b", "-w", folder).status == 0
+    assert cli("job", "stream", "-n", "stuck-one", "-w", folder).status == 1
+    assert cli("down", "-w", folder).status == 0
 
 
 @pytest.fixture

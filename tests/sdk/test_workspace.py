@@ -6,7 +6,7 @@ import pytest
 
 import penstock
 from penstock import Workspace
-from penstock.entities.errors import AuthenticationError, NotFoundError, UnavailableError
+from penstock.entities.errors import AuthenticationError, NotFoundError, UnavailableError, UsageError
 from penstock.home import Home
 from penstock.sdk.launch import find_server, stop_server
 
@@ -45,17 +45,32 @@ def test_address_where_nobody_answers(tmp_path: Path) -> None:
         Workspace("http://127.0.0.1:9").rest.features()
 
 
-def test_new_default_folder_is_said(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_a_named_folder_is_made_a_workspace_and_found_from_below(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    workspace = Workspace()
+    with pytest.raises(NotFoundError, match="no workspace here"):
+        Workspace.from_config()
+    assert list(tmp_path.iterdir()) == []
+    workspace = Workspace(".penstock")
     try:
-        assert workspace.home == Home(tmp_path / ".penstock")
-        assert "Created workspace .penstock" in capsys.readouterr().err
+        said = capsys.readouterr().err.splitlines()
+        assert said[0] == "Created workspace .penstock"
+        assert said[1].startswith("Started a server")
+        (tmp_path / "notebooks").mkdir()
+        monkeypatch.chdir(tmp_path / "notebooks")
+        assert Workspace.from_config().url == workspace.url
+        assert capsys.readouterr().err == ""
     finally:
         workspace.close()
         record = find_server(Home(tmp_path / ".penstock"))
         assert record is not None
         stop_server(record)
+
+
+def test_a_folder_that_cannot_be_made_is_not_said_to_be_created(tmp_path: Path, capsys) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be used"):
+        Workspace(tmp_path / "file" / "lab")
+    assert capsys.readouterr().err == ""
 
 
 def test_compute_targets_read_as_a_mapping(ws) -> None:

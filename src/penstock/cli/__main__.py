@@ -1,5 +1,22 @@
-"""``python -m penstock.cli``: the ``penstock`` command."""
+"""The ``penstock`` command, also as ``python -m penstock.cli``."""
 
-from penstock.cli.main import main
+from __future__ import annotations
 
-main()
+import gc
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process.
+
+    Nothing of a short command becomes garbage before its end, so the collector only looks through what was imported,
+    again and again: 30 of 130 ms of CPU. It is turned off before the imports; what stays long turns it on again.
+    """
+    gc.disable()
+    from penstock.cli.main import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -25,12 +25,12 @@ _FOREIGN_FLAGS = {
     "-g": True,
     "--resource-group": True,
     "--subscription": True,
+    "--workspace-name": True,
     "--registry-name": True,
     "--only-show-errors": False,
     "--verbose": False,
     "--debug": False,
 }
-_FOREIGN_NAMES = {"--workspace-name": "--workspace"}
 
 
 class PenstockCommand(TyperCommand):
@@ -40,7 +40,8 @@ class PenstockCommand(TyperCommand):
         """Drop the flags of ``az ml`` that mean nothing here, with one warning line."""
         kept, dropped = _without_foreign(args)
         if dropped and not ctx.resilient_parsing:
-            sys.stderr.write(f"warning: {', '.join(dropped)} means nothing here and is ignored\n")
+            verbs = "means nothing here and is" if len(dropped) == 1 else "mean nothing here and are"
+            sys.stderr.write(f"warning: {', '.join(dropped)} {verbs} ignored\n")
         return super().parse_args(ctx, kept)
 
     def invoke(self, ctx: Any) -> Any:
@@ -90,8 +91,6 @@ def _without_foreign(args: list[str]) -> tuple[list[str], list[str]]:
             dropped.append(flag)
             if _FOREIGN_FLAGS[flag] and not equals:
                 next(rest, None)
-        elif flag in _FOREIGN_NAMES:
-            kept.append(_FOREIGN_NAMES[flag] + argument[len(flag) :])
         else:
             kept.append(argument)
     return kept, dropped

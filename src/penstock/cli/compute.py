@@ -34,5 +34,5 @@ def show(
     """Show a compute target."""
     found = {target["name"]: target for target in open_rest(workspace).list_computes()}
     if name not in found:
-        raise NotFoundError(f"no compute named {name!r}", hint=f"There are: {', '.join(sorted(found))}.")
+        raise NotFoundError(f'no compute named "{name}"', hint=f"There are: {', '.join(sorted(found))}.")
     emit(found[name], output=output, query=query)

@@ -45,10 +45,14 @@ def create(
     output: OutputOption = None,
     query: QueryOption = None,
 ) -> None:
-    """Register a new version of an environment; without --version it gets the next number."""
-    from penstock.sdk.submit import create_asset
+    """Register a new version of an environment.
 
-    rest = open_rest(workspace)
+    Without --version it gets the next number.
+    """
+    from penstock.sdk.submit import check_file, create_asset
+
+    check_file(file)
+    rest = open_rest(workspace, create=True)
     said = {"name": name, "version": version, "image": image, "conda_file": conda_file, "description": description}
     asset = create_asset(rest, "environments", file, said, overrides or (), say=note)
     emit(asset, columns=DETAILS, output=output, query=query)

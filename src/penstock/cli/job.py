@@ -74,9 +74,10 @@ def create(
 
     The code folder and local inputs are uploaded; what the server has already is not sent again.
     """
-    from penstock.sdk.submit import submit_file
+    from penstock.sdk.submit import check_file, submit_file
 
-    rest = open_rest(workspace)
+    check_file(file)
+    rest = open_rest(workspace, create=True)
     assignments = [*(overrides or []), *([f"name={json.dumps(name)}"] if name else [])]
     job = submit_file(rest, file, assignments, say=note)
     warn(job)
@@ -91,7 +92,10 @@ def create(
 def show(
     name: NameOption, workspace: WorkspaceOption = None, output: OutputOption = None, query: QueryOption = None
 ) -> None:
-    """Show a job; six characters of its name are enough where they are unique."""
+    """Show a job.
+
+    Six characters of its name are enough where they are unique.
+    """
     rest = open_rest(workspace)
     job = rest.get_job(name)
     if not query and output in {None, Format.TABLE}:
@@ -105,9 +109,9 @@ def show(
 def stream_(
     name: NameOption, workspace: WorkspaceOption = None, output: OutputOption = None, query: QueryOption = None
 ) -> None:
-    """Show a job's log from its start until it ends; exit status 1 if it fails.
+    """Show a job's log from its start until it ends.
 
-    Ctrl-C ends the showing, not the job.
+    Exit status 1 if it fails. Ctrl-C ends the showing, not the job.
     """
     rest = open_rest(workspace)
     _follow(rest, rest.get_job(name), output, query)
@@ -123,7 +127,10 @@ def list_(
     query: QueryOption = None,
 ) -> None:
     """List jobs, newest first."""
-    jobs = open_rest(workspace).list_jobs(status=status, experiment_name=experiment, limit=limit)
+    from penstock.sdk.statuses import read_statuses
+
+    wanted = read_statuses(status) if status else None
+    jobs = open_rest(workspace).list_jobs(status=wanted, experiment_name=experiment, limit=limit)
     emit(list(jobs), columns=COLUMNS, output=output, query=query)
 
 
@@ -131,8 +138,11 @@ def list_(
 def cancel(
     name: NameOption, workspace: WorkspaceOption = None, output: OutputOption = None, query: QueryOption = None
 ) -> None:
-    """End a job with its whole process tree; what it wrote so far is kept."""
-    from penstock.sdk.stream import FINAL_STATUSES
+    """End a job with its whole process tree.
+
+    What it wrote so far is kept.
+    """
+    from penstock.sdk.statuses import FINAL_STATUSES
 
     rest = open_rest(workspace)
     job = rest.get_job(name)
@@ -152,7 +162,10 @@ def cancel(
 def metrics(
     name: NameOption, workspace: WorkspaceOption = None, output: OutputOption = None, query: QueryOption = None
 ) -> None:
-    """Show what a job has logged so far: each metric's latest value, and all of them as JSON."""
+    """Show what a job has logged so far.
+
+    Each metric's latest value; all values with -o json.
+    """
     rest = open_rest(workspace)
     data = rest.get_metrics(rest.get_job(name)["name"])
     if query or output not in {None, Format.TABLE}:
@@ -186,7 +199,10 @@ def download(
     output: OutputOption = None,
     query: QueryOption = None,
 ) -> None:
-    """Bring a job's files here: outputs/, logs/ and user_logs/, or a named output."""
+    """Bring a job's files here.
+
+    They are outputs/, logs/ and user_logs/, or a named output.
+    """
     from penstock.entities.errors import NotFoundError
     from penstock.sdk.files import download_run_files
 
@@ -200,7 +216,7 @@ def download(
     if output_name and output_name != "artifacts":
         if output_name not in outputs:
             raise NotFoundError(
-                f"job {job['name']} has no output {output_name!r}",
+                f'job "{job["name"]}" has no output "{output_name}"',
                 hint=f"It has: {', '.join(sorted({*outputs, 'artifacts'}))}.",
             )
         prefix = outputs[output_name]["path"].strip("/")
@@ -223,4 +239,4 @@ def _follow(rest: Any, job: dict[str, Any], output: Format | None, query: str | 
     if output is not None or query:
         emit(ended, columns=DETAILS, output=output, query=query)
     if ended["status"] != "Completed":
-        raise failure_of(ended)
+        raise failure_of(ended, log_was_shown=True)

@@ -20,7 +20,7 @@ from penstock.version import __version__
 
 SERVER = "penstock.cli.server"
 COMMANDS: dict[str, tuple[str, str]] = {
-    "up": (SERVER, "Start the workspace's server and stay with it; Ctrl-C ends it."),
+    "up": (SERVER, "Start the workspace's server and stay with it."),
     "down": (SERVER, "Stop the workspace's server; jobs go on."),
     "status": (SERVER, "Say whether the server runs, and where."),
     "token": (SERVER, "Print the workspace's token."),
@@ -87,8 +87,12 @@ def root(
 ) -> None:
     """Jobs, models and endpoints on machines you own.
 
-    A workspace is a folder or a server's URL: -w, else PENSTOCK_WORKSPACE, else the nearest folder upwards
-    with penstock.toml, else .penstock here. Its server starts by itself when a command needs it.
+    A workspace is a folder or a server's URL: -w, else PENSTOCK_WORKSPACE, else the nearest from here upwards of
+    a folder with penstock.toml and a workspace .penstock. `up` and every `create` make one where there is none. A
+    folder's server starts by itself when a command needs it.
+
+    For a URL set PENSTOCK_TOKEN to what `penstock token` prints on the server's machine; `penstock env` prints
+    both as exports.
     """
 
 

@@ -47,10 +47,14 @@ def create(
     output: OutputOption = None,
     query: QueryOption = None,
 ) -> None:
-    """Register a new version of a model; without --version it gets the next number."""
-    from penstock.sdk.submit import create_asset
+    """Register a new version of a model.
 
-    rest = open_rest(workspace)
+    Without --version it gets the next number.
+    """
+    from penstock.sdk.submit import check_file, create_asset
+
+    check_file(file)
+    rest = open_rest(workspace, create=True)
     said = {"name": name, "path": path, "version": version, "type": type_, "description": description}
     asset = create_asset(rest, "models", file, said, overrides or (), say=note)
     emit(asset, columns=DETAILS, output=output, query=query)

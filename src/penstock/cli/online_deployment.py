@@ -22,6 +22,7 @@ from penstock.cli.options import (
 )
 from penstock.cli.output import Format, emit, note, warn
 from penstock.cli.session import open_rest
+from penstock.sdk.rest import Json
 
 app = make_group("Put models behind an endpoint.")
 
@@ -31,6 +32,7 @@ COLUMNS = {
     "STATE": "provisioning_state",
     "MODEL": "model",
     "REVISION": "revision",
+    "SERVING": "serving",
     "UPDATED": "updated_at",
 }
 DETAILS = {
@@ -41,6 +43,7 @@ DETAILS = {
     "model": "model",
     "instances": "spec.instance_count",
     "revision": "revision",
+    "serving": "serving",
     "updated": "updated_at",
     "ready": "ready_at",
     "warnings": "warnings",
@@ -76,7 +79,7 @@ def create(
     If it exists it is updated: the new revision is loaded and warmed up beside the old one, which ends
     when its last request is answered. No request fails meanwhile.
     """
-    _put(file, name, endpoint, all_traffic, no_wait, overrides, workspace, output, query)
+    _put(file, name, endpoint, all_traffic, no_wait, overrides, workspace, output, query, create=True)
 
 
 @command(app, "update", "penstock online-deployment update -f blue.yml --set instance_count=2")
@@ -91,8 +94,11 @@ def update(
     output: OutputOption = None,
     query: QueryOption = None,
 ) -> None:
-    """Update a deployment without dropping a request, and wait until the new revision answers."""
-    _put(file, name, endpoint, all_traffic, no_wait, overrides, workspace, output, query)
+    """Update a deployment without dropping a request.
+
+    Waits until the new revision answers.
+    """
+    _put(file, name, endpoint, all_traffic, no_wait, overrides, workspace, output, query, create=False)
 
 
 def _put(
@@ -105,11 +111,14 @@ def _put(
     workspace: str | None,
     output: Format | None,
     query: str | None,
+    *,
+    create: bool,
 ) -> None:
     from penstock.sdk.endpoints import roll_out
-    from penstock.sdk.submit import put_deployment_file
+    from penstock.sdk.submit import check_file, put_deployment_file
 
-    rest = open_rest(workspace)
+    check_file(file)
+    rest = open_rest(workspace, create=create)
     began = time.monotonic()
     said = {"name": name, "endpoint_name": endpoint}
     deployment = put_deployment_file(rest, file, said, overrides or (), say=note)
@@ -117,7 +126,19 @@ def _put(
     deployment = roll_out(rest, deployment, all_traffic=all_traffic, wait=not no_wait)
     if deployment["ready_revision"] == deployment["revision"]:
         note(f"Ready in {time.monotonic() - began:.1f} s")
-    emit(deployment, columns=DETAILS, output=output, query=query)
+    emit(_readable(deployment, output, query), columns=DETAILS, output=output, query=query)
+
+
+def _readable(deployment: Json, output: Format | None, query: str | None) -> Json:
+    """Return a deployment as a table shows it: an inline model by name, and what serves while an update has not."""
+    if query or output not in {None, Format.TABLE}:
+        return deployment
+    shown = dict(deployment)
+    if isinstance(deployment["spec"].get("model"), dict) and (deployment.get("model") or "tree:").startswith("tree:"):
+        shown["model"] = f"inline ({(deployment.get('model_tree') or '')[:8]})"
+    if 0 < deployment["ready_revision"] < deployment["revision"]:
+        shown["serving"] = f"revision {deployment['ready_revision']} still serves"
+    return shown
 
 
 @command(app, "show", "penstock online-deployment show -n blue -e digits")
@@ -129,7 +150,8 @@ def show(
     query: QueryOption = None,
 ) -> None:
     """Show a deployment."""
-    emit(open_rest(workspace).get_deployment(endpoint, name), columns=DETAILS, output=output, query=query)
+    deployment = open_rest(workspace).get_deployment(endpoint, name)
+    emit(_readable(deployment, output, query), columns=DETAILS, output=output, query=query)
 
 
 @command(app, "list", "penstock online-deployment list -e digits")
@@ -137,7 +159,8 @@ def list_(
     endpoint: EndpointOption, workspace: WorkspaceOption = None, output: OutputOption = None, query: QueryOption = None
 ) -> None:
     """List an endpoint's deployments."""
-    emit(list(open_rest(workspace).list_deployments(endpoint)), columns=COLUMNS, output=output, query=query)
+    found = [_readable(item, output, query) for item in open_rest(workspace).list_deployments(endpoint)]
+    emit(found, columns=COLUMNS, output=output, query=query)
 
 
 @command(app, "delete", "penstock online-deployment delete -n blue -e digits --yes")

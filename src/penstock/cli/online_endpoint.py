@@ -57,10 +57,14 @@ def create(
     output: OutputOption = None,
     query: QueryOption = None,
 ) -> None:
-    """Create an endpoint; if it exists, what the file says about it is brought up to date."""
-    from penstock.sdk.submit import put_endpoint
+    """Create an endpoint.
 
-    rest = open_rest(workspace)
+    If it exists, what the file says about it is brought up to date.
+    """
+    from penstock.sdk.submit import check_file, put_endpoint
+
+    check_file(file)
+    rest = open_rest(workspace, create=True)
     endpoint = put_endpoint(rest, file, {"name": name}, overrides or ())
     warn(endpoint)
     emit(endpoint, columns=DETAILS, output=output, query=query)
@@ -83,7 +87,10 @@ def update(
     output: OutputOption = None,
     query: QueryOption = None,
 ) -> None:
-    """Change an endpoint: its description and tags from a file, or the shares of its deployments."""
+    """Change an endpoint.
+
+    Its description and tags from a file, or the shares of its deployments.
+    """
     from penstock.sdk.submit import put_endpoint
 
     if not file and not traffic and not overrides:
@@ -105,7 +112,10 @@ def update(
 def show(
     name: NameOption, workspace: WorkspaceOption = None, output: OutputOption = None, query: QueryOption = None
 ) -> None:
-    """Show an endpoint; its scoring uri is exactly what a client posts to."""
+    """Show an endpoint.
+
+    Its scoring uri is exactly what a client posts to.
+    """
     emit(open_rest(workspace).get_endpoint(name), columns=DETAILS, output=output, query=query)
 
 
@@ -117,7 +127,10 @@ def list_(workspace: WorkspaceOption = None, output: OutputOption = None, query:
 
 @command(app, "delete", "penstock online-endpoint delete -n digits --yes")
 def delete(name: NameOption, yes: YesOption = False, workspace: WorkspaceOption = None) -> None:
-    """Delete an endpoint with its deployments; its models stay registered."""
+    """Delete an endpoint with its deployments.
+
+    Its models stay registered.
+    """
     rest = open_rest(workspace)
     rest.get_endpoint(name)
     confirm(f"Delete endpoint {name} and its deployments?", yes)
@@ -144,7 +157,8 @@ def invoke(
     """Score one request and print the answer."""
     from penstock.sdk.endpoints import invoke as score
 
-    answer = score(open_rest(workspace), name, _read(request), deployment=deployment)
+    body = _read(request)
+    answer = score(open_rest(workspace), name, body, deployment=deployment)
     try:
         data = json.loads(answer)
     except ValueError:
@@ -162,7 +176,10 @@ def invoke(
 def get_credentials(
     name: NameOption, workspace: WorkspaceOption = None, output: OutputOption = None, query: QueryOption = None
 ) -> None:
-    """Print the endpoint's two keys; a client sends one as `Authorization: Bearer`."""
+    """Print the endpoint's two keys.
+
+    A client sends one as `Authorization: Bearer`.
+    """
     emit(open_rest(workspace).get_credentials(name), output=output, query=query)
 
 
@@ -174,7 +191,10 @@ def regenerate_keys(
     output: OutputOption = None,
     query: QueryOption = None,
 ) -> None:
-    """Replace one of the endpoint's keys; clients that use it must change."""
+    """Replace one of the endpoint's keys.
+
+    Clients that use it must change.
+    """
     emit(open_rest(workspace).rotate_key(name, key_type), output=output, query=query)
 
 
@@ -184,15 +204,18 @@ def _shares(texts: list[str]) -> dict[str, int]:
     for part in " ".join(texts).replace(",", " ").split():
         name, equals, percent = part.partition("=")
         if not name or not equals or not percent.isdecimal():
-            raise UsageError(f"--traffic {part!r} is no NAME=PERCENT", hint='Write for example "blue=90 green=10".')
+            raise UsageError(f'--traffic "{part}" is no NAME=PERCENT', hint='Write for example "blue=90 green=10".')
         shares[name] = int(percent)
     return shares
 
 
 def _read(request: str) -> bytes:
+    from penstock.sdk.submit import check_file
+
     if request == "-":
         return sys.stdin.buffer.read()
+    check_file(Path(request))
     try:
         return Path(request).read_bytes()
     except OSError as error:
-        raise UsageError(f"request file {request} cannot be read: {error.strerror}") from error
+        raise UsageError(f'request file "{request}" cannot be read: {error.strerror}') from error

@@ -118,7 +118,7 @@ def _search(query: str, data: Any) -> Any:
     try:
         return jmespath.search(query, data)
     except jmespath.exceptions.JMESPathError as error:
-        raise UsageError(f"--query {query!r} is no JMESPath: {error}", hint="See https://jmespath.org.") from error
+        raise UsageError(f'--query "{query}" is no JMESPath: {error}', hint="See https://jmespath.org.") from error
 
 
 def _yaml(data: Any) -> str:
@@ -195,8 +195,9 @@ def _cell(value: Any, *, full: bool = False) -> str:
         text = str(value)
     if full:
         return text.replace("\t", " ").replace("\n", " ")
-    text = _local_time(text)
-    if "\n" not in text and len(text) > _LONGEST_CELL and sys.stdout.isatty():
+    first, _, more = text.strip().partition("\n")
+    text = f"{first.rstrip()} …" if more else _local_time(text)
+    if len(text) > _LONGEST_CELL and sys.stdout.isatty():
         text = text[: _LONGEST_CELL - 1] + "…"
     return _paint(text, _STATUS_COLOURS[text]) if text in _STATUS_COLOURS else text
 

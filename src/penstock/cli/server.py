@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
+import time
 from typing import Annotated, Any
 
 import typer
@@ -12,13 +14,14 @@ import typer
 from penstock.cli.command import command, make_group
 from penstock.cli.options import OutputOption, QueryOption, WorkspaceOption
 from penstock.cli.output import UNREACHABLE, emit, note
-from penstock.entities.errors import PenstockError, UnavailableError, UsageError
+from penstock.entities.errors import ConflictError, NotFoundError, PenstockError, UnavailableError, UsageError
 from penstock.home import Home
 from penstock.sdk.http import HttpClient
-from penstock.sdk.launch import ensure_server, find_server, shorten, stop_server
-from penstock.sdk.locate import TOKEN_VARIABLE, locate_workspace
+from penstock.sdk.launch import explain_folder, find_server, shorten, stop_server
+from penstock.sdk.locate import TOKEN_VARIABLE, Location, locate_workspace
 from penstock.sdk.rest import Rest
-from penstock.sdk.workspace import connect
+from penstock.sdk.statuses import UNFINISHED_STATUSES
+from penstock.sdk.workspace import connect, start_server
 
 app = make_group("The server of a workspace.")
 
@@ -31,7 +34,20 @@ PortOption = Annotated[
 ]
 DOWN_TIMEOUT_S = 20.0
 """How long a server that is to be stopped may be silent: longer than its restart takes."""
-UNFINISHED = ("NotStarted", "Queued", "Preparing", "Starting", "Running", "Finalizing", "CancelRequested")
+CANCEL_TIMEOUT_S = 25.0
+"""How long canceled jobs may take to end: the ten seconds a command gets after SIGTERM, and fifteen to collect."""
+POLL_S = 0.1
+MAX_NAMED = 5
+FACTS = {
+    "workspace": "workspace",
+    "status": "status",
+    "url": "url",
+    "gateway url": "gateway_url",
+    "pid": "pid",
+    "version": "version",
+    "unfinished jobs": "unfinished_jobs",
+    "endpoints": "endpoints",
+}
 
 
 @command(app, "up", "penstock up", "penstock up -w ./lab --port 5600", "penstock up --background")
@@ -42,9 +58,10 @@ def up(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Start the workspace's server and stay with it; Ctrl-C ends it, running jobs go on."""
-    home = _folder(workspace)
+    location = locate_workspace(workspace)
+    home = _folder(location)
     if background:
-        record = ensure_server(home, say=note, host=host, port=port)
+        record = start_server(home, is_new=location.is_new, host=host, port=port)
         typer.echo(record.url)
         return
     running = find_server(home)
@@ -53,7 +70,8 @@ def up(
         typer.echo(running.url)
         return
     # A fresh interpreter: the supervisor lives for weeks and should not carry the command line's modules.
-    arguments = ["--workspace", str(home.root)]
+    arguments = ["--workspace", str(home.root), "--place", shorten(home.root)]
+    arguments += ["--new"] if location.is_new else []
     arguments += ["--host", host] if host else []
     arguments += ["--port", str(port)] if port is not None else []
     sys.stdout.flush()
@@ -67,7 +85,7 @@ def down(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Stop the workspace's server; jobs go on and report when it is up again."""
-    home = _folder(workspace)
+    home = _folder(locate_workspace(workspace).must_exist())
     record = find_server(home)
     if record is None:
         note(f"No server runs for {shorten(home.root)}")
@@ -81,10 +99,7 @@ def down(
             raise
         note(f"It does not say which jobs are unfinished: {error.message}")
     if cancel_jobs:
-        for job in running:
-            rest.cancel_job(job["name"])
-        for job in running:
-            _await_end(rest, job["name"])
+        _cancel(rest, [job["name"] for job in running])
     stop_server(record)
     note(f"Stopped the server of {shorten(home.root)}")
     if len(running) == 1 and not cancel_jobs:
@@ -96,15 +111,16 @@ def down(
 @command(app, "status", "penstock status", "penstock status -o json")
 def status(workspace: WorkspaceOption = None, output: OutputOption = None, query: QueryOption = None) -> None:
     """Say whether the server runs, and where; exit status 5 if it does not. Starts nothing."""
-    location = locate_workspace(workspace)
+    location = locate_workspace(workspace).must_exist()
     if location.home is None:
         rest = connect(location)
         health = rest.health()
-        emit({"status": "running", "url": rest.http.url, "version": health["version"]}, output=output, query=query)
+        facts = {"status": "running", "url": rest.http.url, "version": health["version"]}
+        emit(facts, columns=FACTS, output=output, query=query)
         return
     home = location.home
     record = find_server(home)
-    facts: dict[str, Any] = {"workspace": str(home.root), "status": "not running"}
+    facts = {"workspace": str(home.root), "status": "not running"}
     if record is not None:
         rest = Rest(HttpClient(record.url, home.read_token(), hint=f"Its logs: {home.logs}"))
         facts |= {
@@ -116,21 +132,26 @@ def status(workspace: WorkspaceOption = None, output: OutputOption = None, query
             "unfinished_jobs": len(_unfinished(rest)),
             "endpoints": sum(1 for _ in rest.list_endpoints()),
         }
-    emit(facts, output=output, query=query)
+    emit(facts, columns=FACTS, output=output, query=query)
     if record is None:
         raise typer.Exit(UNREACHABLE)
 
 
 @command(app, "token", "penstock token", 'curl -H "Authorization: Bearer $(penstock token)" …')
 def token(workspace: WorkspaceOption = None) -> None:
-    """Print the workspace's token, which opens every door of its server."""
-    typer.echo(_token(workspace)[1])
+    """Print the workspace's token, which opens every door of its server. Starts nothing."""
+    typer.echo(_token(locate_workspace(workspace).must_exist()))
 
 
 @command(app, "env", 'eval "$(penstock env)"')
 def env(workspace: WorkspaceOption = None) -> None:
-    """Print the exports other clients need, such as MLflow's; starts the server if there is none."""
-    url, secret = _token(workspace)
+    """Print the exports other clients need, such as MLflow's.
+
+    Starts the workspace's server if none runs.
+    """
+    location = locate_workspace(workspace).must_exist()
+    url = connect(location).http.url
+    secret = _token(location)
     values = {
         "PENSTOCK_WORKSPACE": url,
         "PENSTOCK_TOKEN": secret,
@@ -141,32 +162,53 @@ def env(workspace: WorkspaceOption = None) -> None:
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
-def _folder(workspace: str | None) -> Home:
-    location = locate_workspace(workspace)
+def _folder(location: Location) -> Home:
     if location.home is None:
         raise UsageError(f"{location.url} is a server's address", hint="Name the workspace's folder with -w.")
     return location.home
 
 
-def _token(workspace: str | None) -> tuple[str, str]:
-    """Return the server's URL and the token for it."""
-    location = locate_workspace(workspace)
-    rest = connect(location)
-    found = location.home.read_token() if location.home else os.environ.get(TOKEN_VARIABLE)
+def _token(location: Location) -> str:
+    if location.home is None:
+        found = os.environ.get(TOKEN_VARIABLE)
+        if not found:
+            raise UsageError(f"no token for {location.url}", hint=f"Set {TOKEN_VARIABLE}.")
+        return found
+    try:
+        found = location.home.read_token()
+    except OSError as error:
+        raise explain_folder(error, location.home.root) from error
     if not found:
-        raise UsageError(f"no token for {rest.http.url}", hint=f"Set {TOKEN_VARIABLE}.")
-    return rest.http.url, found
+        place = shorten(location.home.root)
+        raise NotFoundError(
+            f"workspace {place} has no token yet", hint=f"Its first start makes one: penstock up -w {place}"
+        )
+    return found
 
 
 def _unfinished(rest: Rest) -> list[Any]:
-    return list(rest.list_jobs(status=",".join(UNFINISHED)))
+    return list(rest.list_jobs(status=",".join(UNFINISHED_STATUSES)))
 
 
-def _await_end(rest: Rest, name: str) -> None:
-    from penstock.sdk.stream import JobEnd, follow_job
-
-    for event in follow_job(rest, name):
-        if isinstance(event, JobEnd):
-            note(f"Job {name}: {event.job['status']}")
-            return
-    raise UnavailableError(f"job {name} was not seen to end")
+def _cancel(rest: Rest, names: list[str]) -> None:
+    """Cancel jobs and wait for their ends, which are said; those that do not end in time are named."""
+    for name in names:
+        with contextlib.suppress(ConflictError):  # it has ended by itself
+            rest.cancel_job(name)
+    left = names
+    deadline = time.monotonic() + CANCEL_TIMEOUT_S
+    try:
+        while left and time.monotonic() < deadline:
+            unfinished = {job["name"] for job in _unfinished(rest)}
+            for name in left:
+                if name not in unfinished:
+                    note(f"Job {name}: {rest.get_job(name)['status']}")
+            left = [name for name in left if name in unfinished]
+            if left:
+                time.sleep(POLL_S)
+    except UnavailableError as error:
+        note(f"It does not say what became of the jobs: {error.message}")
+        return
+    if left:
+        named = ", ".join(left[:MAX_NAMED]) + (f" and {len(left) - MAX_NAMED} more" if len(left) > MAX_NAMED else "")
+        note(f"Not ended {CANCEL_TIMEOUT_S:.0f} s after they were canceled: {named}")

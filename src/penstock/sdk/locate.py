@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.entities.errors import UsageError
+from penstock.entities.errors import NotFoundError, UsageError
 from penstock.home import CONFIG_NAME, DEFAULT_FOLDER, Home
 
 WORKSPACE_VARIABLE = "PENSTOCK_WORKSPACE"
@@ -18,12 +18,30 @@ TOKEN_VARIABLE = "PENSTOCK_TOKEN"
 class Location:
     """A workspace's place: exactly one of ``url`` and ``home`` is set.
 
-    ``is_new`` for a default folder that is not there yet.
+    ``is_new`` for a folder that is no workspace yet; ``searched`` is then where the search upwards began, None where
+    the folder was named.
     """
 
     url: str = ""
     home: Home | None = None
     is_new: bool = False
+    searched: Path | None = None
+
+    def must_exist(self, hint: str = "") -> Location:
+        """Return this location if there is a workspace at it.
+
+        Raises
+        ------
+        NotFoundError
+            If it would have to be made first.
+        """
+        if self.home is None or not self.is_new:
+            return self
+        if self.searched is not None:
+            hint = hint or "Make one with: penstock up"
+            raise NotFoundError(f"no workspace here; looked upwards from {self.searched}", hint=hint)
+        hint = hint or f"Make one with: penstock up -w {self.home.root}"
+        raise NotFoundError(f"there is no workspace in {self.home.root}", hint=hint)
 
 
 def locate_workspace(
@@ -32,13 +50,13 @@ def locate_workspace(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Location:
-    """Return where the workspace is.
+    """Return where the workspace is, or would be made.
 
     Parameters
     ----------
     place : str or path, optional
-        A folder or a server's URL; without it ``PENSTOCK_WORKSPACE``, else the nearest folder from here
-        upwards with ``penstock.toml``, else ``.penstock`` here.
+        A folder or a server's URL; without it ``PENSTOCK_WORKSPACE``, else the nearest from here upwards of a folder
+        with ``penstock.toml`` and a workspace ``.penstock``, else ``.penstock`` here.
     environment : mapping, optional
         Variables; the process's own by default.
     folder : Path, optional
@@ -50,19 +68,39 @@ def locate_workspace(
         If the place is a file.
     """
     environment = os.environ if environment is None else environment
+    # os.path, as pathlib's questions raise where a folder on the way may not be looked into.
     named = os.fspath(place) if place is not None else environment.get(WORKSPACE_VARIABLE, "")
     if named.startswith(("http://", "https://")):
         return Location(url=named)
     here = Path.cwd() if folder is None else folder
     if named:
         root = here / Path(named).expanduser()
-        if root.is_file() and root.name == CONFIG_NAME:
+        if root.name == CONFIG_NAME and os.path.isfile(root):
             root = root.parent
-        if root.exists() and not root.is_dir():
-            raise UsageError(f"workspace {named!r} is a file", hint="Name a folder or a server's URL.")
-        return Location(home=Home(root.resolve()))
+        if os.path.exists(root) and not os.path.isdir(root):
+            raise UsageError(f'workspace "{named}" is a file', hint="Name a folder or a server's URL.")
+        home = Home(root.resolve())
+        return Location(home=home, is_new=not is_workspace(home))
     for candidate in (here, *here.parents):
-        if (candidate / CONFIG_NAME).is_file():
+        if os.path.isfile(candidate / CONFIG_NAME):
             return Location(home=Home(candidate.resolve()))
-    home = Home((here / DEFAULT_FOLDER).resolve())
-    return Location(home=home, is_new=not home.root.exists())
+        home = Home(candidate / DEFAULT_FOLDER)
+        if is_workspace(home):
+            return Location(home=Home(home.root.resolve()))
+    return Location(home=Home((here / DEFAULT_FOLDER).resolve()), is_new=True, searched=here)
+
+
+def is_workspace(home: Home) -> bool:
+    """Return whether a folder was made a workspace.
+
+    One that may not be looked into is taken for one: what is done with it then says why it cannot be.
+    """
+    for mark in (home.config_file, home.token_file, home.metadata_db):
+        try:
+            mark.stat()
+        except PermissionError:
+            return True
+        except OSError:
+            continue
+        return True
+    return False

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from penstock.entities.errors import PenstockError, Problem, SpecError, UsageError
+from penstock.entities.errors import NotFoundError, PenstockError, Problem, SpecError, UsageError
 from penstock.sdk.problems import details_of
 from penstock.sdk.rest import Json, Rest
 from penstock.sdk.upload import HttpUploader
@@ -25,6 +26,7 @@ AnswerT = TypeVar("AnswerT")
 
 def submit_file(rest: Rest, file: Path, overrides: Iterable[str] = (), *, say: Say | None = None) -> Json:
     """Submit a job's YAML file and return the job."""
+    check_file(file)
     from penstock.sdk.spec.jobs import load_job
 
     loaded = load_job(file, overrides, uploader=HttpUploader(rest, say=say))
@@ -38,11 +40,42 @@ def submit_spec(rest: Rest, spec: CommandJobSpec) -> Json:
     return rest.create_job(as_json(close_job(spec, uploader=HttpUploader(rest))))
 
 
+def check_file(file: Path | None) -> None:
+    """Check that a file that was named is there, before anything is started or made for it.
+
+    Raises
+    ------
+    UsageError
+        If it is not; the hint names the nearest in its folder.
+    """
+    from penstock.sdk.spec.source import where_looked
+
+    if file is not None and not os.path.exists(file):
+        raise UsageError(f'there is no file "{file}"', hint=where_looked(file))
+
+
 def close_path(rest: Rest, path: str | os.PathLike[str], *, say: Say | None = None) -> str:
-    """Return a reference the server understands; local content is uploaded."""
+    """Return a reference the server understands; local content is uploaded, a job's short name written out."""
     from penstock.sdk.spec.assets import close_path as close
 
-    return close(path, uploader=HttpUploader(rest, say=say))
+    return write_out_job(rest, close(path, uploader=HttpUploader(rest, say=say)))
+
+
+def write_out_job(rest: Rest, reference: str) -> str:
+    """Return ``azureml://jobs/<unique prefix>/…`` or ``runs:/<unique prefix>/…`` with the job's whole name."""
+    from penstock.rules.references import JobOutputReference, RunReference, parse_reference
+
+    found = parse_reference(reference)
+    if not isinstance(found, JobOutputReference | RunReference):
+        return reference
+    short = found.job if isinstance(found, JobOutputReference) else found.run_id
+    try:
+        name = str(rest.get_job(short)["name"])
+    except NotFoundError:
+        return reference  # a run that is no job, or the server's own words for what is not there
+    if name == short:
+        return reference
+    return str(replace(found, job=name) if isinstance(found, JobOutputReference) else replace(found, run_id=name))
 
 
 def create_asset(
@@ -73,6 +106,7 @@ def create_asset(
     """
     from penstock.rules.unapplied import asset_warnings
 
+    check_file(file)
     known = {key: value for key, value in said.items() if value is not None}
     if file is None and "name" not in known:
         raise UsageError("nothing says what to register", hint="Give -f FILE, or -n NAME and what it holds.")
@@ -83,6 +117,9 @@ def create_asset(
     if "conda_file" in known:
         known["conda_file"] = str(Path(known["conda_file"]).absolute())
     loaded = _load_asset(rest, kind, file, [*_assignments(known), *overrides], say)
+    path = getattr(loaded.spec, "path", None)
+    if path is not None:
+        loaded = replace(loaded, spec=loaded.spec.model_copy(update={"path": write_out_job(rest, path)}))
     asset = _sent(loaded, lambda: rest.create_asset(kind, as_json(loaded.spec)))
     if say is not None:
         for warning in asset_warnings(loaded.spec):
@@ -103,6 +140,7 @@ def put_endpoint(
 
     assignments = [*_assignments(said), *overrides]
     if file is not None:
+        check_file(file)
         loaded = load_endpoint(file, assignments)
         return _sent(loaded, lambda: rest.put_endpoint(as_json(loaded.spec)))
     if base is None and not said.get("name"):
@@ -116,6 +154,7 @@ def put_deployment_file(
     """Create or update a deployment from a YAML file and return it as it is then."""
     from penstock.sdk.spec.endpoints import load_deployment
 
+    check_file(file)
     loaded = load_deployment(file, [*_assignments(said), *overrides], uploader=HttpUploader(rest, say=say))
     return _sent(loaded, lambda: rest.put_deployment(as_json(loaded.spec)))
 

@@ -13,7 +13,7 @@ from penstock.sdk.locate import TOKEN_VARIABLE, Location, locate_workspace
 from penstock.sdk.rest import Rest
 
 if TYPE_CHECKING:
-    from penstock.home import Home
+    from penstock.home import Home, ServerRecord
     from penstock.sdk.assets import DataClient, EnvironmentsClient, ModelsClient
     from penstock.sdk.compute import ComputeTargets
     from penstock.sdk.endpoints import EndpointsClient
@@ -26,8 +26,8 @@ class Workspace:
     Parameters
     ----------
     place : str or path, optional
-        A folder: its server is found, or started in the background, which is said in one line. A URL: the
-        server there. Without it as `from_config`.
+        A folder: its server is found, or started in the background, which is said in one line; a folder that is
+        no workspace yet is made one. A URL: the server there. Without it as `from_config`.
     token : str, optional
         For a URL; ``PENSTOCK_TOKEN`` by default. A folder's token is read from the folder.
     ca_file : str, optional
@@ -43,6 +43,8 @@ class Workspace:
         self, place: str | os.PathLike[str] | None = None, *, token: str | None = None, ca_file: str | None = None
     ) -> None:
         location = locate_workspace(place)
+        if place is None:
+            location.must_exist(hint='Make one with: Workspace("folder"), or: penstock up')
         self.home: Home | None = location.home
         self.rest = connect(location, token=token, ca_file=ca_file)
 
@@ -50,8 +52,13 @@ class Workspace:
     def from_config(cls) -> Workspace:
         """Return the workspace that is meant here.
 
-        ``PENSTOCK_WORKSPACE`` names it; else it is the nearest folder from here upwards with
-        ``penstock.toml``; else ``.penstock`` here.
+        ``PENSTOCK_WORKSPACE`` names it; else it is the nearest from here upwards of a folder with
+        ``penstock.toml`` and a workspace ``.penstock``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none; nothing is made.
         """
         return cls()
 
@@ -111,12 +118,10 @@ class Workspace:
 
 
 def connect(location: Location, *, token: str | None = None, ca_file: str | None = None) -> Rest:
-    """Return the calls of the server at ``location``, started when the location is a folder without one."""
+    """Return the calls of the server at ``location``; a folder without one gets it, and is made a workspace if new."""
     if location.home is None:
         return Rest(HttpClient(location.url, token or os.environ.get(TOKEN_VARIABLE), ca_file=ca_file))
-    if location.is_new:
-        say(f"Created workspace {shorten(location.home.root)}")
-    record = ensure_server(location.home, say=say)
+    record = start_server(location.home, is_new=location.is_new)
     return Rest(
         HttpClient(
             record.url,
@@ -124,6 +129,15 @@ def connect(location: Location, *, token: str | None = None, ca_file: str | None
             hint=f"Its logs: {location.home.logs}",
         )
     )
+
+
+def start_server(home: Home, *, is_new: bool, host: str | None = None, port: int | None = None) -> ServerRecord:
+    """Return the folder's server, started if there is none, and say what was made for that once it is made."""
+    remarks: list[str] = []
+    record = ensure_server(home, say=remarks.append, host=host, port=port)
+    for line in (*([f"Created workspace {shorten(home.root)}"] if is_new else []), *remarks):
+        say(line)
+    return record
 
 
 def say(line: str) -> None:
