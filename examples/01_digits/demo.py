@@ -128,7 +128,7 @@ def print_how_to_go_on(job: str, url: str, picture: Picture) -> None:
     key = f"$({program} online-endpoint get-credentials -n digits --query primary_key -o tsv)"
     print(f"""
 {BOLD}It is still running{PLAIN}
-  server    {server}   (its API: {server}/docs)
+  its API   curl -H "Authorization: Bearer $({program} token)" {server}/openapi.json
   scoring   {url}
 
   Ask it yourself; this picture shows a {picture.label}:

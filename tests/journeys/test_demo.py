@@ -52,6 +52,13 @@ def test_demo_runs_twice_and_the_curl_line_works(lab):
     assert int(update.group(1)) > 0
     assert int(update.group(2)) == 0
 
+    token = lab.run("token").strip()
+    [api] = re.findall(r'curl -H "Authorization: Bearer \$\(\S+ token\)" (http://\S+)', second)
+    with urllib.request.urlopen(
+        urllib.request.Request(api, headers={"Authorization": f"Bearer {token}"}), timeout=10
+    ) as response:
+        assert json.load(response)["openapi"]
+
     body = re.search(r"-d '(\{.*\})'", second)
     url = re.search(r"^\s+(http://\S+/score)$", second, re.MULTILINE)
     shown = re.search(r"this picture shows a (\d)", second)
@@ -63,3 +70,4 @@ def test_demo_runs_twice_and_the_curl_line_works(lab):
     request = urllib.request.Request(url.group(1), body.group(1).encode(), headers)
     with urllib.request.urlopen(request, timeout=10) as response:
         assert json.load(response)["predictions"][0]["label"] == shown.group(1)
+    assert set(re.findall(r"http://\S+", second.partition("It is still running")[2])) == {api, url.group(1)}
