@@ -56,7 +56,7 @@ def check(connection: Connection, spec: CommandJobSpec) -> Checked:
         problems.append(Problem(error.message, pointer="/environment", hint=error.hint))
     compute = (spec.compute or LOCAL_COMPUTE).removeprefix("azureml:")
     if compute != LOCAL_COMPUTE:
-        warnings.append(f"compute {compute!r} is not set up here; the job runs on {LOCAL_COMPUTE!r}")
+        warnings.append(f'compute "{compute}" is not set up here; the job runs on "{LOCAL_COMPUTE}"')
     if problems:
         raise SpecError(problems)
     return Checked(environment, (*warnings, *unapplied.job_warnings(spec, environment)))
