@@ -63,3 +63,9 @@ def test_every_mistake_is_listed_at_once(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         load(tmp_path, "[server]\nprot = 1\nhots = 2\n[jobz]\n")
     assert len(caught.value.problems) == 3
+
+
+def test_a_file_that_is_no_text_is_a_mistake_like_another(tmp_path: Path) -> None:
+    (tmp_path / "penstock.toml").write_bytes(b"[server]\nhost = '\xff'\n")
+    with pytest.raises(SpecError, match="no valid TOML"):
+        load_settings(tmp_path / "penstock.toml", {})

@@ -59,7 +59,7 @@ def _read(config_file: Path) -> dict[str, Any]:
         return tomllib.loads(config_file.read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError([Problem(f"no valid TOML: {error}", file=str(config_file))]) from error
 
 

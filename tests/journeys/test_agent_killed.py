@@ -116,3 +116,18 @@ def test_outputs_with_a_name_become_assets(lab, tmp_path):
     model = lab.read("model", "show", "-n", "made")
     assert (model["version"], model["job_name"]) == ("1", job["name"])
     assert lab.read("data", "show", "-n", "rows")["version"] == "1"
+
+
+def test_a_commands_files_are_as_open_as_the_users_own(lab, tmp_path):
+    """The workspace is for its owner alone; what a command writes elsewhere follows the user's umask."""
+    job = submit(lab, tmp_path, f"umask; touch {tmp_path}/made; env | grep PENSTOCK_UMASK || true")
+    before = os.umask(0o027)
+    try:
+        lab.run("down")
+        lab.run("up", "--background")
+    finally:
+        os.umask(before)
+    job = submit(lab, tmp_path, f"umask; touch {tmp_path}/mine; env | grep PENSTOCK_UMASK || true")
+    assert lab.run("job", "stream", "-n", job).split() == ["0027"]
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o640
+    assert lab.folder.stat().st_mode & 0o777 == 0o700

@@ -23,6 +23,9 @@ GIVE_UP_S = 10.0
 SCAN_S = 0.05
 SHELLS = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash")
 
+UMASK = "PENSTOCK_UMASK"
+DEFAULT_UMASK = 0o022
+
 
 class Ending:
     """How a command ended: ``reason`` is exited, signal, out_of_memory, canceled, timeout or prepare_failed.
@@ -63,19 +66,23 @@ class Command:
         shell = next((path for path in SHELLS if os.access(path, os.X_OK)), "/bin/sh")
         self.started_at = now_ms()
         self._out_of_memory_kills = out_of_memory_kills()
-        self.pid = os.posix_spawn(
-            shell,
-            [os.path.basename(shell), "-c", assignment.command],
-            command_environment(assignment),
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, log, 1),
-                (os.POSIX_SPAWN_DUP2, log, 2),
-            ],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
-        )
+        own_umask = os.umask(users_umask())
+        try:
+            self.pid = os.posix_spawn(
+                shell,
+                [os.path.basename(shell), "-c", assignment.command],
+                command_environment(assignment),
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, log, 1),
+                    (os.POSIX_SPAWN_DUP2, log, 2),
+                ],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+            )
+        finally:
+            os.umask(own_umask)
         self._status: int | None = None
         self._has_children = True
 
@@ -204,6 +211,14 @@ def command_environment(assignment: Assignment) -> dict[str, str]:
     environment["PENSTOCK_SPOOL"] = assignment.spool
     environment[MARK] = assignment.attempt
     return environment
+
+
+def users_umask() -> int:
+    """Return the umask the supervisor was started with; a command's files are as open as the user's own."""
+    try:
+        return int(os.environ[UMASK], 8) & 0o777
+    except (KeyError, ValueError):
+        return DEFAULT_UMASK
 
 
 def out_of_memory_kills() -> int:

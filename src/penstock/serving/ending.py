@@ -68,5 +68,6 @@ def _send(pid: int, pidfd: int | None, number: signal.Signals) -> None:
 
 
 def _has_ended(pidfd: int, timeout_s: float) -> bool:
-    readable, _, _ = select.select([pidfd], [], [], timeout_s)
-    return bool(readable)
+    watch = select.poll()  # select() knows no descriptor above 1023
+    watch.register(pidfd, select.POLLIN)
+    return bool(watch.poll(timeout_s * 1000))

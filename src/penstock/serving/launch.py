@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from penstock.compute import originals
 from penstock.serving.desired import ENV_MODEL_DIR, DesiredDeployment
 from penstock.shim import score_worker
 
@@ -104,9 +105,10 @@ def _spawn(
     environment: Mapping[str, str],
     folder: Path | None,
 ) -> subprocess.Popen[bytes]:
+    """Start a process; one with a folder of its own runs the user's code, with the user's umask and limits."""
     place.log.parent.mkdir(parents=True, exist_ok=True)
     with place.log.open("ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -115,4 +117,8 @@ def _spawn(
             cwd=folder,
             pass_fds=(listener.fileno(), parent_fd),
             start_new_session=True,
+            umask=originals.UNCHANGED if folder is None else originals.umask(),
         )
+    if folder is not None:
+        originals.restore_open_files(process.pid)
+    return process
