@@ -300,7 +300,8 @@ def wait_until(reached: Callable[[], object], process: subprocess.Popen[str]) ->
 def test_a_lost_record_is_written_again(tmp_path: Path, start: Start, text: str | None) -> None:
     home = Home(tmp_path)
     process = start(tmp_path)
-    record = wait_record(tmp_path, process)
+    record = wait_record(tmp_path, process)  # found in the lock file, maybe before its own file is there
+    wait_until(home.server_record.exists, process)
     written = home.server_record.read_text()
     home.server_record.unlink()
     if text is not None:

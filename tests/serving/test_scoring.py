@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import resource
 import socket
@@ -219,8 +220,10 @@ def test_a_shortage_of_files_at_a_start_passes(bench, eventually):
     gateway = bench.start_gateway()
     assert bench.deploy("sums", bench.adding(1.0))["state"] == "ready"
     before = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
-    used = max(int(path.name) for path in Path(f"/proc/{gateway.pid}/fd").iterdir())
-    resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (used + 2, before[1]))
+    used = {int(path.name) for path in Path(f"/proc/{gateway.pid}/fd").iterdir()}
+    first_free = next(number for number in itertools.count() if number not in used)
+    # The limit is one of numbers, not of how many: above the first free one, gaps would leave room for a replica.
+    resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (first_free + 1, before[1]))
     bench.door.change("sums", bench.adding(2.0, revision=2))
     eventually(lambda: "Too many open files" in bench.log())
     assert [report for report in bench.door.reports if report["state"] == "failed"] == []
