@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -30,7 +31,7 @@ class Call:
         self.link: WorkLink | None = None
 
 
-class _FrameProtocol(asyncio.Protocol):
+class _FrameProtocol(asyncio.Protocol, ABC):
     """Collect frames from a stream."""
 
     def __init__(self) -> None:
@@ -57,8 +58,9 @@ class _FrameProtocol(asyncio.Protocol):
             self._needed = frames.HEADER.size
             self.frame_received(kind, meta, body)
 
+    @abstractmethod
     def frame_received(self, kind: int, meta: bytes, body: bytes) -> None:
-        raise NotImplementedError
+        """Take one whole frame."""
 
     def close(self) -> None:
         """Close the connection; ``connection_lost`` follows."""
