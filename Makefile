@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 
 # Some machines forbid Python to keep compiled files; every start would then compile everything, 2.5 times slower.
 export PYTHONDONTWRITEBYTECODE :=
+# Networks with a certificate authority of their own have it in the system's store, which pip asks and uv does not.
+export UV_SYSTEM_CERTS ?= 1
 
 INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 PYTEST = $(BIN)/python -m pytest

@@ -151,6 +151,7 @@ class _Uv:
         """Run one command of uv; raises RefusedError with its last lines if it fails."""
         environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         environment |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+        environment.setdefault("UV_SYSTEM_CERTS", "1")  # a network's own certificate authority, as pip honours it
         try:
             program = find_uv_bin()
         except FileNotFoundError as error:
