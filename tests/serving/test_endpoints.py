@@ -265,6 +265,31 @@ def test_the_gateways_news_settle_a_deployment_once(world):
     assert world.endpoints.get_deployment("digits", "blue").message == ""
 
 
+def test_a_failed_update_gives_the_gateway_the_ready_revision_back(world):
+    def wanted():
+        state = decode_desired(_json(world.endpoints.desired()))
+        (deployment,) = state.endpoints[0].deployments
+        return state.revision, deployment.revision, deployment.model_ref
+
+    world.deploy(model=world.model())
+    report(world, 1, "ready")
+    world.deploy(model=world.model())
+    before = wanted()
+    assert before[1:] == (2, "azureml:digits:2")
+    report(world, 2, "failed")
+    after = wanted()
+    assert after[1:] == (1, "azureml:digits:1")
+    assert after[0] > before[0]  # or the gateway would not hear of it
+    world.deploy(model=world.model())
+    assert wanted()[1] == 3
+    report(world, 3, "failed")
+    assert wanted()[1:] == (1, "azureml:digits:1")
+    world.deploy(model=world.model())
+    report(world, 4, "ready")
+    report(world, 4, "failed")  # was ready, and cannot be started again: nothing older takes its place
+    assert wanted()[1] == 4
+
+
 def test_news_of_what_was_deleted_change_nothing(world):
     world.endpoints.apply_status(
         {"endpoint": "gone", "deployment": "blue", "revision": 1, "state": "ready", "message": "", "log_tail": ""}

@@ -137,10 +137,19 @@ class OnlineEndpoint(Entity):
     warnings: tuple[str, ...] = ()
 
 
+class ReadyRevision(Entity):
+    """The last revision of a deployment that was ready: what answers again if the one after it fails."""
+
+    revision: int
+    spec: OnlineDeploymentSpec
+    model: str | None = None
+    model_tree: Digest | None = None
+
+
 class OnlineDeployment(Entity):
     """A deployment as the server answers it; ``revision`` grows with every update.
 
-    ``warnings`` say what its spec asks for that has no effect here.
+    ``warnings`` say what its spec asks for that has no effect here; ``last_ready`` is the ready revision before it.
     """
 
     name: EndpointName
@@ -149,6 +158,7 @@ class OnlineDeployment(Entity):
     provisioning_state: ProvisioningState
     revision: int
     ready_revision: int = 0
+    last_ready: ReadyRevision | None = None
     model: str | None = None
     model_tree: Digest | None = None
     message: str = ""

@@ -327,12 +327,14 @@ class Endpoints:
             table.update_deployment_state(
                 connection, endpoint, name, revision=revision, state=state, now=now, message=message
             )
+            if state is ProvisioningState.FAILED:  # the gateway goes back to the last revision that was ready
+                table.touch_serving(connection)
             verb = "deployment-ready" if state is ProvisioningState.SUCCEEDED else "deployment-failed"
             detail = {"deployment": name, "revision": revision, "message": message[:200]}
             self._record(connection, GATEWAY_ACTOR, verb, endpoint, detail)
 
         self._store.write(operation)
-        self._notify(f"endpoint:{endpoint}")
+        self._tell(endpoint)
 
     def _on_built(self, deployment: OnlineDeployment, failure: PenstockError | None) -> None:
         if failure is None:

@@ -62,6 +62,7 @@ class WantedState:
         return {"revision": revision, "endpoints": answers}
 
     def _one(self, connection: Connection, deployment: OnlineDeployment) -> dict[str, Any]:
+        deployment = answering(deployment)
         environment = deployment.spec.environment
         assert not isinstance(environment, str)  # the resolved one is recorded
         needs_one = deployment.spec.code_configuration is not None
@@ -91,6 +92,29 @@ class WantedState:
         with self._lock:
             self._building.discard((deployment.endpoint_name, deployment.name, deployment.revision))
         self._on_built(deployment, failure)
+
+
+def answering(deployment: OnlineDeployment) -> OnlineDeployment:
+    """Return the revision that should answer: the newest, or the last ready one where that has failed.
+
+    So a bad update harms nobody, also after the replicas of the good one were killed or everything was restarted.
+    """
+    ready = deployment.last_ready
+    if (
+        ready is None
+        or deployment.provisioning_state is not ProvisioningState.FAILED
+        or deployment.ready_revision == deployment.revision
+    ):
+        return deployment
+    return deployment.model_copy(
+        update={
+            "revision": ready.revision,
+            "spec": ready.spec,
+            "model": ready.model,
+            "model_tree": ready.model_tree,
+            "provisioning_state": ProvisioningState.SUCCEEDED,
+        }
+    )
 
 
 def endpoint_json(endpoint: OnlineEndpoint, keys: EndpointKeys, deployments: list[dict[str, Any]]) -> dict[str, Any]:

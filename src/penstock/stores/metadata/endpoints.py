@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, delete, select, update
 
-from penstock.entities.endpoint import EndpointKeys, OnlineDeployment, OnlineEndpoint, ProvisioningState
+from penstock.entities.endpoint import EndpointKeys, OnlineDeployment, OnlineEndpoint, ProvisioningState, ReadyRevision
 from penstock.entities.errors import NotFoundError
 from penstock.stores.metadata.statements import next_number, put_row
 from penstock.stores.metadata.tables import counters, deployments, endpoints
@@ -113,10 +113,21 @@ def put_deployment(connection: Connection, deployment: OnlineDeployment) -> Onli
     if known is not None:
         kept = ("created_at", "ready_revision", "ready_at")
         changes |= {name: getattr(known, name) for name in kept}
+        was_ready = known.ready_revision == known.revision
+        changes["last_ready"] = _as_ready(known) if was_ready else known.last_ready
     deployment = deployment.model_copy(update=changes)
     _write_deployment(connection, deployment)
     next_number(connection, counters, _SERVING)
     return deployment
+
+
+def _as_ready(deployment: OnlineDeployment) -> ReadyRevision:
+    return ReadyRevision(
+        revision=deployment.revision,
+        spec=deployment.spec,
+        model=deployment.model,
+        model_tree=deployment.model_tree,
+    )
 
 
 def get_deployment(connection: Connection, endpoint_name: str, name: str) -> OnlineDeployment:
