@@ -101,8 +101,8 @@ def find_asset(
     known = [name for k in kinds for name in assets.asset_names(connection, k)]
     hint = suggest.did_you_mean(reference.name, known)
     raise NotFoundError(
-        f'no {kind} named "{reference.name}"',
-        hint=f"{hint} List them with: penstock {kind} list".lstrip(),
+        f'no {" or ".join(kinds)} named "{reference.name}"',
+        hint=f"{hint} List them with: {' or '.join(f'penstock {k} list' for k in kinds)}".lstrip(),
         ref=f"{kind}:{reference.name}",
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import io
+import sys
 from typing import NoReturn
 
 
@@ -14,6 +16,9 @@ def main() -> NoReturn:
     what stays long turns it on again.
     """
     gc.disable()
+    for stream in (sys.stdout, sys.stderr):  # a log may hold what the terminal's encoding cannot
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     from penstock.cli.main import main as run
 
     run()

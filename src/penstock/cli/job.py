@@ -103,6 +103,9 @@ def show(
         job["metrics"] = {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in latest.items()}
         job["output_paths"] = {key: value["path"] for key, value in (job.get("outputs") or {}).items()}
     emit(job, columns=DETAILS, output=output, query=query)
+    tail = (job.get("error") or {}).get("log_tail")
+    if tail and not query and output in {None, Format.TABLE}:
+        note(f"Last lines of its log (all of it: penstock job stream -n {job['name']}):\n{tail}")
 
 
 @command(app, "stream", "penstock job stream -n 3f2a91")
