@@ -15,6 +15,8 @@ from penstock.entities.errors import ForbiddenError
 class Role(StrEnum):
     """What a token was made for."""
 
+    READER = "reader"
+    CONTRIBUTOR = "contributor"
     ADMIN = "admin"
     JOB = "job"
     INTERNAL = "internal"
@@ -43,6 +45,20 @@ class Actor:
                 hint="Use the workspace's token: `penstock token` prints it.",
                 ref=self.name,
             )
+
+    def check_contributor(self) -> None:
+        """Raise ForbiddenError unless the caller is a person who may change things."""
+        if self.role not in {Role.ADMIN, Role.CONTRIBUTOR}:
+            raise ForbiddenError(
+                f"the token of {self.name} does not allow this",
+                hint="Ask an admin of the workspace for a token with the role contributor.",
+                ref=self.name,
+            )
+
+    def check_reader(self) -> None:
+        """Raise ForbiddenError unless the caller is a person."""
+        if self.role not in {Role.ADMIN, Role.CONTRIBUTOR, Role.READER}:
+            raise ForbiddenError(f"the token of {self.name} does not allow this", ref=self.name)
 
     def check_internal(self) -> None:
         """Raise ForbiddenError unless the caller is one of Penstock's own processes."""

@@ -5,62 +5,21 @@ A table looked up by (method, path) costs a hot path nothing; the framework's ro
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from penstock.entities.errors import PenstockError
-from penstock.server.mlflow import artifacts, experiments, ingest, inputs, models, runs
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.errors import NotHereYetError, defect_response, error_response
-from penstock.server.mlflow.wire import Json
+from penstock.server.mlflow.routes import ARTIFACTS, FILE_HANDLERS, find_handler
 from penstock.server.services import Services
 
-Handler = Callable[[Call], Awaitable[Json]]
-
 PROTOCOL_VERSION = "3.18.0"
-ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 PREFIXES = ("/api/2.0/mlflow", "/api/3.0/mlflow", "/v1/traces")
 VERSION_PATH = "/version"
 
-_API = "/api/2.0/mlflow"
-_HANDLERS: dict[tuple[str, str], Handler] = {
-    ("POST", f"{_API}/experiments/create"): experiments.create_experiment,
-    ("GET", f"{_API}/experiments/get"): experiments.get_experiment,
-    ("GET", f"{_API}/experiments/get-by-name"): experiments.get_by_name,
-    ("GET", f"{_API}/experiments/search"): experiments.search_experiments,
-    ("POST", f"{_API}/experiments/search"): experiments.search_experiments,
-    ("POST", f"{_API}/experiments/update"): experiments.update_experiment,
-    ("POST", f"{_API}/experiments/delete"): experiments.delete_experiment,
-    ("POST", f"{_API}/experiments/restore"): experiments.restore_experiment,
-    ("POST", f"{_API}/experiments/set-experiment-tag"): experiments.set_tag,
-    ("POST", f"{_API}/experiments/delete-experiment-tag"): experiments.delete_tag,
-    ("POST", f"{_API}/runs/create"): runs.create_run,
-    ("GET", f"{_API}/runs/get"): runs.get_run,
-    ("POST", f"{_API}/runs/update"): runs.update_run,
-    ("POST", f"{_API}/runs/search"): runs.search_runs,
-    ("POST", f"{_API}/runs/delete"): ingest.delete_run,
-    ("POST", f"{_API}/runs/restore"): ingest.restore_run,
-    ("POST", f"{_API}/runs/log-metric"): ingest.log_metric,
-    ("POST", f"{_API}/runs/log-batch"): ingest.log_batch,
-    ("POST", f"{_API}/runs/log-parameter"): ingest.log_parameter,
-    ("POST", f"{_API}/runs/set-tag"): ingest.set_tag,
-    ("POST", f"{_API}/runs/delete-tag"): ingest.delete_tag,
-    ("POST", f"{_API}/runs/log-inputs"): inputs.log_inputs,
-    ("POST", f"{_API}/logged-models/search"): models.search_models,
-    ("GET", f"{_API}/metrics/get-history"): runs.get_history,
-    ("GET", f"{_API}/artifacts/list"): artifacts.list_of_run,
-    ("GET", ARTIFACTS): artifacts.list_folder,
-}
-_FILE_HANDLERS: dict[str, Callable[[Call, str], Awaitable[Response]]] = {
-    "GET": artifacts.download,
-    "HEAD": artifacts.download,
-    "PUT": artifacts.upload,
-    "DELETE": artifacts.delete,
-}
 _SERVER_INFO = {
     "store_type": "SqlStore",
     "workspaces_enabled": False,
@@ -107,11 +66,11 @@ class MlflowDoor:
         method, path = request.method, request.scope["path"]
         call = Call(self._services, request.state.actor, request)
         call.check_reader()
-        handler = _HANDLERS.get((method, path))
+        handler = find_handler(method, path)
         if handler is not None:
             return Response(msgspec.json.encode(await handler(call)), media_type="application/json")
-        if path.startswith(f"{ARTIFACTS}/") and method in _FILE_HANDLERS:
-            return await _FILE_HANDLERS[method](call, path.removeprefix(f"{ARTIFACTS}/"))
+        if path.startswith(f"{ARTIFACTS}/") and method in FILE_HANDLERS:
+            return await FILE_HANDLERS[method](call, path.removeprefix(f"{ARTIFACTS}/"))
         if path == VERSION_PATH:
             return PlainTextResponse(PROTOCOL_VERSION)
         if path == "/api/3.0/mlflow/server-info":

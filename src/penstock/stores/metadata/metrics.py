@@ -19,7 +19,7 @@ from penstock.stores.metadata.tables import latest, metric_keys, points, runs
 
 _NAN = float("nan")
 _POINT = ("run", "seq", "key", "attempt", "step", "timestamp", "value", "is_nan")
-_LATEST = ("run", "key", "step", "timestamp", "value", "is_nan")
+_LATEST = ("run", "key", "step", "timestamp", "value", "is_nan", "experiment", "start_time")
 
 
 def _upsert_latest(dialect: str) -> Any:
@@ -49,7 +49,14 @@ _LATEST_OF_ONE = HotStatement(
 
 
 def add_points(
-    connection: Connection, run: int, metrics: Iterable[Metric], *, attempt: int, current_attempt: int
+    connection: Connection,
+    run: int,
+    metrics: Iterable[Metric],
+    *,
+    attempt: int,
+    current_attempt: int,
+    experiment: int,
+    start_time: int,
 ) -> None:
     """Store points of one run, and what they change of its latest ones.
 
@@ -59,6 +66,8 @@ def add_points(
         The run's row.
     attempt, current_attempt : int
         The attempt that logged them, 0 for none, and the run's latest one.
+    experiment, start_time : int
+        The run's own.
     """
     keys: dict[str, int] = {}
     best: dict[int, tuple[int, int, float, bool]] = {}
@@ -79,7 +88,7 @@ def add_points(
             best[key] = (metric.step, metric.timestamp, value, is_nan)
     _ADD_POINT.many(connection, rows)
     if attempt in (0, current_attempt):
-        _PUT_LATEST.many(connection, [(run, key, *point) for key, point in best.items()])
+        _PUT_LATEST.many(connection, [(run, key, *point, experiment, start_time) for key, point in best.items()])
 
 
 def begin_attempt(connection: Connection, run: int, attempt: int) -> None:
@@ -91,7 +100,8 @@ def begin_attempt(connection: Connection, run: int, attempt: int) -> None:
         order_by=(points.c.step.desc(), points.c.timestamp.desc(), points.c.value.desc(), points.c.seq),
     )
     ranked = (
-        select(*(points.c[name] for name in _LATEST), place.label("place"))
+        select(*(points.c[name] for name in _LATEST[:6]), runs.c.experiment, runs.c.start_time, place.label("place"))
+        .join(runs, runs.c.id == points.c.run)
         .where(points.c.run == run, points.c.attempt.in_((0, attempt)))
         .subquery()
     )

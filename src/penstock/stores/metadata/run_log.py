@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
@@ -16,14 +16,26 @@ from penstock.stores.metadata.tables import params, runs, tags
 RUN_NAME_TAG = "mlflow.runName"
 
 
+class RunRow(NamedTuple):
+    """What writing below a run needs of it; all but the latest attempt never changes."""
+
+    id: int
+    attempt: int
+    experiment: int
+    start_time: int
+
+
 def _upsert_tag(dialect: str) -> Any:
     statement = insert_into(dialect, tags)
     return statement.on_conflict_do_update(index_elements=["run", "key"], set_={"value": statement.excluded.value})
 
 
-_FIND_ROW = HotStatement(lambda _: select(runs.c.id, runs.c.attempt).where(runs.c.run_id == bindparam("name")), "name")
-_ADD_PARAM = HotStatement(lambda dialect: insert_into(dialect, params).on_conflict_do_nothing(), "run", "key", "value")
-_PUT_TAG = HotStatement(_upsert_tag, "run", "key", "value")
+_FIND_ROW = HotStatement(
+    lambda _: select(*(runs.c[name] for name in RunRow._fields)).where(runs.c.run_id == bindparam("name")), "name"
+)
+_PAIR = ("run", "key", "value", "experiment")
+_ADD_PARAM = HotStatement(lambda dialect: insert_into(dialect, params).on_conflict_do_nothing(), *_PAIR)
+_PUT_TAG = HotStatement(_upsert_tag, *_PAIR)
 _FIND_PARAM = HotStatement(
     lambda _: select(params.c.value).where(params.c.run == bindparam("row"), params.c.key == bindparam("name")),
     "row",
@@ -58,12 +70,21 @@ def log_batch(
     UsageError
         If a parameter exists with another value.
     """
-    row, current = row_of(connection, run_id)
+    row = row_of(connection, run_id)
+    current = row.attempt
     if attempt > current:
-        begin_attempt(connection, row, attempt)
+        begin_attempt(connection, row.id, attempt)
         current = attempt
     if metrics:
-        add_points(connection, row, metrics, attempt=attempt, current_attempt=current)
+        add_points(
+            connection,
+            row.id,
+            metrics,
+            attempt=attempt,
+            current_attempt=current,
+            experiment=row.experiment,
+            start_time=row.start_time,
+        )
     for key, value in (params or {}).items():
         _add_param(connection, row, run_id, key, value)
     for key, value in (tags or {}).items():
@@ -78,13 +99,13 @@ def log_param(connection: Connection, run_id: str, key: str, value: str) -> None
     UsageError
         If it has another value already.
     """
-    row, _ = row_of(connection, run_id)
+    row = row_of(connection, run_id)
     _add_param(connection, row, run_id, key, value)
 
 
 def set_tag(connection: Connection, run_id: str, key: str, value: str) -> None:
     """Set a tag; ``mlflow.runName`` renames the run."""
-    row, _ = row_of(connection, run_id)
+    row = row_of(connection, run_id)
     put_tag(connection, row, key, value)
 
 
@@ -96,30 +117,30 @@ def delete_tag(connection: Connection, run_id: str, key: str) -> None:
     NotFoundError
         If there is no such run or tag.
     """
-    row, _ = row_of(connection, run_id)
-    if connection.execute(delete(tags).where(tags.c.run == row, tags.c.key == key)).rowcount == 0:
+    row = row_of(connection, run_id)
+    if connection.execute(delete(tags).where(tags.c.run == row.id, tags.c.key == key)).rowcount == 0:
         raise NotFoundError(f'run {run_id} has no tag "{key}"', ref=f"job:{run_id}")
 
 
 def start_attempt(connection: Connection, run_id: str, number: int) -> None:
     """Make an attempt the run's latest before it logs anything; the metrics of earlier ones stop to count."""
-    row, current = row_of(connection, run_id)
-    if number > current:
-        begin_attempt(connection, row, number)
+    row = row_of(connection, run_id)
+    if number > row.attempt:
+        begin_attempt(connection, row.id, number)
 
 
-def row_of(connection: Connection, run_id: str) -> tuple[int, int]:
-    """Return a run's row and its latest attempt; raises NotFoundError."""
+def row_of(connection: Connection, run_id: str) -> RunRow:
+    """Return a run's row; raises NotFoundError."""
     found = find_row(connection, run_id)
     if found is None:
         raise unknown_run(run_id)
     return found
 
 
-def find_row(connection: Connection, run_id: str) -> tuple[int, int] | None:
-    """Return a run's row and its latest attempt, or None."""
-    found: tuple[int, int] | None = _FIND_ROW.first(connection, (run_id,))
-    return found
+def find_row(connection: Connection, run_id: str) -> RunRow | None:
+    """Return a run's row, or None."""
+    found = _FIND_ROW.first(connection, (run_id,))
+    return None if found is None else RunRow(*found)
 
 
 def unknown_run(run_id: str) -> NotFoundError:
@@ -127,10 +148,10 @@ def unknown_run(run_id: str) -> NotFoundError:
     return NotFoundError(f'no run with the id "{run_id}"', ref=f"job:{run_id}")
 
 
-def _add_param(connection: Connection, row: int, run_id: str, key: str, value: str) -> None:
-    known = _FIND_PARAM.first(connection, (row, key))
+def _add_param(connection: Connection, row: RunRow, run_id: str, key: str, value: str) -> None:
+    known = _FIND_PARAM.first(connection, (row.id, key))
     if known is None:
-        _ADD_PARAM.run(connection, (row, key, value))
+        _ADD_PARAM.run(connection, (row.id, key, value, row.experiment))
     elif known[0] != value:
         raise UsageError(
             f'the parameter "{key}" of run {run_id} is {known[0][:200]!r} and cannot become {value[:200]!r}',
@@ -139,8 +160,8 @@ def _add_param(connection: Connection, row: int, run_id: str, key: str, value: s
         )
 
 
-def put_tag(connection: Connection, row: int, key: str, value: str) -> None:
+def put_tag(connection: Connection, row: RunRow, key: str, value: str) -> None:
     """Set a tag of a run given by its row; ``mlflow.runName`` renames it."""
-    _PUT_TAG.run(connection, (row, key, value))
+    _PUT_TAG.run(connection, (row.id, key, value, row.experiment))
     if key == RUN_NAME_TAG:
-        connection.execute(update(runs).where(runs.c.id == row).values(run_name=value))
+        connection.execute(update(runs).where(runs.c.id == row.id).values(run_name=value))

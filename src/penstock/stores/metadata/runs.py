@@ -125,7 +125,7 @@ def create_run(
             attempt=0,
         )
     )
-    row, _ = row_of(connection, run_id)
+    row = row_of(connection, run_id)
     for key, value in {**(tags or {}), RUN_NAME_TAG: run_name}.items():
         put_tag(connection, row, key, value)
     return get_run(connection, run_id)
@@ -210,14 +210,14 @@ def update_run(
     run_name: str | None = None,
 ) -> Run:
     """Change what is given and return the run; an empty name is ignored, an end time once set is never unset."""
-    row, _ = row_of(connection, run_id)
+    row = row_of(connection, run_id)
     changes: dict[str, Any] = {}
     if status is not None:
         changes["status"] = status.value
     if end_time is not None:
         changes["end_time"] = end_time
     if changes:
-        connection.execute(update(runs).where(runs.c.id == row).values(**changes))
+        connection.execute(update(runs).where(runs.c.id == row.id).values(**changes))
     if run_name:
         put_tag(connection, row, RUN_NAME_TAG, run_name)
     return get_run(connection, run_id)
@@ -225,18 +225,19 @@ def update_run(
 
 def set_run_lifecycle(connection: Connection, run_id: str, stage: LifecycleStage, *, now: int) -> None:
     """Delete a run softly, or restore it; idempotent."""
-    row, _ = row_of(connection, run_id)
+    row = row_of(connection, run_id)
     deleted_at = now if stage is LifecycleStage.DELETED else None
     connection.execute(
         update(runs)
-        .where(runs.c.id == row, runs.c.lifecycle_stage != stage.value)
+        .where(runs.c.id == row.id, runs.c.lifecycle_stage != stage.value)
         .values(lifecycle_stage=stage.value, deleted_at=deleted_at)
     )
 
 
 def _pairs(connection: Connection, table: Any, rows: list[int]) -> dict[int, dict[str, str]]:
     found: dict[int, dict[str, str]] = {row: {} for row in rows}
-    for run, key, value in connection.execute(select(table).where(table.c.run.in_(rows))):
+    statement = select(table.c.run, table.c.key, table.c.value).where(table.c.run.in_(rows))
+    for run, key, value in connection.execute(statement):
         found[run][key] = value
     return found
 

@@ -10,10 +10,15 @@ Shape, chosen for the whole MLflow protocol:
 * ``points`` is clustered by (run, seq), the order in which a run's points were logged, which live streams
   follow; its one further index is both the rule that exact duplicates are stored once and a covering index
   for the history in (timestamp, step, value) order.
-* ``latest`` has one row for each (run, key): what comparing and ordering runs by a metric joins.
+* ``latest`` has one row for each (run, key): what comparing and ordering runs by a metric joins. It repeats the
+  run's experiment and start, which never change, so that one index answers "the runs of this experiment in the
+  order of this metric, equal ones newest first". ``params`` and ``tags`` repeat the experiment for the same reason;
+  their index holds the first characters of a value, because PostgreSQL indexes no long texts.
 * NaN is the value 0 with ``is_nan``, because SQLite stores no NaN and because NaN competes as 0.
-* Datasets, inputs, logged models, traces and registry aliases are tables of their own that refer to ``runs``
-  and ``asset_versions``; they come with the functions that use them and change nothing here.
+* A registered model is a row of ``asset_names``, its versions are rows of ``asset_versions``: what MLflow's client
+  registers and what ``penstock model`` lists is the same row.
+* ``run_artifacts``, ``model_artifacts`` and ``loose_artifacts`` have one shape; the last holds what a client puts
+  under a location that belongs to no run and no logged model.
 """
 
 from __future__ import annotations
@@ -34,10 +39,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
     insert,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision that this file describes; migrations are numbered with four digits and only appended."""
 
 metadata = MetaData(
@@ -53,6 +59,8 @@ metadata = MetaData(
 NAME = Text().with_variant(Text(collation="C"), "postgresql")
 ROW = BigInteger().with_variant(Integer(), "sqlite")
 DIGEST = String(64)
+INDEXED_CHARACTERS = 64
+"""So much of a parameter's or tag's value is in its index."""
 
 # Named as Alembic names it, so that it finds its own table.
 schema_version = Table(
@@ -117,8 +125,16 @@ params = Table(
     Column("run", ROW, ForeignKey("runs.id"), nullable=False),
     Column("key", NAME, nullable=False),
     Column("value", Text, nullable=False),
+    Column("experiment", ROW, nullable=False),
     PrimaryKeyConstraint("run", "key"),
     sqlite_with_rowid=False,
+)
+Index(
+    "ix_params_find",
+    params.c.experiment,
+    params.c.key,
+    func.substr(params.c.value, 1, INDEXED_CHARACTERS),
+    params.c.run,
 )
 
 tags = Table(
@@ -127,9 +143,11 @@ tags = Table(
     Column("run", ROW, ForeignKey("runs.id"), nullable=False),
     Column("key", NAME, nullable=False),
     Column("value", Text, nullable=False),
+    Column("experiment", ROW, nullable=False),
     PrimaryKeyConstraint("run", "key"),
     sqlite_with_rowid=False,
 )
+Index("ix_tags_find", tags.c.experiment, tags.c.key, func.substr(tags.c.value, 1, INDEXED_CHARACTERS), tags.c.run)
 
 metric_keys = Table(
     "metric_keys",
@@ -173,9 +191,117 @@ latest = Table(
     Column("timestamp", BigInteger, nullable=False),
     Column("value", Double, nullable=False),
     Column("is_nan", Boolean, nullable=False),
+    Column("experiment", ROW, nullable=False),
+    Column("start_time", BigInteger, nullable=False),
     PrimaryKeyConstraint("run", "key"),
     sqlite_with_rowid=False,
 )
+Index(
+    "ix_latest_order",
+    latest.c.experiment,
+    latest.c.key,
+    latest.c.is_nan,
+    latest.c.value,
+    latest.c.start_time,
+    latest.c.run,
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", ROW, primary_key=True),
+    Column("experiment", ROW, ForeignKey("experiments.id"), nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("digest", NAME, nullable=False),
+    Column("source_type", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("schema", Text),
+    Column("profile", Text),
+    UniqueConstraint("experiment", "name", "digest"),
+    sqlite_autoincrement=True,
+)
+
+run_datasets = Table(
+    "run_datasets",
+    metadata,
+    Column("run", ROW, ForeignKey("runs.id"), nullable=False),
+    Column("dataset", ROW, ForeignKey("datasets.id"), nullable=False),
+    Column("context", NAME),
+    Column("tags", Text, nullable=False),
+    PrimaryKeyConstraint("run", "dataset"),
+    sqlite_with_rowid=False,
+)
+Index("ix_run_datasets_dataset", run_datasets.c.dataset, run_datasets.c.run)
+
+run_models = Table(
+    "run_models",
+    metadata,
+    Column("run", ROW, ForeignKey("runs.id"), nullable=False),
+    Column("direction", String(8), nullable=False),
+    Column("model_id", NAME, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    PrimaryKeyConstraint("run", "direction", "model_id"),
+    sqlite_with_rowid=False,
+)
+Index("ix_run_models_model", run_models.c.model_id, run_models.c.run)
+
+logged_models = Table(
+    "logged_models",
+    metadata,
+    Column("id", ROW, primary_key=True),
+    Column("model_id", NAME, nullable=False, unique=True),
+    Column("experiment", ROW, ForeignKey("experiments.id"), nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("artifact_location", Text, nullable=False),
+    Column("model_type", Text, nullable=False),
+    Column("source_run_id", NAME),
+    Column("status", String(32), nullable=False),
+    Column("status_message", Text, nullable=False),
+    Column("lifecycle_stage", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("deleted_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+Index("ix_logged_models_newest", logged_models.c.experiment, logged_models.c.created_at)
+Index("ix_logged_models_source_run_id", logged_models.c.source_run_id)
+
+logged_model_params = Table(
+    "logged_model_params",
+    metadata,
+    Column("model", ROW, ForeignKey("logged_models.id"), nullable=False),
+    Column("key", NAME, nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("model", "key"),
+    sqlite_with_rowid=False,
+)
+
+logged_model_tags = Table(
+    "logged_model_tags",
+    metadata,
+    Column("model", ROW, ForeignKey("logged_models.id"), nullable=False),
+    Column("key", NAME, nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("model", "key"),
+    sqlite_with_rowid=False,
+)
+
+logged_model_metrics = Table(
+    "logged_model_metrics",
+    metadata,
+    Column("model", ROW, ForeignKey("logged_models.id"), nullable=False),
+    Column("key", ROW, ForeignKey("metric_keys.id"), nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("run", ROW, ForeignKey("runs.id"), nullable=False),
+    Column("value", Double, nullable=False),
+    Column("is_nan", Boolean, nullable=False),
+    Column("dataset_name", NAME),
+    Column("dataset_digest", NAME),
+    PrimaryKeyConstraint("model", "key", "timestamp", "step", "run"),
+    sqlite_with_rowid=False,
+)
+Index("ix_logged_model_metrics_run", logged_model_metrics.c.run)
 
 run_artifacts = Table(
     "run_artifacts",
@@ -187,6 +313,30 @@ run_artifacts = Table(
     Column("executable", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("run", "path"),
+    sqlite_with_rowid=False,
+)
+
+model_artifacts = Table(
+    "model_artifacts",
+    metadata,
+    Column("model", ROW, ForeignKey("logged_models.id"), nullable=False),
+    Column("path", NAME, nullable=False),
+    Column("digest", DIGEST, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("executable", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("model", "path"),
+    sqlite_with_rowid=False,
+)
+
+loose_artifacts = Table(
+    "loose_artifacts",
+    metadata,
+    Column("path", NAME, primary_key=True),
+    Column("digest", DIGEST, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("executable", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -250,6 +400,7 @@ attempts = Table(
     Column("reason", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
+    Column("relay_seq", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("job_name", "number"),
 )
 
@@ -259,7 +410,34 @@ asset_names = Table(
     Column("kind", String(16), nullable=False),
     Column("name", NAME, nullable=False),
     Column("last_number", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False, server_default="0"),
+    Column("updated_at", BigInteger, nullable=False, server_default="0"),
+    Column("description", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("kind", "name"),
+    sqlite_with_rowid=False,
+)
+
+asset_name_tags = Table(
+    "asset_name_tags",
+    metadata,
+    Column("kind", String(16), nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("key", NAME, nullable=False),
+    Column("value", Text, nullable=False),
+    ForeignKeyConstraint(["kind", "name"], ["asset_names.kind", "asset_names.name"]),
+    PrimaryKeyConstraint("kind", "name", "key"),
+    sqlite_with_rowid=False,
+)
+
+asset_aliases = Table(
+    "asset_aliases",
+    metadata,
+    Column("kind", String(16), nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("alias", NAME, nullable=False),
+    Column("version", NAME, nullable=False),
+    ForeignKeyConstraint(["kind", "name"], ["asset_names.kind", "asset_names.name"]),
+    PrimaryKeyConstraint("kind", "name", "alias"),
     sqlite_with_rowid=False,
 )
 
@@ -276,12 +454,31 @@ asset_versions = Table(
     Column("is_archived", Boolean, nullable=False),
     Column("is_deleted", Boolean, nullable=False),
     Column("document", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False, server_default="0"),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("stage", String(16), nullable=False, server_default="None"),
+    Column("status", String(32), nullable=False, server_default="READY"),
+    Column("status_message", Text, nullable=False, server_default=""),
+    Column("source", Text, nullable=False, server_default=""),
+    Column("run_link", Text, nullable=False, server_default=""),
+    Column("model_id", NAME),
     ForeignKeyConstraint(["kind", "name"], ["asset_names.kind", "asset_names.name"]),
     UniqueConstraint("kind", "name", "version"),
     sqlite_autoincrement=True,
 )
 Index("ix_asset_versions_newest", asset_versions.c.kind, asset_versions.c.name, asset_versions.c.id)
 Index("ix_asset_versions_job", asset_versions.c.job_name)
+Index("ix_asset_versions_model_id", asset_versions.c.model_id)
+
+asset_version_tags = Table(
+    "asset_version_tags",
+    metadata,
+    Column("version", ROW, ForeignKey("asset_versions.id"), nullable=False),
+    Column("key", NAME, nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("version", "key"),
+    sqlite_with_rowid=False,
+)
 
 endpoints = Table(
     "endpoints",
@@ -314,8 +511,12 @@ tokens = Table(
     Column("attempt_id", NAME, index=True),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
+    Column("token_id", NAME),
+    Column("created_by", Text, nullable=False, server_default=""),
+    Column("revoked_at", BigInteger),
     sqlite_with_rowid=False,
 )
+Index("ix_tokens_token_id", tokens.c.token_id, unique=True)
 
 events = Table(
     "events",

@@ -22,6 +22,9 @@ class TokenRecord:
     attempt_id: str | None
     created_at: int
     expires_at: int | None
+    token_id: str | None = None
+    created_by: str = ""
+    revoked_at: int | None = None
 
 
 def put_token(

@@ -1,0 +1,1 @@
+"""Filters and orders of searches: two grammars, one tree."""

@@ -1,0 +1,56 @@
+"""Which handler answers which path of the MLflow protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.responses import Response
+
+from penstock.server.mlflow import artifacts, experiments, ingest, inputs, models, runs
+from penstock.server.mlflow.call import Call
+from penstock.server.mlflow.wire import Json
+
+Handler = Callable[[Call], Awaitable[Json]]
+
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
+
+_API = "/api/2.0/mlflow"
+_HANDLERS: dict[tuple[str, str], Handler] = {
+    ("POST", f"{_API}/experiments/create"): experiments.create_experiment,
+    ("GET", f"{_API}/experiments/get"): experiments.get_experiment,
+    ("GET", f"{_API}/experiments/get-by-name"): experiments.get_by_name,
+    ("GET", f"{_API}/experiments/search"): experiments.search_experiments,
+    ("POST", f"{_API}/experiments/search"): experiments.search_experiments,
+    ("POST", f"{_API}/experiments/update"): experiments.update_experiment,
+    ("POST", f"{_API}/experiments/delete"): experiments.delete_experiment,
+    ("POST", f"{_API}/experiments/restore"): experiments.restore_experiment,
+    ("POST", f"{_API}/experiments/set-experiment-tag"): experiments.set_tag,
+    ("POST", f"{_API}/experiments/delete-experiment-tag"): experiments.delete_tag,
+    ("POST", f"{_API}/runs/create"): runs.create_run,
+    ("GET", f"{_API}/runs/get"): runs.get_run,
+    ("POST", f"{_API}/runs/update"): runs.update_run,
+    ("POST", f"{_API}/runs/search"): runs.search_runs,
+    ("POST", f"{_API}/runs/delete"): ingest.delete_run,
+    ("POST", f"{_API}/runs/restore"): ingest.restore_run,
+    ("POST", f"{_API}/runs/log-metric"): ingest.log_metric,
+    ("POST", f"{_API}/runs/log-batch"): ingest.log_batch,
+    ("POST", f"{_API}/runs/log-parameter"): ingest.log_parameter,
+    ("POST", f"{_API}/runs/set-tag"): ingest.set_tag,
+    ("POST", f"{_API}/runs/delete-tag"): ingest.delete_tag,
+    ("POST", f"{_API}/runs/log-inputs"): inputs.log_inputs,
+    ("POST", f"{_API}/logged-models/search"): models.search_models,
+    ("GET", f"{_API}/metrics/get-history"): runs.get_history,
+    ("GET", f"{_API}/artifacts/list"): artifacts.list_of_run,
+    ("GET", ARTIFACTS): artifacts.list_folder,
+}
+FILE_HANDLERS: dict[str, Callable[[Call, str], Awaitable[Response]]] = {
+    "GET": artifacts.download,
+    "HEAD": artifacts.download,
+    "PUT": artifacts.upload,
+    "DELETE": artifacts.delete,
+}
+
+
+def find_handler(method: str, path: str) -> Handler | None:
+    """Return what answers a path with JSON, or None."""
+    return _HANDLERS.get((method, path))
