@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
@@ -45,6 +46,9 @@ def _check_data_type(type_: AssetType) -> AssetType:
 
 ModelType = Annotated[AssetType, AfterValidator(_check_model_type)]
 DataType = Annotated[AssetType, AfterValidator(_check_data_type)]
+
+MAX_MODEL_VERSION = 2**31 - 1
+_MODEL_VERSION = re.compile(r"[1-9][0-9]{0,9}")
 
 _SHOWN = frozenset(
     {
@@ -103,10 +107,17 @@ class InlineModelSpec(Entity):
     stage: str | None = None
 
 
+def _check_model_version(version: str | None) -> str | None:
+    if version is None or (_MODEL_VERSION.fullmatch(version) and int(version) <= MAX_MODEL_VERSION):
+        return version
+    raise ValueError(f'a model\'s version is a whole number from 1, not "{version}"; leave it out to get the next one')
+
+
 class ModelSpec(InlineModelSpec):
     """What a user writes to register a model."""
 
     name: AssetName
+    version: Annotated[str | None, AfterValidator(_check_model_version)] = None
 
 
 class DataSpec(Entity):
@@ -148,10 +159,14 @@ class EnvironmentSpec(Entity):
 
 
 class AssetVersion(Entity):
-    """One registered version of an asset, as the server answers it."""
+    """One registered version of an asset, as the server answers it.
+
+    ``job_name`` is the job or run it came from, ``source`` the address an MLflow client gave for its files,
+    ``stage`` and ``aliases`` what marks it among the versions of its name. MLflow's names hold more than ours do.
+    """
 
     kind: AssetKind
-    name: AssetName
+    name: str = Field(min_length=1)
     version: str
     type: AssetType | None = None
     description: str | None = None
@@ -163,8 +178,16 @@ class AssetVersion(Entity):
     definition: dict[str, Any] | None = None
     job_name: str | None = None
     source_path: str | None = None
+    source: str | None = None
+    run_link: str | None = None
+    model_id: str | None = None
+    aliases: tuple[str, ...] = ()
+    stage: str | None = None
+    status: str = "READY"
+    status_message: str | None = None
     created_at: TimestampMs
     created_by: str
+    updated_at: TimestampMs = 0
     is_archived: bool = False
 
     @property

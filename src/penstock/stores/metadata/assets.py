@@ -1,7 +1,8 @@
-"""Versioned assets: models, data, environments. A version never changes but for being archived or deleted.
+"""Versioned assets: models, data, environments. What a version holds never changes; how it is described may.
 
 Deleted versions leave their number behind: it is not used again, so a reference never comes to mean
-something else.
+something else. Names, with their own tags, description and aliases, are in
+:mod:`penstock.stores.metadata.registered_models`.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from penstock.entities.asset import AssetKind, AssetType, AssetVersion
 from penstock.entities.errors import ConflictError, NotFoundError
-from penstock.stores.metadata.statements import put_row
+from penstock.stores.metadata.asset_rows import read_versions
+from penstock.stores.metadata.statements import insert_into, put_row
+from penstock.stores.metadata.tables import asset_aliases
 from penstock.stores.metadata.tables import asset_names as names
+from penstock.stores.metadata.tables import asset_version_tags as tag_table
 from penstock.stores.metadata.tables import asset_versions as table
 
 _LARGEST_NUMBER = 2**31 - 1
+_DOCUMENT = {"kind", "type", "properties", "size", "uri", "definition", "source_path", "created_by"}
 
 
 def create_version(
@@ -38,8 +43,18 @@ def create_version(
     definition: dict[str, Any] | None = None,
     job_name: str | None = None,
     source_path: str | None = None,
+    source: str = "",
+    run_link: str = "",
+    model_id: str | None = None,
 ) -> AssetVersion:
     """Register a version and return it; without ``version`` it gets the next whole number.
+
+    Parameters
+    ----------
+    job_name : str, optional
+        The job or run it came from.
+    source, run_link, model_id
+        What an MLflow client said of where it came from.
 
     Raises
     ------
@@ -50,14 +65,14 @@ def create_version(
     if version is None:
         version = str(last + 1)
     number = int(version) if version.isascii() and version.isdigit() and len(version) < 11 else 0
-    put_row(connection, names, kind=str(kind), name=name, last_number=max(last, min(number, _LARGEST_NUMBER)))
+    _touch_name(connection, kind, name, max(last, min(number, _LARGEST_NUMBER)), now)
     _refuse_taken(connection, kind, name, version)
     made = AssetVersion(
         kind=kind,
         name=name,
         version=version,
         type=type,
-        description=description,
+        description=description or None,
         tags=dict(tags or {}),
         properties=dict(properties or {}),
         tree=tree,
@@ -66,22 +81,35 @@ def create_version(
         definition=definition,
         job_name=job_name,
         source_path=source_path,
+        source=source or None,
+        run_link=run_link or None,
+        model_id=model_id,
         created_at=now,
         created_by=created_by,
+        updated_at=now,
     )
-    connection.execute(
-        table.insert().values(
+    row = connection.execute(
+        table.insert()
+        .values(
             kind=str(kind),
             name=name,
             version=version,
             tree=tree,
             job_name=job_name,
             created_at=now,
+            updated_at=now,
             is_archived=False,
             is_deleted=False,
-            document=made.model_dump_json(by_alias=True, exclude_none=True),
+            description=description or "",
+            source=source,
+            run_link=run_link,
+            model_id=model_id,
+            document=made.model_dump_json(by_alias=True, exclude_none=True, include=_DOCUMENT),
         )
-    )
+        .returning(table.c.id)
+    ).scalar_one()
+    for key, value in made.tags.items():
+        connection.execute(tag_table.insert().values(version=row, key=key, value=value))
     return made
 
 
@@ -93,14 +121,14 @@ def get_version(connection: Connection, kind: AssetKind, name: str, version: str
     NotFoundError
         If there is none, or it was deleted.
     """
-    row = connection.execute(select(table).where(*_one(kind, name, version), ~table.c.is_deleted)).one_or_none()
-    if row is None:
+    rows = connection.execute(select(table).where(*_one(kind, name, version), ~table.c.is_deleted)).all()
+    if not rows:
         raise NotFoundError(
             f'no {kind} "{name}" with version "{version}"',
             hint=f"List them with: penstock {kind} list --name {name}",
             ref=f"{kind}:{name}:{version}",
         )
-    return _version(row)
+    return read_versions(connection, rows)[0]
 
 
 def latest_version(connection: Connection, kind: AssetKind, name: str) -> AssetVersion:
@@ -137,7 +165,7 @@ def list_assets(
         newest = newest.where(table.c.name > after)
     newest = newest.group_by(table.c.name).order_by(table.c.name).limit(limit)
     statement = select(table).where(table.c.id.in_(newest)).order_by(table.c.name)
-    return [_version(row) for row in connection.execute(statement)]
+    return read_versions(connection, connection.execute(statement).all())
 
 
 def list_versions(
@@ -156,24 +184,69 @@ def list_versions(
     if after is not None:
         reached = select(table.c.id).where(*_one(kind, name, after)).scalar_subquery()
         statement = statement.where(table.c.id < reached)
-    rows = connection.execute(statement.order_by(table.c.id.desc()).limit(limit))
-    return [_version(row) for row in rows]
+    rows = connection.execute(statement.order_by(table.c.id.desc()).limit(limit)).all()
+    return read_versions(connection, rows)
 
 
 def set_archived(
     connection: Connection, kind: AssetKind, name: str, version: str, is_archived: bool = True
 ) -> AssetVersion:
     """Hide a version from lists and ``@latest``, or show it again; it stays usable by its version."""
-    get_version(connection, kind, name, version)
-    connection.execute(update(table).where(*_one(kind, name, version)).values(is_archived=is_archived))
+    return update_version(connection, kind, name, version, {"is_archived": is_archived})
+
+
+def update_version(
+    connection: Connection, kind: AssetKind, name: str, version: str, changed: Mapping[str, Any]
+) -> AssetVersion:
+    """Change columns that say nothing of the content: description, stage, status, updated_at, is_archived.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such version.
+    """
+    if changed:
+        statement = update(table).where(*_one(kind, name, version), ~table.c.is_deleted)
+        connection.execute(statement.values(**changed))
     return get_version(connection, kind, name, version)
 
 
+def set_version_tag(connection: Connection, kind: AssetKind, name: str, version: str, key: str, value: str) -> None:
+    """Set one tag of a version.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such version.
+    """
+    put_row(connection, tag_table, version=_row(connection, kind, name, version), key=key, value=value)
+
+
+def delete_version_tag(connection: Connection, kind: AssetKind, name: str, version: str, key: str) -> None:
+    """Delete one tag of a version; one that is not there is fine.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such version.
+    """
+    row = _row(connection, kind, name, version)
+    connection.execute(delete(tag_table).where(tag_table.c.version == row, tag_table.c.key == key))
+
+
 def delete_version(connection: Connection, kind: AssetKind, name: str, version: str) -> None:
-    """Delete a version; idempotent. Its files stay until nothing names them."""
+    """Delete a version with its tags and aliases; idempotent. Its files stay until nothing names them."""
+    row = connection.execute(select(table.c.id).where(*_one(kind, name, version))).scalar_one_or_none()
+    if row is None:
+        return
+    connection.execute(delete(tag_table).where(tag_table.c.version == row))
     connection.execute(
-        update(table).where(*_one(kind, name, version)).values(is_deleted=True, tree=None, document="{}")
+        delete(asset_aliases).where(
+            asset_aliases.c.kind == str(kind), asset_aliases.c.name == name, asset_aliases.c.version == version
+        )
     )
+    emptied = {"tree": None, "job_name": None, "model_id": None, "source": "", "run_link": "", "description": ""}
+    connection.execute(update(table).where(table.c.id == row).values(is_deleted=True, document="{}", **emptied))
 
 
 def asset_names(connection: Connection, kind: AssetKind) -> list[str]:
@@ -188,9 +261,25 @@ def _one(kind: AssetKind, name: str, version: str) -> tuple[Any, ...]:
     return table.c.kind == str(kind), table.c.name == name, table.c.version == version
 
 
+def _row(connection: Connection, kind: AssetKind, name: str, version: str) -> int:
+    statement = select(table.c.id).where(*_one(kind, name, version), ~table.c.is_deleted)
+    row = connection.execute(statement).scalar_one_or_none()
+    if row is None:
+        get_version(connection, kind, name, version)
+    return int(row or 0)
+
+
 def _last_number(connection: Connection, kind: AssetKind, name: str) -> int:
     statement = select(names.c.last_number).where(names.c.kind == str(kind), names.c.name == name)
     return int(connection.execute(statement).scalar_one_or_none() or 0)
+
+
+def _touch_name(connection: Connection, kind: AssetKind, name: str, last_number: int, now: int) -> None:
+    statement = insert_into(connection.dialect.name, names).values(
+        kind=str(kind), name=name, last_number=last_number, created_at=now, updated_at=now, description=""
+    )
+    changed = {column: statement.excluded[column] for column in ("last_number", "updated_at")}
+    connection.execute(statement.on_conflict_do_update(index_elements=["kind", "name"], set_=changed))
 
 
 def _refuse_taken(connection: Connection, kind: AssetKind, name: str, version: str) -> None:
@@ -202,8 +291,3 @@ def _refuse_taken(connection: Connection, kind: AssetKind, name: str, version: s
             hint="Leave the version out to get the next one.",
             ref=f"{kind}:{name}:{version}",
         )
-
-
-def _version(row: Row[Any]) -> AssetVersion:
-    found = AssetVersion.model_validate_json(row.document)
-    return found.model_copy(update={"is_archived": row.is_archived}) if row.is_archived else found
