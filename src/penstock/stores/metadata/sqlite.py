@@ -23,7 +23,7 @@ from penstock.entities.errors import UnavailableError
 from penstock.stores.metadata.failures import translate
 from penstock.stores.metadata.filesystem import refuse_network
 from penstock.stores.metadata.schema import prepare_schema
-from penstock.stores.metadata.writer import Writer
+from penstock.stores.metadata.writer import Link, Writer
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ class SqliteMetadataStore:
             except BaseException:
                 writer.close()
                 raise
-        self._writer = Writer(writer, lambda error: translate(error, path))
+        self._writer = Writer(writer, Link(lambda error: translate(error, path)))
 
     def write(self, operation: Callable[[Connection], T]) -> T:
         """Run ``operation`` on the writer, return its result once it is durable."""

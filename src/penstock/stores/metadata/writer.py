@@ -1,7 +1,7 @@
 """The one writer thread: everything queued becomes one durable commit.
 
 A commit costs one fsync whatever it holds, so while one is under way the next group collects by itself:
-one client alone waits for one fsync, many share it. It knows nothing of any backend but how to begin.
+one client alone waits for one fsync, many share it. What differs between backends is its ``Link``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Transaction
 
-from penstock.entities.errors import InternalError, UnavailableError
+from penstock.entities.errors import InternalError, PenstockError, UnavailableError
 
 T = TypeVar("T")
 Operation = Callable[[Connection], Any]
@@ -26,6 +26,41 @@ logger = logging.getLogger(__name__)
 _LARGEST_GROUP = 1024
 
 
+class Link:
+    """How the writer reaches its database; as it stands, that of a file, which never goes away.
+
+    Parameters
+    ----------
+    translate : callable
+        Turns a foreign exception into ours.
+    """
+
+    def __init__(self, translate: Callable[[BaseException], BaseException]) -> None:
+        self.translate = translate
+
+    def is_broken(self, connection: Connection) -> bool:
+        """Tell whether a connection is of no use any more."""
+        return False
+
+    def renew(self, connection: Connection) -> Connection:
+        """Replace a broken connection by a new one that holds the same lock.
+
+        Raises
+        ------
+        UnavailableError, RefusedError
+            If the database cannot be reached, or another server has taken it meanwhile.
+        """
+        return connection
+
+    def mark(self, connection: Connection) -> str | None:
+        """Return by what the open transaction can be recognised later, None where it changed nothing."""
+        return None
+
+    def was_committed(self, mark: str | None) -> bool | None:
+        """Tell whether a transaction whose commit was cut off is kept; None where that cannot be learned."""
+        return None
+
+
 class Writer:
     """Runs operations one after another on one connection, in groups of one commit each.
 
@@ -33,14 +68,14 @@ class Writer:
     ----------
     connection : Connection
         Owned by this writer from now on; ``begin`` on it must take the write lock.
-    translate : callable
-        Turns a foreign exception into ours.
+    link : Link
+        What to do where the backend's ways differ.
     """
 
-    def __init__(self, connection: Connection, translate: Callable[[BaseException], BaseException]) -> None:
+    def __init__(self, connection: Connection, link: Link) -> None:
         self._connection = connection
         self._execute: Callable[[str], Any] = _driver_execute(connection)
-        self._translate = translate
+        self._link = link
         self._queue: SimpleQueue[_Queued | None] = SimpleQueue()
         self._gate = threading.Lock()
         self._is_closed = False
@@ -96,22 +131,50 @@ class Writer:
 
     def _commit(self, group: list[_Queued]) -> None:
         outcomes: list[tuple[Any, BaseException | None]] = []
+        mark: str | None = None
+        is_committing = False
         try:
-            with self._connection.begin():
-                outcomes.extend(self._apply(queued.operation) for queued in group)
+            connection = self._usable()
+            with connection.begin() as transaction:
+                if len(group) == 1:
+                    outcomes.append(self._apply_alone(group[0].operation, transaction))
+                else:
+                    outcomes.extend(self._apply(queued.operation) for queued in group)
+                if transaction.is_active:
+                    mark = self._link.mark(connection)
+                    is_committing = True
         except BaseException as error:
-            # The whole group is rolled back: a full disk, a failed fsync, a lock held elsewhere.
-            failure = self._translate(error)
-            if failure is error:
-                logger.exception("a group commit failed")
-            else:
-                failure.__cause__ = error
-            outcomes = [(None, failure)] * len(group)
+            # The whole group is rolled back: a full disk, a failed fsync, a lock held elsewhere, a lost server.
+            is_cut_off = is_committing and self._link.is_broken(self._connection)
+            is_kept = self._link.was_committed(mark) if is_cut_off else False
+            if not is_kept:
+                failure = self._failure(error) if is_kept is False else _unknown(error)
+                outcomes = [(None, failure)] * len(group)
         for queued, (result, refusal) in zip(group, outcomes, strict=True):
             if refusal is None:
                 queued.set_result(result)
             else:
                 queued.set_exception(refusal)
+
+    def _usable(self) -> Connection:
+        if self._link.is_broken(self._connection):
+            self._connection = self._link.renew(self._connection)
+            self._execute = _driver_execute(self._connection)
+        return self._connection
+
+    def _failure(self, error: BaseException) -> BaseException:
+        failure = self._translated(error)
+        if failure is error and not isinstance(error, PenstockError):
+            logger.error("a group commit failed", exc_info=error)
+        return failure
+
+    def _apply_alone(self, operation: Operation, transaction: Transaction) -> tuple[Any, BaseException | None]:
+        """Run the only operation of a group, whose failure is the whole transaction's."""
+        try:
+            return operation(self._connection), None
+        except BaseException as error:
+            transaction.rollback()
+            return None, self._translated(error)
 
     def _apply(self, operation: Operation) -> tuple[Any, BaseException | None]:
         """Run one operation inside a savepoint, so that its failure harms no other of its group."""
@@ -125,12 +188,24 @@ class Writer:
             except Exception:
                 # The database itself ended the transaction, as on a full disk; the group went with it.
                 raise error from None
-            failure = self._translate(error)
-            if failure is not error:
-                failure.__cause__ = error
-            return None, failure
+            return None, self._translated(error)
         self._execute("RELEASE operation")
         return result, None
+
+    def _translated(self, error: BaseException) -> BaseException:
+        failure = self._link.translate(error)
+        if failure is not error:
+            failure.__cause__ = error
+        return failure
+
+
+def _unknown(error: BaseException) -> UnavailableError:
+    failure = UnavailableError(
+        "the database went away while it was committing: whether this change was kept is not known",
+        hint="Look before you repeat it; logging the same metric point again is harmless.",
+    )
+    failure.__cause__ = error
+    return failure
 
 
 class _Queued:
