@@ -15,6 +15,7 @@ import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
 import pytest
@@ -237,3 +238,83 @@ class BlobStoreSuite:
 
         assert store.append_upload(upload, 0, pieces()) == 11
         assert store.read(store.finish_upload(upload)[0]) == b"first whole"
+
+    def test_a_walk_yields_every_blob_once(self, store: BlobStore) -> None:
+        """With the size; what is being uploaded is no blob yet."""
+        contents = [b"", b"one", b"two", LARGE]
+        expected = {(sha256(content), len(content)) for content in contents}
+        for content in (*contents, b"one"):
+            store.put(content)
+        store.append_upload(store.begin_upload(), 0, b"unfinished")
+        assert sorted((blob.digest, blob.size) for blob in store.walk()) == sorted(expected)
+        assert store.find(ABSENT) is None
+
+    def test_an_unused_blob_is_set_aside_then_freed(self, store: BlobStore) -> None:
+        """It is out of reach at once, and may be stored again."""
+        digest, size = store.put(b"old")
+        used_at = _used_at(store, digest)
+        assert store.set_aside(digest, unused_since=used_at + 1)
+        assert not store.exists(digest)
+        assert store.missing([digest]) == [digest]
+        assert not store.set_aside(digest, unused_since=used_at + 1)
+        store.discard(digest)
+        store.discard(digest)
+        assert store.put(b"old") == (digest, size)
+        assert store.read(digest) == b"old"
+
+    def test_a_blob_used_lately_is_not_set_aside(self, store: BlobStore) -> None:
+        """It stays whole, readable and found."""
+        digest, _ = store.put(b"young")
+        assert not store.set_aside(digest, unused_since=_used_at(store, digest))
+        assert store.read(digest) == b"young"
+        assert [blob.digest for blob in store.walk()] == [digest]
+
+    @pytest.mark.parametrize("use", ["put", "missing", "finish_upload"])
+    def test_a_use_keeps_an_old_blob(self, store: BlobStore, use: str) -> None:
+        """Storing it again, and hearing that it need not be sent, both count."""
+        content = b"wanted again"
+        digest, _ = store.put(content)
+        before = _used_at(store, digest)
+        upload = store.begin_upload()
+        store.append_upload(upload, 0, content)
+        while _used_at(store, digest) <= before:  # until the clock has gone on by one tick
+            if use == "finish_upload":
+                upload = store.begin_upload()
+                store.append_upload(upload, 0, content)
+                store.finish_upload(upload)
+            else:
+                _ = store.put(content) if use == "put" else store.missing([digest])
+        assert not store.set_aside(digest, unused_since=before + 1)
+        assert store.read(digest) == content
+
+    def test_what_was_aside_at_a_crash_is_back_after_opening(self, open_store: Callable[[], BlobStore]) -> None:
+        """A collection that was killed between taking and freeing loses nothing."""
+        store = open_store()
+        digest, _ = store.put(b"half collected")
+        assert store.set_aside(digest, unused_since=_used_at(store, digest) + 1)
+        again = open_store()
+        assert again.read(digest) == b"half collected"
+
+    def test_uses_and_a_collection_at_once_lose_nothing(self, store: BlobStore) -> None:
+        """Whoever was told that content is there, or stored it, finds it as long as nothing older is swept."""
+        content = b"contested"
+        digest = sha256(content)
+        store.put(content)
+        one_collection = Lock()
+
+        def use(_: int) -> bool:
+            before = _used_at(store, digest)
+            if store.missing([digest]):
+                store.put(content)
+            with one_collection:
+                return not store.set_aside(digest, unused_since=before)
+
+        with ThreadPoolExecutor(8) as threads:
+            assert all(threads.map(use, range(400)))
+        store.put(content)
+        assert store.read(digest) == content
+
+
+def _used_at(store: BlobStore, digest: str) -> int:
+    found = store.find(digest)
+    return 0 if found is None else found.used_at

@@ -8,13 +8,28 @@ Durability
     When ``put``, ``put_file`` or ``finish_upload`` returns, the content survives kill -9 and power loss.
 Idempotency
     Storing the same content twice is one blob.
+Collection
+    A blob that was stored, stored again or reported as there by ``missing`` counts as used at that moment, so a
+    collection that spares what was used lately never takes content from under an upload or from under a client
+    that was told not to send it again. ``set_aside`` and such a use never overlap: either the use is seen and the
+    blob stays, or the blob is gone and the use finds nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """One blob as a collection sees it; ``used_at`` is ms UTC."""
+
+    digest: str
+    size: int
+    used_at: int
 
 
 class BlobStore(Protocol):
@@ -45,7 +60,27 @@ class BlobStore(Protocol):
         ...
 
     def missing(self, digests: Iterable[str]) -> list[str]:
-        """Return those of ``digests`` that are not there, each once, in order."""
+        """Return those of ``digests`` that are not there, each once, in order; the others count as used now."""
+        ...
+
+    def find(self, digest: str) -> StoredBlob | None:
+        """Return what is known of a blob without using it, or None."""
+        ...
+
+    def walk(self) -> Iterator[StoredBlob]:
+        """Yield every blob without using it; one that comes or goes meanwhile may be yielded or not."""
+        ...
+
+    def set_aside(self, digest: str, *, unused_since: int) -> bool:
+        """Take a blob out of reach unless it was used at or after ``unused_since`` (ms UTC); return whether it was.
+
+        It frees nothing yet, so it is quick; :meth:`discard` does. One caller at a time. What a crash leaves aside
+        is put back when the store is next opened.
+        """
+        ...
+
+    def discard(self, digest: str) -> None:
+        """Free the bytes of a blob that was set aside; idempotent."""
         ...
 
     def size(self, digest: str) -> int:

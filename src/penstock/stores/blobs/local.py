@@ -3,6 +3,10 @@
 A file is written and fsynced in ``<root>/incoming`` under a name of its own, renamed to its digest, and the
 folder fsynced; so a digest names the whole content or nothing. What a killed process left in ``incoming`` is
 removed when the store is next opened: a file in use is locked, and a lock ends with its process.
+
+A blob's modification time is when it was last used. One that a collection takes is moved into ``incoming`` first
+and looked at there: a use that came before the move is seen in its time and the blob is moved back, one that comes
+after finds no file and stores the content again.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from penstock.entities.errors import ConflictError, NotFoundError, RefusedError, UsageError
+from penstock.stores.blobs.base import StoredBlob
 from penstock.stores.blobs.files import (
     CHUNK,
     append,
@@ -34,6 +39,8 @@ Content = bytes | BinaryIO | Iterable[bytes]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _UPLOAD = re.compile(r"[0-9a-f]{32}")
+_FOLDER = re.compile(r"[0-9a-f]{2}")
+_ASIDE = ".aside"
 _SMALL_BYTES = 1 << 20
 _PART_KEPT_S = 60
 _UPLOAD_KEPT_S = 7 * 24 * 3600
@@ -84,7 +91,7 @@ class LocalBlobStore:
             with path.open("rb", buffering=0) as source:
                 start = source.read(_SMALL_BYTES)
                 digest = hashlib.sha256(start).hexdigest()
-                if len(start) < _SMALL_BYTES and self.exists(digest):
+                if len(start) < _SMALL_BYTES and self._use(digest):
                     found.append((digest, len(start)))
                 else:
                     found.append(self._write(_chain(start, source), None))
@@ -96,8 +103,45 @@ class LocalBlobStore:
         return self._path(digest).exists()
 
     def missing(self, digests: Iterable[str]) -> list[str]:
-        """Return those of ``digests`` that are not there, each once, in order."""
-        return [digest for digest in dict.fromkeys(digests) if not self.exists(digest)]
+        """Return those of ``digests`` that are not there, each once, in order; the others count as used now."""
+        return [digest for digest in dict.fromkeys(digests) if not self._use(digest)]
+
+    def find(self, digest: str) -> StoredBlob | None:
+        """Return what is known of a blob without using it, or None."""
+        try:
+            return _stored(digest, self._path(digest).stat())
+        except FileNotFoundError:
+            return None
+
+    def walk(self) -> Iterator[StoredBlob]:
+        """Yield every blob without using it, a folder after the other."""
+        for folder in sorted(entry for entry in self._root.iterdir() if _FOLDER.fullmatch(entry.name)):
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if _DIGEST.fullmatch(entry.name):
+                        with suppress(FileNotFoundError):  # taken meanwhile
+                            yield _stored(entry.name, entry.stat())
+
+    def set_aside(self, digest: str, *, unused_since: int) -> bool:
+        """Take a blob out of reach unless it was used at or after ``unused_since`` (ms UTC); return whether it was."""
+        path, aside = self._path(digest), self._incoming / f"{digest}{_ASIDE}"
+        with translated(self._root):
+            try:
+                path.rename(aside)
+            except FileNotFoundError:
+                return False
+            if _stored(digest, aside.stat()).used_at < unused_since:
+                return True
+            with suppress(FileExistsError):  # stored again meanwhile
+                os.link(aside, path)
+            aside.unlink()
+            return False
+
+    def discard(self, digest: str) -> None:
+        """Free the bytes of a blob that was set aside; idempotent."""
+        _check_digest(digest)
+        with translated(self._root):
+            (self._incoming / f"{digest}{_ASIDE}").unlink(missing_ok=True)
 
     def size(self, digest: str) -> int:
         """Return the size in bytes."""
@@ -191,13 +235,22 @@ class LocalBlobStore:
         """Make a whole file durable and give it its name; ``_sync`` then makes the name durable."""
         target = self._path(digest)
         with translated(self._root):
-            if target.exists():
+            if self._use(digest):
                 path.unlink()
                 return
             os.fchmod(descriptor, 0o444)
+            os.utime(descriptor)  # a resumed upload may have been written days ago
             os.fsync(descriptor)
             target.parent.mkdir(exist_ok=True)
             path.rename(target)
+
+    def _use(self, digest: str) -> bool:
+        """Note that a blob is used now and return whether there is one."""
+        try:
+            os.utime(self._path(digest))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _sync(self, digests: Iterable[str]) -> None:
         """Make names durable, also those another process has just given."""
@@ -230,6 +283,9 @@ class LocalBlobStore:
 
     def _remove_abandoned(self, now: float) -> None:
         for path in self._incoming.iterdir():
+            if path.suffix == _ASIDE:
+                self._put_back(path)
+                continue
             kept = _UPLOAD_KEPT_S if path.suffix == ".upload" else _PART_KEPT_S
             with suppress(OSError):  # in use by, or already removed by, another process
                 if path.stat().st_mtime > now - kept:
@@ -240,6 +296,19 @@ class LocalBlobStore:
                     path.unlink()
                 finally:
                     os.close(descriptor)
+
+    def _put_back(self, aside: Path) -> None:
+        """Give a blob its name again that a collection had set aside when it was killed."""
+        target = self._path(aside.stem)
+        with suppress(OSError):  # a collection in another process has just freed it
+            if target.exists():
+                aside.unlink()
+            else:
+                aside.rename(target)
+
+
+def _stored(digest: str, status: os.stat_result) -> StoredBlob:
+    return StoredBlob(digest, status.st_size, status.st_mtime_ns // 1_000_000)
 
 
 def _chain(start: bytes, rest: BinaryIO) -> Iterator[bytes]:
