@@ -1,70 +1,145 @@
-"""``runs/log-inputs``: the datasets and models a run used.
-
-They are kept as one tag of the run that no answer shows as a tag. Tables of their own come with the search over
-datasets; until then nothing that was acknowledged is lost.
-"""
+"""``runs/log-inputs`` and ``runs/outputs``: the datasets and models a run used, the models it made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import msgspec
+from msgspec import Struct
 from sqlalchemy import Connection
 
 from penstock.entities.errors import UsageError
-from penstock.entities.run import Run
 from penstock.server.mlflow.call import Call
-from penstock.server.mlflow.wire import Json, LogInputs
-from penstock.stores.metadata import runs
+from penstock.server.mlflow.limits import required
+from penstock.server.mlflow.wire import Json, OfRun, Pair, shown_pairs
+from penstock.stores.metadata.datasets import INPUT, OUTPUT, Dataset, RunInputs, log_datasets, log_models
 
-HIDDEN_TAG = "penstock.inputs"
 MAX_DATASETS = 1000
+_MAX_LENGTHS = {"name": 500, "digest": 36, "source": 65_535, "schema": 1_048_575, "profile": 16_777_215}
+_MAX_TAG_KEY, _MAX_TAG_VALUE = 255, 500
+
+
+class SentDataset(Struct):
+    """A dataset as the client describes it."""
+
+    name: str = ""
+    digest: str = ""
+    source_type: str = ""
+    source: str = ""
+    schema: str | None = None
+    profile: str | None = None
+
+
+class DatasetInput(Struct):
+    """A dataset and what it was used for."""
+
+    dataset: SentDataset | None = None
+    tags: list[Pair] = []
+
+
+class ModelLink(Struct):
+    """A logged model that a run used, or made at a step."""
+
+    model_id: str = ""
+    step: int = 0
+
+
+class LogInputs(OfRun):
+    """``runs/log-inputs``."""
+
+    datasets: list[DatasetInput] = []
+    models: list[ModelLink] = []
+
+
+class LogOutputs(OfRun):
+    """``runs/outputs``."""
+
+    models: list[ModelLink] = []
 
 
 async def log_inputs(call: Call) -> Json:
-    """Add datasets and models to a run; those it has already stay once."""
+    """Add datasets and models to what a run used; those it has already stay once."""
     sent = await call.read(LogInputs)
     if len(sent.datasets) > MAX_DATASETS:
         raise UsageError(f"A request can contain at most {MAX_DATASETS} datasets. Got {len(sent.datasets)}.")
-    for index, item in enumerate(sent.datasets):
-        _check_dataset(item, f"datasets[{index}]")
+    used = [_read_dataset(item, f"datasets[{index}]") for index, item in enumerate(sent.datasets)]
+    models = _read_models(sent.models)
 
     def operation(connection: Connection) -> None:
         call.check_run(connection, sent.run)
-        kept = _read(runs.get_run(connection, sent.run).tags)
-        datasets = {_dataset_key(item): item for item in [*kept.get("dataset_inputs", []), *sent.datasets]}
-        models = {str(item.get("model_id")): item for item in [*kept.get("model_inputs", []), *sent.models]}
-        merged = {"dataset_inputs": list(datasets.values()), "model_inputs": list(models.values())}
-        text = msgspec.json.encode({name: items for name, items in merged.items() if items}).decode()
-        runs.set_tag(connection, sent.run, HIDDEN_TAG, text)
+        log_datasets(connection, sent.run, used)
+        log_models(connection, sent.run, INPUT, models)
 
     await call.write(operation)
     return {}
 
 
-def shown_inputs(run: Run) -> Json:
+async def log_outputs(call: Call) -> Json:
+    """Add logged models to what a run made."""
+    sent = await call.read(LogOutputs)
+    required(sent.run, "run_id")
+    if not sent.models:
+        raise UsageError("Missing value for required parameter 'models'.")
+    models = _read_models(sent.models)
+
+    def operation(connection: Connection) -> None:
+        call.check_run(connection, sent.run)
+        log_models(connection, sent.run, OUTPUT, models)
+
+    await call.write(operation)
+    return {}
+
+
+def shown_inputs(inputs: RunInputs) -> Json:
     """Return a run's ``inputs``."""
-    return _read(run.tags)
+    shown: Json = {}
+    if inputs.datasets:
+        shown["dataset_inputs"] = [_shown_dataset(dataset) for dataset in inputs.datasets]
+    if inputs.model_inputs:
+        shown["model_inputs"] = [{"model_id": model_id} for model_id in inputs.model_inputs]
+    return shown
 
 
-def shown_tags(run: Run) -> dict[str, str]:
-    """Return a run's tags without the one that holds its inputs."""
-    return {key: value for key, value in run.tags.items() if key != HIDDEN_TAG}
+def shown_outputs(inputs: RunInputs) -> Json:
+    """Return a run's ``outputs``."""
+    if not inputs.model_outputs:
+        return {}
+    return {"model_outputs": [{"model_id": model_id, "step": step} for model_id, step in inputs.model_outputs]}
 
 
-def _read(tags: Mapping[str, str]) -> Json:
-    text = tags.get(HIDDEN_TAG)
-    return msgspec.json.decode(text, type=Json) if text else {}
+def _shown_dataset(dataset: Dataset) -> Json:
+    shown = {
+        "name": dataset.name,
+        "digest": dataset.digest,
+        "source_type": dataset.source_type,
+        "source": dataset.source,
+    }
+    if dataset.schema:
+        shown["schema"] = dataset.schema
+    if dataset.profile:
+        shown["profile"] = dataset.profile
+    answer: Json = {"dataset": shown}
+    return {"tags": shown_pairs(dict(dataset.tags)), **answer} if dataset.tags else answer
 
 
-def _check_dataset(item: Json, path: str) -> None:
-    dataset = item.get("dataset")
-    if not isinstance(dataset, dict):
+def _read_dataset(item: DatasetInput, path: str) -> Dataset:
+    sent = item.dataset
+    if sent is None:
         raise UsageError(f"Missing value for required parameter '{path}.dataset'.")
     for name in ("name", "digest", "source_type", "source"):
-        if not dataset.get(name) or not isinstance(dataset[name], str):
-            raise UsageError(f"Missing value for required parameter '{path}.dataset.{name}'.")
+        required(getattr(sent, name), f"{path}.dataset.{name}")
+    for name, most in _MAX_LENGTHS.items():
+        if len(getattr(sent, name) or "") > most:
+            raise UsageError(f"'{path}.dataset.{name}' exceeds the maximum length of {most} characters.")
+    for tag in item.tags:
+        required(tag.key, f"{path}.tags.key")
+        if len(tag.key) > _MAX_TAG_KEY or len(tag.value) > _MAX_TAG_VALUE:
+            raise UsageError(
+                f"A tag of '{path}' exceeds the maximum length: {_MAX_TAG_KEY} characters of key, "
+                f"{_MAX_TAG_VALUE} of value."
+            )
+    tags = {tag.key: tag.value for tag in item.tags}
+    return Dataset(sent.name, sent.digest, sent.source_type, sent.source, sent.schema, sent.profile, tags=tags)
 
 
-def _dataset_key(item: Json) -> tuple[str, str]:
-    return item["dataset"]["name"], item["dataset"]["digest"]
+def _read_models(models: list[ModelLink]) -> list[tuple[str, int]]:
+    for index, model in enumerate(models):
+        required(model.model_id, f"models[{index}].model_id")
+    return [(model.model_id, model.step) for model in models]

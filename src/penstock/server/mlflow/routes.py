@@ -38,6 +38,7 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", f"{_API}/runs/set-tag"): ingest.set_tag,
     ("POST", f"{_API}/runs/delete-tag"): ingest.delete_tag,
     ("POST", f"{_API}/runs/log-inputs"): inputs.log_inputs,
+    ("POST", f"{_API}/runs/outputs"): inputs.log_outputs,
     ("POST", f"{_API}/logged-models/search"): models.search_models,
     ("GET", f"{_API}/metrics/get-history"): runs.get_history,
     ("GET", f"{_API}/artifacts/list"): artifacts.list_of_run,

@@ -12,7 +12,7 @@ from penstock.entities.run import LifecycleStage, Run, RunStatus
 from penstock.rules.names import new_display_name
 from penstock.server.mlflow.call import CREATOR_TAG, Call
 from penstock.server.mlflow.errors import NotHereYetError
-from penstock.server.mlflow.inputs import shown_inputs, shown_tags
+from penstock.server.mlflow.inputs import shown_inputs, shown_outputs
 from penstock.server.mlflow.limits import check_page, read_tags, read_view, required
 from penstock.server.mlflow.paging import make_token, read_token
 from penstock.server.mlflow.wire import (
@@ -28,6 +28,7 @@ from penstock.server.mlflow.wire import (
 )
 from penstock.stores.metadata import experiments
 from penstock.stores.metadata import runs as rows
+from penstock.stores.metadata.datasets import RunInputs, inputs_of_runs
 
 RUN_NAME_TAG = "mlflow.runName"
 USER_TAG = "mlflow.user"
@@ -67,18 +68,18 @@ async def create_run(call: Call) -> Json:
         call.record(connection, "create", f"run:{run.run_id}", experiment=experiment.name)
         return run
 
-    return {"run": shown_run(await call.write(operation))}
+    return {"run": shown_run(await call.write(operation), RunInputs())}
 
 
 async def get_run(call: Call) -> Json:
     """Return a run, deleted or not."""
     sent = await call.read(OfRun)
 
-    def question(connection: Connection) -> Run:
+    def question(connection: Connection) -> tuple[Run, RunInputs]:
         call.check_run(connection, sent.run, is_write=False)
-        return rows.get_run(connection, sent.run)
+        return rows.get_run(connection, sent.run), inputs_of_runs(connection, [sent.run])[sent.run]
 
-    return {"run": shown_run(await call.ask(question))}
+    return {"run": shown_run(*await call.ask(question))}
 
 
 async def update_run(call: Call) -> Json:
@@ -111,10 +112,13 @@ async def search_runs(call: Call) -> Json:
     wanted = sent.experiment_ids
     if call.actor.role is not Role.ADMIN:
         wanted = [experiment_id for experiment_id in wanted if experiment_id == call.actor.experiment_id]
-    found = await call.ask(
-        lambda connection: rows.search_runs(connection, wanted, limit=limit + 1, offset=offset, view=view)
-    )
-    answer: Json = {"runs": [shown_run(run) for run in found[:limit]]} if found else {}
+
+    def question(connection: Connection) -> tuple[list[Run], dict[str, RunInputs]]:
+        page = rows.search_runs(connection, wanted, limit=limit + 1, offset=offset, view=view)
+        return page, inputs_of_runs(connection, [run.run_id for run in page])
+
+    found, inputs = await call.ask(question)
+    answer: Json = {"runs": [shown_run(run, inputs[run.run_id]) for run in found[:limit]]} if found else {}
     if len(found) > limit:
         answer["next_page_token"] = make_token(offset + limit)
     return answer
@@ -145,16 +149,16 @@ async def get_history(call: Call) -> Json:
     return answer
 
 
-def shown_run(run: Run) -> Json:
-    """Return a whole run."""
+def shown_run(run: Run, inputs: RunInputs) -> Json:
+    """Return a whole run with what it used and made."""
     data: Json = {}
     if run.latest_metrics:
         data["metrics"] = [shown_metric(metric) for metric in run.latest_metrics]
     if run.params:
         data["params"] = shown_pairs(run.params)
     if run.tags:
-        data["tags"] = shown_pairs(shown_tags(run))
-    return {"info": shown_info(run), "data": data, "inputs": shown_inputs(run)}
+        data["tags"] = shown_pairs(run.tags)
+    return {"info": shown_info(run), "data": data, "inputs": shown_inputs(inputs), "outputs": shown_outputs(inputs)}
 
 
 def _read_status(status: str | int) -> RunStatus:

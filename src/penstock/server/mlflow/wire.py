@@ -112,13 +112,6 @@ class GetHistory(OfRun):
     page_token: str = ""
 
 
-class LogInputs(OfRun):
-    """``runs/log-inputs``; kept as it came."""
-
-    datasets: list[Json] = []
-    models: list[Json] = []
-
-
 class SearchModels(Struct):
     """``logged-models/search``."""
 
