@@ -307,7 +307,7 @@ class BlobStoreSuite:
             if store.missing([digest]):
                 store.put(content)
             with one_collection:
-                return not store.set_aside(digest, unused_since=before)
+                return not store.set_aside(digest, unused_since=before - 1000)
 
         with ThreadPoolExecutor(8) as threads:
             assert all(threads.map(use, range(400)))
