@@ -108,11 +108,22 @@ async def download(call: Call, path: str) -> Response:
 
 async def upload(call: Call, path: str) -> Response:
     """Store the body as one file of a run, replacing what was there; deleted runs take files too."""
-    place = await call.ask(_in_run(call, check_path(path)))
+    await call.ask(_in_run(call, check_path(path)))
     digest, size = await receive_blob(call.request, call.services.blobs)
-    entry = TreeEntry(path=place.path, digest=digest, size=size)
-    await call.write(lambda connection: rows.put_artifacts(connection, place.run.run_id, [entry], now=call.now))
+    await keep_upload(call, path, digest, size)
     return Response(b"", 200, media_type="application/json")
+
+
+async def keep_upload(call: Call, path: str, digest: str, size: int) -> None:
+    """Record a stored blob as the file at ``path``; the relay's spooled uploads come here, too."""
+    find = _in_run(call, check_path(path))
+
+    def operation(connection: Connection) -> None:
+        place = find(connection)
+        entry = TreeEntry(path=place.path, digest=digest, size=size)
+        rows.put_artifacts(connection, place.run.run_id, [entry], now=call.now)
+
+    await call.write(operation)
 
 
 async def delete(call: Call, path: str) -> Response:
