@@ -36,6 +36,7 @@ MODULES: Mapping[str, str] = {
     "numpy": "",
     "onnxruntime": "",
     "PIL.Image": "",
+    "re2": "",
     "yaml": "",
 }
 """Third-party modules that are loaded lazily, and the extra each comes with (empty: the plain install)."""

@@ -22,6 +22,7 @@ from penstock.clock import now_ms
 from penstock.entities.errors import UnavailableError
 from penstock.stores.metadata.failures import translate
 from penstock.stores.metadata.filesystem import refuse_network
+from penstock.stores.metadata.patterns import regexp
 from penstock.stores.metadata.schema import prepare_schema
 from penstock.stores.metadata.writer import Link, Writer
 
@@ -117,6 +118,7 @@ class SqliteMetadataStore:
         connection = self._engine.connect()
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
+        driver.create_function("regexp", 2, regexp, deterministic=True)
         try:
             for pragma in (*_EVERY, *pragmas):
                 driver.execute(pragma).close()

@@ -1,0 +1,136 @@
+"""The search over runs equals an evaluation of its tree on one run after another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.stores.metadata import run_filters
+from tests.stores.metadata.run_filters import FakeRun
+
+from penstock.entities.errors import UsageError
+from penstock.rules.filters.tree import Comparison, Condition, Field, Op, OrderKey, Scope
+from penstock.stores.metadata.base import MetadataStore
+from penstock.stores.metadata.run_search import FoundRuns, RunQuery, find_runs
+from penstock.stores.metadata.sqlite import SqliteMetadataStore
+
+LOSS = Field(Scope.METRIC, "loss")
+VIEWS = st.sampled_from(("ACTIVE_ONLY", "DELETED_ONLY", "ALL"))
+EXPERIMENTS = st.none() | st.lists(st.sampled_from((*run_filters.EXPERIMENTS, "9", "x")), max_size=3, unique=True).map(
+    tuple
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MetadataStore]:
+    """A store that the tests of this file share; each makes the runs it needs."""
+    store = SqliteMetadataStore(tmp_path_factory.mktemp("db") / "metadata.db")
+    yield store
+    store.close()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    found=run_filters.runs(),
+    where=st.none() | run_filters.conditions(),
+    order=run_filters.orders(),
+    experiments=EXPERIMENTS,
+    view=VIEWS,
+    limit=st.integers(1, 7),
+)
+def test_a_search_finds_what_its_tree_says_however_it_is_paged(
+    store: MetadataStore,
+    found: list[FakeRun],
+    where: Condition | None,
+    order: tuple[OrderKey, ...],
+    experiments: tuple[str, ...] | None,
+    view: str,
+    limit: int,
+) -> None:
+    store.write(lambda connection: run_filters.store_runs(connection, found))
+    wanted = run_filters.expected(found, experiments, where, order, view)
+    query: dict[str, Any] = {"experiments": experiments, "where": where, "order": order, "view": view}
+    assert ask(store, RunQuery(**query)) == FoundRuns(wanted, None)
+    pages = [ask(store, RunQuery(**query, limit=limit, offset=start)) for start in range(0, len(wanted) + 1, limit)]
+    assert [row for page in pages for row in page.rows] == wanted
+    rows: list[int] = []
+    after = None
+    for _ in range(len(wanted) + 1):
+        page = ask(store, RunQuery(**query, limit=limit, after=after))
+        rows += page.rows
+        if page.next is None:
+            break
+        after = tuple(json.loads(json.dumps(page.next)))
+    assert rows == wanted
+
+
+def test_a_run_made_between_two_pages_moves_nothing(store: MetadataStore) -> None:
+    found = [_run(row, metrics={"a": float(row)}) for row in range(1, 7)]
+    order = (OrderKey(Field(Scope.METRIC, "a"), is_descending=True),)
+    store.write(lambda connection: run_filters.store_runs(connection, found[:5]))
+    first = ask(store, RunQuery(("1",), order=order, limit=2))
+    store.write(lambda connection: run_filters.store_runs(connection, found))
+    second = ask(store, RunQuery(("1",), order=order, limit=2, after=first.next))
+    assert (first.rows, second.rows) == ([5, 4], [3, 2])
+
+
+@pytest.mark.parametrize(
+    "after", [(), (1,), ("x", "y", "z"), (0, "high", 5, "r1"), (0, None, None, None), ({}, [], 1, "")]
+)
+def test_a_place_of_another_search_is_refused(store: MetadataStore, after: tuple[Any, ...]) -> None:
+    with pytest.raises(UsageError, match="place where a page"):
+        ask(store, RunQuery(("1",), order=(OrderKey(LOSS),), after=after))
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        Comparison(Field(Scope.ATTRIBUTE, "colour"), Op.EQ, "red"),
+        Comparison(Field(Scope.DATASET, "colour"), Op.EQ, "red"),
+        Comparison(Field(Scope.TAG, "a"), Op.MATCHES, "(unclosed"),
+        Comparison(Field(Scope.TAG, "a"), Op.MATCHES, "a" * 2000),
+        Comparison(Field(Scope.TAG, "a"), Op.LIKE, "%" * 20_000),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(store: MetadataStore, where: Condition) -> None:
+    with pytest.raises(UsageError):
+        ask(store, RunQuery(("1",), where=where))
+
+
+def test_numbers_beyond_64_bits_compare(store: MetadataStore) -> None:
+    store.write(lambda connection: run_filters.store_runs(connection, [_run(1)]))
+    large = Comparison(Field(Scope.ATTRIBUTE, "start_time"), Op.LT, 10**30)
+    assert ask(store, RunQuery(None, where=large)).rows == [1]
+
+
+def test_a_pattern_that_explodes_elsewhere_ends_at_once(store: MetadataStore) -> None:
+    run = _run(1, tags={"a": "a" * 5000 + "b"})
+    store.write(lambda connection: run_filters.store_runs(connection, [run]))
+    where = Comparison(Field(Scope.TAG, "a"), Op.MATCHES, "(a+)+$")
+    assert ask(store, RunQuery(None, where=where)).rows == []
+
+
+def ask(store: MetadataStore, query: RunQuery) -> FoundRuns:
+    """Run one search on a snapshot."""
+    with store.read() as connection:
+        return find_runs(connection, query)
+
+
+def _run(row: int, **values: Any) -> FakeRun:
+    fields: dict[str, Any] = {
+        "experiment": "1",
+        "stage": "active",
+        "status": "FINISHED",
+        "user_id": "ada",
+        "start_time": 0,
+        "end_time": None,
+        "metrics": {},
+        "params": {},
+        "tags": {},
+        **values,
+    }
+    return FakeRun(row=row, **fields)
