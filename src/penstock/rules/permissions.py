@@ -147,7 +147,7 @@ LIMITS: dict[Action, str] = {
 }
 """What a job's token may do within limits that the door checks."""
 
-_JOB = frozenset(LIMITS) | {Action.MODEL_READ, Action.MODEL_REGISTER, Action.CONTENT_STORE, Action.WORKSPACE_READ}
+_JOB = frozenset(LIMITS) | {Action.MODEL_READ, Action.MODEL_REGISTER, Action.CONTENT_STORE, Action.WORKSPACE_ASK}
 _INTERNAL = frozenset({Action.CONTENT_READ, Action.SERVING_FOLLOW, Action.WORKSPACE_ASK})
 
 GRANTS: dict[Role, frozenset[Action]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -16,6 +16,7 @@ from penstock.entities.errors import PenstockError
 from penstock.server import openapi, problems
 from penstock.server.api import content, endpoints, internal, jobs, runs, workspace
 from penstock.server.api.assets import build_router
+from penstock.server.api.callers import check_action
 from penstock.server.idempotency import Once
 from penstock.server.mlflow import errors as mlflow_errors
 from penstock.server.mlflow.door import MlflowDoor, is_mlflow, takes_file
@@ -45,6 +46,7 @@ def create_api(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(check_action)],
     )
     app.state.services = services
     app.state.once = Once(services)

@@ -15,9 +15,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
+from penstock.rules.permissions import Action, least_role
+
 Schema = dict[str, Any]
 
 REF = "#/components/schemas/"
+ACTION = "x-penstock-action"
+"""Names the action of a door in its description; the door is judged by it."""
+ROLE = "x-penstock-role"
 PROBLEM: Schema = {
     "type": "object",
     "description": "RFC 9457 problem details; `pointer` is a JSON Pointer into what was sent.",
@@ -84,6 +89,7 @@ def describe(
     takes_media: str = "application/json",
     fails: tuple[int, ...] = (),
     is_open: bool = False,
+    action: Action | None = None,
 ) -> dict[str, Any]:
     """Return the arguments of a route decorator that describe it.
 
@@ -95,6 +101,8 @@ def describe(
         Statuses of problems that callers should expect, besides 401 and 403.
     is_open : bool
         Whether it answers without a token.
+    action : Action, optional
+        What the caller's role must allow; without it the door is judged by its method.
     """
     answer: Schema = {"description": "Success"}
     if gives is not None:
@@ -105,6 +113,9 @@ def describe(
         str(code): {"description": _FAILURES[code], **problem} for code in (*fails, *(() if is_open else (401, 403)))
     }
     extra: Schema = {"responses": responses, "security": []} if is_open else {"responses": responses}
+    if action is not None:
+        extra[ACTION] = action.value
+        extra |= {ROLE: role.value} if (role := least_role(action)) else {}
     if takes is not None:
         extra["requestBody"] = {"required": True, "content": {takes_media: {"schema": _schema(takes)}}}
     return {"summary": summary, "status_code": status, "response_class": Response, "openapi_extra": extra}

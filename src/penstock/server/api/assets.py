@@ -13,8 +13,9 @@ from penstock.access.actors import Actor
 from penstock.entities.asset import AssetKind, AssetVersion, DataSpec, EnvironmentSpec, ModelSpec, TreeEntry
 from penstock.entities.errors import NotFoundError
 from penstock.rules.artifact_paths import check_path
+from penstock.rules.permissions import Action
 from penstock.server.api import wire
-from penstock.server.api.callers import Admin, Body, Limit, Next, Wired, read_entity
+from penstock.server.api.callers import Body, Caller, Limit, Next, Wired, read_entity
 from penstock.server.idempotency import Keep
 from penstock.server.openapi import array, describe, page_of, record, text
 from penstock.server.services import Services
@@ -36,12 +37,20 @@ def build_router(kind: AssetKind, noun: str, spec_class: AssetSpec) -> APIRouter
     one = "/{name}/versions/{version}"
 
     @router.post(
-        "", **describe(f"Register {_a(kind)}", AssetVersion, takes=spec_class, status=201, fails=(400, 409, 422))
+        "",
+        **describe(
+            f"Register {_a(kind)}",
+            AssetVersion,
+            takes=spec_class,
+            status=201,
+            fails=(400, 409, 422),
+            action=Action.ASSET_REGISTER,
+        ),
     )
     def create(
         request: Request,
         services: Wired,
-        actor: Admin,
+        actor: Caller,
         body: Body,
         key: Annotated[str | None, Header(alias="Idempotency-Key")] = None,
     ) -> Response:
@@ -55,19 +64,25 @@ def build_router(kind: AssetKind, noun: str, spec_class: AssetSpec) -> APIRouter
         reply = request.app.state.once.run(key, f"POST {noun}", actor, sent, work, status=201)
         return wire.JsonResponse(reply.content, reply.status)
 
-    @router.get("", **describe(f"List {noun}", page_of(AssetVersion)))
-    def list_latest(services: Wired, _: Admin, limit: Limit = 100, following: Next = None) -> Response:
+    @router.get("", **describe(f"List {noun}", page_of(AssetVersion), action=Action.ASSET_READ))
+    def list_latest(services: Wired, _: Caller, limit: Limit = 100, following: Next = None) -> Response:
         """List the latest version of each name."""
         found = services.assets.list(kind, limit=limit + 1, after=wire.read_next(following))
         return wire.page(found, limit, wire.entity, lambda asset: asset.name)
 
-    @router.get("/{name}", **describe(f"Show the latest version of {_a(kind)}", AssetVersion, fails=(404,)))
-    def get_latest(services: Wired, _: Admin, name: str) -> Response:
+    @router.get(
+        "/{name}",
+        **describe(f"Show the latest version of {_a(kind)}", AssetVersion, fails=(404,), action=Action.ASSET_READ),
+    )
+    def get_latest(services: Wired, _: Caller, name: str) -> Response:
         """Show the version created last."""
         return wire.JsonResponse(wire.entity(services.assets.get(kind, name)))
 
-    @router.get("/{name}/versions", **describe(f"List the versions of {_a(kind)}", page_of(AssetVersion), fails=(404,)))
-    def list_versions(services: Wired, _: Admin, name: str, limit: Limit = 100, following: Next = None) -> Response:
+    @router.get(
+        "/{name}/versions",
+        **describe(f"List the versions of {_a(kind)}", page_of(AssetVersion), fails=(404,), action=Action.ASSET_READ),
+    )
+    def list_versions(services: Wired, _: Caller, name: str, limit: Limit = 100, following: Next = None) -> Response:
         """List versions, newest first."""
         found = services.assets.versions(kind, name, limit=limit + 1, after=wire.read_next(following))
         return wire.page(found, limit, wire.entity, lambda asset: asset.version)
@@ -76,23 +91,29 @@ def build_router(kind: AssetKind, noun: str, spec_class: AssetSpec) -> APIRouter
         changed = services.assets.set_archived(kind, name, version, is_archived, actor=actor.name)
         return wire.JsonResponse(wire.entity(changed))
 
-    @router.post(f"{one}:archive", **describe("Hide a version from lists", AssetVersion, fails=(404,)))
-    def archive(services: Wired, actor: Admin, name: str, version: str) -> Response:
+    @router.post(
+        f"{one}:archive",
+        **describe("Hide a version from lists", AssetVersion, fails=(404,), action=Action.ASSET_DELETE),
+    )
+    def archive(services: Wired, actor: Caller, name: str, version: str) -> Response:
         """Hide a version; it stays usable."""
         return set_archived(True, services, actor, name, version)
 
-    @router.post(f"{one}:restore", **describe("Show a version in lists again", AssetVersion, fails=(404,)))
-    def restore(services: Wired, actor: Admin, name: str, version: str) -> Response:
+    @router.post(
+        f"{one}:restore",
+        **describe("Show a version in lists again", AssetVersion, fails=(404,), action=Action.ASSET_DELETE),
+    )
+    def restore(services: Wired, actor: Caller, name: str, version: str) -> Response:
         """Show an archived version again."""
         return set_archived(False, services, actor, name, version)
 
-    @router.get(one, **describe("Show a version", AssetVersion, fails=(404,)))
-    def get_version(services: Wired, _: Admin, name: str, version: str) -> Response:
+    @router.get(one, **describe("Show a version", AssetVersion, fails=(404,), action=Action.ASSET_READ))
+    def get_version(services: Wired, _: Caller, name: str, version: str) -> Response:
         """Show one version; ``@latest`` is the one created last."""
         return wire.JsonResponse(wire.entity(services.assets.get(kind, name, version)))
 
-    @router.delete(one, **describe("Delete a version", status=204, fails=(404,)))
-    def delete(services: Wired, actor: Admin, name: str, version: str) -> Response:
+    @router.delete(one, **describe("Delete a version", status=204, fails=(404,), action=Action.ASSET_DELETE))
+    def delete(services: Wired, actor: Caller, name: str, version: str) -> Response:
         """Delete a version; its number is not used again."""
         services.assets.delete(kind, name, version, actor=actor.name)
         return Response(None, 204)
@@ -103,17 +124,23 @@ def build_router(kind: AssetKind, noun: str, spec_class: AssetSpec) -> APIRouter
 
 
 def _add_files(router: APIRouter, one: str, kind: AssetKind) -> None:
-    @router.get(f"{one}/files", **describe("List a version's files", _FILES, fails=(404,)))
-    def list_files(services: Wired, _: Admin, name: str, version: str) -> Response:
+    @router.get(f"{one}/files", **describe("List a version's files", _FILES, fails=(404,), action=Action.ASSET_READ))
+    def list_files(services: Wired, _: Caller, name: str, version: str) -> Response:
         """List the files with their sizes."""
         tree = services.assets.tree(services.assets.get(kind, name, version))
         return wire.JsonResponse({"items": [{"path": entry.path, "size": entry.size} for entry in tree.entries]})
 
     @router.get(
         f"{one}/files/{{path:path}}",
-        **describe("Read a version's file", text("the file"), media="application/octet-stream", fails=(400, 404, 416)),
+        **describe(
+            "Read a version's file",
+            text("the file"),
+            media="application/octet-stream",
+            fails=(400, 404, 416),
+            action=Action.ASSET_READ,
+        ),
     )
-    async def read_file(request: Request, services: Wired, _: Admin, name: str, version: str, path: str) -> Response:
+    async def read_file(request: Request, services: Wired, _: Caller, name: str, version: str, path: str) -> Response:
         """Return one file; ``Range`` is understood."""
         find = partial(_find_file, services, kind, name, version, check_path(path))
         entry = await to_thread.run_sync(find)

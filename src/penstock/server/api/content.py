@@ -12,14 +12,14 @@ from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from penstock.access.actors import Actor, Role
 from penstock.entities.asset import Tree
 from penstock.entities.base import Entity
 from penstock.entities.errors import Problem, SpecError
+from penstock.rules.permissions import Action
 from penstock.rules.trees import check_tree
 from penstock.server.api import wire
 from penstock.server.api.callers import Body, Caller, Wired, read_entity
-from penstock.server.openapi import array, describe, record, text
+from penstock.server.openapi import ACTION, array, describe, record, text
 from penstock.server.problems import MissingContentError
 from penstock.server.transfer import receive_blob, receive_body, send_blob
 from penstock.stores.blobs.base import BlobStore
@@ -46,18 +46,14 @@ class UploadEnd(Entity):
     digest: str | None = None
 
 
-def check_reader(actor: Actor) -> None:
-    """Raise ForbiddenError if the caller may not read content by its digest."""
-    if actor.role is not Role.INTERNAL:
-        actor.check_admin()
-
-
 @router.post(
-    "/blobs:missing", **describe("Ask which blobs are not stored", record(missing=array(text())), takes=DigestList)
+    "/blobs:missing",
+    **describe(
+        "Ask which blobs are not stored", record(missing=array(text())), takes=DigestList, action=Action.CONTENT_STORE
+    ),
 )
-def list_missing(services: Wired, actor: Caller, body: Body) -> Response:
+def list_missing(services: Wired, _: Caller, body: Body) -> Response:
     """Return those of the digests whose content the server lacks."""
-    actor.check_content()
     asked = read_entity(DigestList, body)
     return wire.JsonResponse({"missing": services.blobs.missing(asked.digests)})
 
@@ -65,87 +61,110 @@ def list_missing(services: Wired, actor: Caller, body: Body) -> Response:
 @router.put(
     "/blobs/{digest}",
     **describe(
-        "Store a blob", _STORED, status=201, takes=text(), takes_media="application/octet-stream", fails=(400, 507)
+        "Store a blob",
+        _STORED,
+        status=201,
+        takes=text(),
+        takes_media="application/octet-stream",
+        fails=(400, 507),
+        action=Action.CONTENT_STORE,
     ),
 )
-async def put_blob(request: Request, services: Wired, actor: Caller, digest: Sha256) -> Response:
+async def put_blob(request: Request, services: Wired, _: Caller, digest: Sha256) -> Response:
     """Store the body under its SHA-256; another digest is refused and nothing is kept."""
-    actor.check_content()
     stored, size = await receive_blob(request, services.blobs, digest)
     return wire.JsonResponse({"digest": stored, "size": size}, 201)
 
 
 @router.get(
     "/blobs/{digest}",
-    **describe("Read a blob", text("the content"), media="application/octet-stream", fails=(404, 416)),
+    **describe(
+        "Read a blob",
+        text("the content"),
+        media="application/octet-stream",
+        fails=(404, 416),
+        action=Action.CONTENT_READ,
+    ),
 )
-@router.head("/blobs/{digest}", include_in_schema=False)
-async def get_blob(request: Request, services: Wired, actor: Caller, digest: Sha256) -> Response:
+@router.head("/blobs/{digest}", include_in_schema=False, openapi_extra={ACTION: Action.CONTENT_READ.value})
+async def get_blob(request: Request, services: Wired, _: Caller, digest: Sha256) -> Response:
     """Return the content; ``Range`` is understood."""
-    check_reader(actor)
     size = await to_thread.run_sync(services.blobs.size, digest)
     return await send_blob(request, services.blobs, digest, size)
 
 
-@router.post("/uploads", **describe("Begin an upload", record(upload=text(), offset=_INTEGER), status=201))
-def begin_upload(services: Wired, actor: Caller) -> Response:
+@router.post(
+    "/uploads",
+    **describe("Begin an upload", record(upload=text(), offset=_INTEGER), status=201, action=Action.CONTENT_STORE),
+)
+def begin_upload(services: Wired, _: Caller) -> Response:
     """Begin a resumable upload; nothing of it is visible before it is finished."""
-    actor.check_content()
     return wire.JsonResponse({"upload": services.blobs.begin_upload(), "offset": 0}, 201)
 
 
-@router.get("/uploads/{upload}", **describe("Ask how far an upload is", _OFFSET, fails=(404,)))
-def get_upload(services: Wired, actor: Caller, upload: UploadId) -> Response:
+@router.get(
+    "/uploads/{upload}", **describe("Ask how far an upload is", _OFFSET, fails=(404,), action=Action.CONTENT_STORE)
+)
+def get_upload(services: Wired, _: Caller, upload: UploadId) -> Response:
     """Return how many bytes are kept; go on from there."""
-    actor.check_content()
     return wire.JsonResponse({"offset": services.blobs.upload_offset(upload)})
 
 
 @router.patch(
     "/uploads/{upload}",
     **describe(
-        "Append to an upload", _OFFSET, takes=text(), takes_media="application/octet-stream", fails=(404, 409, 507)
+        "Append to an upload",
+        _OFFSET,
+        takes=text(),
+        takes_media="application/octet-stream",
+        fails=(404, 409, 507),
+        action=Action.CONTENT_STORE,
     ),
 )
 async def append_upload(
     request: Request,
     services: Wired,
-    actor: Caller,
+    _: Caller,
     upload: UploadId,
     offset: Annotated[int, Query(ge=0, description="the upload's length before this piece")],
 ) -> Response:
     """Append the body at ``offset``, which must be the upload's length."""
-    actor.check_content()
     blobs = services.blobs
     length = await receive_body(request, lambda pieces: blobs.append_upload(upload, offset, pieces))
     return wire.JsonResponse({"offset": length})
 
 
 @router.post(
-    "/uploads/{upload}:finish", **describe("Finish an upload", _STORED, takes=UploadEnd, fails=(400, 404, 507))
+    "/uploads/{upload}:finish",
+    **describe("Finish an upload", _STORED, takes=UploadEnd, fails=(400, 404, 507), action=Action.CONTENT_STORE),
 )
-def finish_upload(services: Wired, actor: Caller, upload: UploadId, body: Body) -> Response:
+def finish_upload(services: Wired, _: Caller, upload: UploadId, body: Body) -> Response:
     """Turn the upload into a blob."""
-    actor.check_content()
     end = read_entity(UploadEnd, body or b"{}")
     digest, size = services.blobs.finish_upload(upload, expected=end.digest)
     return wire.JsonResponse({"digest": digest, "size": size})
 
 
-@router.delete("/uploads/{upload}", **describe("Give an upload up", status=204))
-def abort_upload(services: Wired, actor: Caller, upload: UploadId) -> Response:
+@router.delete("/uploads/{upload}", **describe("Give an upload up", status=204, action=Action.CONTENT_STORE))
+def abort_upload(services: Wired, _: Caller, upload: UploadId) -> Response:
     """Forget an upload; idempotent."""
-    actor.check_content()
     services.blobs.abort_upload(upload)
     return Response(None, 204)
 
 
 @router.post(
-    "/trees", **describe("Store a folder's list", record(digest=text()), takes=Tree, status=201, fails=(400, 409, 422))
+    "/trees",
+    **describe(
+        "Store a folder's list",
+        record(digest=text()),
+        takes=Tree,
+        status=201,
+        fails=(400, 409, 422),
+        action=Action.CONTENT_STORE,
+    ),
 )
-def put_tree(services: Wired, actor: Caller, body: Body) -> Response:
+def put_tree(services: Wired, _: Caller, body: Body) -> Response:
     """Record a tree; the blobs it names must be stored, else ``missing`` lists those that are not."""
-    actor.check_content()
     tree = read_entity(Tree, body)
     check_tree(tree)
     _check_content(services.blobs, tree)
@@ -166,10 +185,9 @@ def _check_content(blobs: BlobStore, tree: Tree) -> None:
         raise SpecError(problems)
 
 
-@router.get("/trees/{digest}", **describe("Read a folder's list", Tree, fails=(404,)))
-def get_tree(services: Wired, actor: Caller, digest: Sha256) -> Response:
+@router.get("/trees/{digest}", **describe("Read a folder's list", Tree, fails=(404,), action=Action.CONTENT_READ))
+def get_tree(services: Wired, _: Caller, digest: Sha256) -> Response:
     """Return a tree."""
-    check_reader(actor)
     with services.store.read() as connection:
         tree = trees.get_tree(connection, digest)
     return Response(msgspec.json.encode(tree.model_dump(mode="json")), media_type="application/json")

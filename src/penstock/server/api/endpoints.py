@@ -18,8 +18,9 @@ from penstock.entities.endpoint import (
     OnlineEndpointSpec,
     ProvisioningState,
 )
+from penstock.rules.permissions import Action
 from penstock.server.api import wire
-from penstock.server.api.callers import Admin, Body, Wired, check_name, read_entity
+from penstock.server.api.callers import Body, Caller, Wired, check_name, read_entity
 from penstock.server.openapi import array, describe, record, text
 from penstock.server.preconditions import etag, unchanged
 from penstock.server.services import Services
@@ -42,38 +43,54 @@ class KeyChoice(Entity):
     key_type: Literal["primary", "secondary"] = "primary"
 
 
-@router.get("", **describe("List endpoints", record(items=array(OnlineEndpoint))))
-def list_endpoints(services: Wired, _: Admin) -> Response:
+@router.get("", **describe("List endpoints", record(items=array(OnlineEndpoint)), action=Action.ENDPOINT_READ))
+def list_endpoints(services: Wired, _: Caller) -> Response:
     """List all endpoints by name."""
     return wire.JsonResponse({"items": [wire.entity(found) for found in services.endpoints.list_endpoints()]})
 
 
 @router.post(
-    "/{name}:traffic", **describe("Set the traffic split", OnlineEndpoint, takes=TrafficSplit, fails=(404, 422))
+    "/{name}:traffic",
+    **describe(
+        "Set the traffic split", OnlineEndpoint, takes=TrafficSplit, fails=(404, 422), action=Action.ENDPOINT_CHANGE
+    ),
 )
-def set_traffic(services: Wired, actor: Admin, name: str, body: Body) -> Response:
+def set_traffic(services: Wired, actor: Caller, name: str, body: Body) -> Response:
     """Split requests over deployments."""
     split = read_entity(TrafficSplit, body)
     return wire.JsonResponse(wire.entity(services.endpoints.set_traffic(name, split.traffic, actor=actor.name)))
 
 
-@router.post("/{name}:rotate-key", **describe("Replace a key", EndpointKeys, takes=KeyChoice, fails=(404, 422)))
-def rotate_key(services: Wired, actor: Admin, name: str, body: Body) -> Response:
+@router.post(
+    "/{name}:rotate-key",
+    **describe("Replace a key", EndpointKeys, takes=KeyChoice, fails=(404, 422), action=Action.ENDPOINT_CHANGE),
+)
+def rotate_key(services: Wired, actor: Caller, name: str, body: Body) -> Response:
     """Replace one of the two keys; the other stays valid."""
     choice = read_entity(KeyChoice, body or b"{}")
     return wire.JsonResponse(wire.entity(services.endpoints.rotate_key(name, choice.key_type, actor=actor.name)))
 
 
-@router.get("/{name}/credentials", **describe("Show an endpoint's keys", EndpointKeys, fails=(404,)))
-def get_credentials(services: Wired, _: Admin, name: str) -> Response:
+@router.get(
+    "/{name}/credentials",
+    **describe("Show an endpoint's keys", EndpointKeys, fails=(404,), action=Action.ENDPOINT_READ_KEYS),
+)
+def get_credentials(services: Wired, _: Caller, name: str) -> Response:
     """Return both keys."""
     return wire.JsonResponse(wire.entity(services.endpoints.credentials(name)), headers={"cache-control": "no-store"})
 
 
 @router.put(
-    "/{name}", **describe("Create or replace an endpoint", OnlineEndpoint, takes=OnlineEndpointSpec, fails=(412, 422))
+    "/{name}",
+    **describe(
+        "Create or replace an endpoint",
+        OnlineEndpoint,
+        takes=OnlineEndpointSpec,
+        fails=(412, 422),
+        action=Action.ENDPOINT_CHANGE,
+    ),
 )
-def put_endpoint(request: Request, services: Wired, actor: Admin, name: str, body: Body) -> Response:
+def put_endpoint(request: Request, services: Wired, actor: Caller, name: str, body: Body) -> Response:
     """Create an endpoint, or replace its settings; ``If-Match`` with its ``ETag`` guards against another's change."""
     spec = read_entity(OnlineEndpointSpec, body)
     check_name(name, spec.name, "endpoint")
@@ -82,24 +99,25 @@ def put_endpoint(request: Request, services: Wired, actor: Admin, name: str, bod
     return wire.JsonResponse(wire.entity(made), headers=etag(made))
 
 
-@router.get("/{name}", **describe("Show an endpoint", OnlineEndpoint, fails=(404,)))
-def get_endpoint(services: Wired, _: Admin, name: str) -> Response:
+@router.get("/{name}", **describe("Show an endpoint", OnlineEndpoint, fails=(404,), action=Action.ENDPOINT_READ))
+def get_endpoint(services: Wired, _: Caller, name: str) -> Response:
     """Show an endpoint with its scoring URI and traffic."""
     found = services.endpoints.get_endpoint(name)
     return wire.JsonResponse(wire.entity(found), headers=etag(found))
 
 
-@router.delete("/{name}", **describe("Delete an endpoint", status=204, fails=(404,)))
-def delete_endpoint(services: Wired, actor: Admin, name: str) -> Response:
+@router.delete("/{name}", **describe("Delete an endpoint", status=204, fails=(404,), action=Action.ENDPOINT_DELETE))
+def delete_endpoint(services: Wired, actor: Caller, name: str) -> Response:
     """Delete an endpoint with its deployments."""
     services.endpoints.delete_endpoint(name, actor=actor.name)
     return Response(None, 204)
 
 
 @router.get(
-    "/{endpoint}/deployments", **describe("List deployments", record(items=array(OnlineDeployment)), fails=(404,))
+    "/{endpoint}/deployments",
+    **describe("List deployments", record(items=array(OnlineDeployment)), fails=(404,), action=Action.ENDPOINT_READ),
 )
-def list_deployments(services: Wired, _: Admin, endpoint: str) -> Response:
+def list_deployments(services: Wired, _: Caller, endpoint: str) -> Response:
     """List an endpoint's deployments by name."""
     return wire.JsonResponse({"items": [wire.entity(found) for found in services.endpoints.list_deployments(endpoint)]})
 
@@ -107,10 +125,15 @@ def list_deployments(services: Wired, _: Admin, endpoint: str) -> Response:
 @router.put(
     DEPLOYMENT,
     **describe(
-        "Create or update a deployment", OnlineDeployment, takes=OnlineDeploymentSpec, status=202, fails=(404, 412, 422)
+        "Create or update a deployment",
+        OnlineDeployment,
+        takes=OnlineDeploymentSpec,
+        status=202,
+        fails=(404, 412, 422),
+        action=Action.ENDPOINT_CHANGE,
     ),
 )
-def put_deployment(request: Request, services: Wired, actor: Admin, endpoint: str, name: str, body: Body) -> Response:
+def put_deployment(request: Request, services: Wired, actor: Caller, endpoint: str, name: str, body: Body) -> Response:
     """Record a new revision; it takes requests once its model is loaded and warmed up."""
     spec = read_entity(OnlineDeploymentSpec, body)
     check_name(endpoint, spec.endpoint_name, "endpoint")
@@ -120,10 +143,10 @@ def put_deployment(request: Request, services: Wired, actor: Admin, endpoint: st
     return wire.JsonResponse(wire.entity(made), 202, headers=etag(made))
 
 
-@router.get(DEPLOYMENT, **describe("Show a deployment", OnlineDeployment, fails=(404,)))
+@router.get(DEPLOYMENT, **describe("Show a deployment", OnlineDeployment, fails=(404,), action=Action.ENDPOINT_READ))
 async def get_deployment(
     services: Wired,
-    _: Admin,
+    _: Caller,
     endpoint: str,
     name: str,
     wait: Annotated[float, Query(ge=0, le=60, description="seconds to wait until it is ready or has failed")] = 0,
@@ -146,17 +169,22 @@ async def _wait_settled(services: Services, endpoint: str, name: str, wait_s: fl
         await services.closing.wait(services.feed, topic, seen, left)
 
 
-@router.delete(DEPLOYMENT, **describe("Delete a deployment", status=204, fails=(404, 409)))
-def delete_deployment(services: Wired, actor: Admin, endpoint: str, name: str) -> Response:
+@router.delete(
+    DEPLOYMENT, **describe("Delete a deployment", status=204, fails=(404, 409), action=Action.ENDPOINT_DELETE)
+)
+def delete_deployment(services: Wired, actor: Caller, endpoint: str, name: str) -> Response:
     """Delete a deployment that takes no traffic."""
     services.endpoints.delete_deployment(endpoint, name, actor=actor.name)
     return Response(None, 204)
 
 
-@router.get(f"{DEPLOYMENT}/logs", **describe("Read a deployment's log", text(), media="text/plain", fails=(404,)))
+@router.get(
+    f"{DEPLOYMENT}/logs",
+    **describe("Read a deployment's log", text(), media="text/plain", fails=(404,), action=Action.ENDPOINT_READ),
+)
 def read_logs(
     services: Wired,
-    _: Admin,
+    _: Caller,
     endpoint: str,
     name: str,
     lines: Annotated[int, Query(ge=1, le=10000, description="how many of the last lines")] = 50,

@@ -9,6 +9,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from penstock.rules.permissions import Action
 from penstock.server.api import wire
 from penstock.server.api.callers import Body, Caller, Wired
 from penstock.server.openapi import describe
@@ -18,21 +19,27 @@ router = APIRouter(prefix="/internal", tags=["internal"])
 _OBJECT = {"type": "object"}
 
 
-@router.post("/attempts/{attempt}/report", **describe("Report a running attempt", _OBJECT, takes=_OBJECT))
+@router.post(
+    "/attempts/{attempt}/report",
+    **describe("Report a running attempt", _OBJECT, takes=_OBJECT, action=Action.ATTEMPT_REPORT),
+)
 def report_attempt(services: Wired, actor: Caller, attempt: str, body: Body) -> Response:
     """Take a slice of log and events; the answer says what the store holds and whether to cancel."""
     actor.check_attempt(attempt)
     return wire.JsonResponse(services.attempts.report(attempt, wire.read_agent_json(body)))
 
 
-@router.post("/attempts/{attempt}/finish", **describe("Report an attempt's end", _OBJECT, takes=_OBJECT))
+@router.post(
+    "/attempts/{attempt}/finish",
+    **describe("Report an attempt's end", _OBJECT, takes=_OBJECT, action=Action.ATTEMPT_REPORT),
+)
 def finish_attempt(services: Wired, actor: Caller, attempt: str, body: Body) -> Response:
     """Take the last slices and the outputs; idempotent."""
     actor.check_attempt(attempt)
     return wire.JsonResponse(services.attempts.finish(attempt, wire.read_agent_json(body)))
 
 
-@router.get("/serving/desired", **describe("Ask what the gateway should run", _OBJECT))
+@router.get("/serving/desired", **describe("Ask what the gateway should run", _OBJECT, action=Action.SERVING_FOLLOW))
 async def get_desired(
     services: Wired,
     actor: Caller,
@@ -53,7 +60,10 @@ async def get_desired(
         await services.closing.wait(services.feed, "serving", seen, left)
 
 
-@router.post("/serving/status", **describe("Report a deployment's state", takes=_OBJECT, status=204))
+@router.post(
+    "/serving/status",
+    **describe("Report a deployment's state", takes=_OBJECT, status=204, action=Action.SERVING_FOLLOW),
+)
 def apply_status(services: Wired, actor: Caller, body: Body) -> Response:
     """Take what the gateway knows of one deployment."""
     actor.check_internal()

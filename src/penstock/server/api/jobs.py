@@ -9,18 +9,20 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from penstock.access.actors import Actor, Role
+from penstock.access.actors import Actor
 from penstock.entities.errors import UsageError
 from penstock.entities.job import CommandJobSpec, Job, JobStatus
+from penstock.jobs.service import DEFAULT_EXPERIMENT
+from penstock.rules.permissions import Action
 from penstock.rules.suggest import did_you_mean
 from penstock.server.api import wire
-from penstock.server.api.callers import Admin, Body, Caller, Limit, Next, Wired, get_visible_run, read_entity
+from penstock.server.api.callers import Body, Caller, Limit, Next, Wired, get_visible_run, read_entity
 from penstock.server.api.streams import stream_job
 from penstock.server.idempotency import Keep
 from penstock.server.openapi import array, describe, page_of, record, text
 from penstock.server.services import Services
 from penstock.stores.metadata import attempts as attempt_rows
-from penstock.stores.metadata import runs
+from penstock.stores.metadata import experiments, runs
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -28,16 +30,20 @@ Offset = Annotated[int, Query(ge=0, description="byte of the log to begin at")]
 _POINT = record(step={"type": "integer"}, timestamp=text(), value={"type": ["number", "string"]})
 
 
-@router.post("", **describe("Submit a job", Job, takes=CommandJobSpec, status=201, fails=(400, 409, 422)))
+@router.post(
+    "",
+    **describe("Submit a job", Job, takes=CommandJobSpec, status=201, fails=(400, 409, 422), action=Action.JOB_SUBMIT),
+)
 def submit_job(
     request: Request,
     services: Wired,
-    actor: Admin,
+    actor: Caller,
     body: Body,
     key: Annotated[str | None, Header(alias="Idempotency-Key")] = None,
 ) -> Response:
     """Record a job as queued. With an ``Idempotency-Key`` a repeated request gives the first one's job."""
     spec = read_entity(CommandJobSpec, body)
+    check_experiment_name(services, actor, spec.experiment_name or DEFAULT_EXPERIMENT)
 
     def submit(keep: Keep) -> Job:
         return services.jobs.submit(spec, actor=actor.name, keep=keep)
@@ -47,16 +53,20 @@ def submit_job(
     return wire.JsonResponse(reply.content, reply.status)
 
 
-@router.get("", **describe("List jobs, newest first", page_of(Job), fails=(400,)))
+@router.get("", **describe("List jobs, newest first", page_of(Job), fails=(400,), action=Action.JOB_LIST))
 def list_jobs(
     services: Wired,
-    _: Admin,
+    actor: Caller,
     status: Annotated[list[str] | None, Query(description="only jobs in these states")] = None,
     experiment_name: Annotated[str | None, Query(description="only jobs of this experiment")] = None,
     limit: Limit = 50,
     following: Next = None,
 ) -> Response:
     """List jobs, newest first."""
+    if not actor.sees_all:
+        own = get_own_experiment(services, actor)
+        experiment_name = own if experiment_name is None else experiment_name
+        check_experiment_name(services, actor, experiment_name)
     jobs = services.jobs.list(
         statuses=_read_statuses(status),
         experiment_name=experiment_name,
@@ -78,15 +88,22 @@ def _read_statuses(names: list[str] | None) -> list[JobStatus] | None:
         raise UsageError(f'"{wrong}" is no state of a job', hint=hint) from error
 
 
-@router.post("/{name}:cancel", **describe("Cancel a job", Job, status=202, fails=(404, 409)))
-def cancel_job(services: Wired, actor: Admin, name: str) -> Response:
+@router.post("/{name}:cancel", **describe("Cancel a job", Job, status=202, fails=(404, 409), action=Action.JOB_CANCEL))
+def cancel_job(services: Wired, actor: Caller, name: str) -> Response:
     """Ask a job to end: its whole process tree gets SIGTERM, then SIGKILL."""
+    get_visible_job(services, actor, name)
     return wire.JsonResponse(wire.entity(services.jobs.cancel(name, actor=actor.name)), 202)
 
 
 @router.get(
     "/{name}:stream",
-    **describe("Follow a job", text("events: status, log, metric, end"), media="text/event-stream", fails=(404,)),
+    **describe(
+        "Follow a job",
+        text("events: status, log, metric, end"),
+        media="text/event-stream",
+        fails=(404,),
+        action=Action.JOB_READ,
+    ),
 )
 async def follow_job(
     services: Wired,
@@ -106,13 +123,15 @@ async def follow_job(
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
-@router.get("/{name}", **describe("Show a job", Job, fails=(400, 404)))
+@router.get("/{name}", **describe("Show a job", Job, fails=(400, 404), action=Action.JOB_READ))
 def get_job(services: Wired, actor: Caller, name: str) -> Response:
     """Show a job by its name or a unique prefix of six or more characters."""
     return wire.JsonResponse(wire.entity(get_visible_job(services, actor, name)))
 
 
-@router.get("/{name}/log", **describe("Read a job's log", text(), media="text/plain", fails=(404,)))
+@router.get(
+    "/{name}/log", **describe("Read a job's log", text(), media="text/plain", fails=(404,), action=Action.JOB_READ)
+)
 def read_log(services: Wired, actor: Caller, name: str, offset: Offset = 0) -> Response:
     """Return what the log holds now, from a byte on."""
     job = get_visible_job(services, actor, name)
@@ -137,6 +156,7 @@ def _log_pieces(services: Services, name: str, offset: int) -> Iterator[bytes]:
             params={"type": "object", "additionalProperties": text()},
         ),
         fails=(404,),
+        action=Action.JOB_READ,
     ),
 )
 def get_metrics(services: Wired, actor: Caller, name: str) -> Response:
@@ -152,7 +172,11 @@ def get_metrics(services: Wired, actor: Caller, name: str) -> Response:
 
 @router.get(
     "/{name}/attempts",
-    **describe("List a job's attempts", page_of(record(id=text(), number={"type": "integer"}, state=text()))),
+    **describe(
+        "List a job's attempts",
+        page_of(record(id=text(), number={"type": "integer"}, state=text())),
+        action=Action.JOB_READ,
+    ),
 )
 def list_attempts(services: Wired, actor: Caller, name: str) -> Response:
     """List the tries at running a job, oldest first."""
@@ -160,6 +184,21 @@ def list_attempts(services: Wired, actor: Caller, name: str) -> Response:
     with services.store.read() as connection:
         found = attempt_rows.list_attempts(connection, job.name)
     return wire.JsonResponse({"items": [wire.attempt(attempt) for attempt in found]})
+
+
+def get_own_experiment(services: Services, actor: Actor) -> str:
+    """Return the name of the one experiment the caller's token is limited to."""
+    with services.store.read() as connection:
+        return experiments.get_experiment(connection, actor.experiment_id or "").name
+
+
+def check_experiment_name(services: Services, actor: Actor, name: str) -> None:
+    """Raise ForbiddenError if the caller's token is limited to another experiment than the one of this name."""
+    if actor.sees_all:
+        return
+    with services.store.read() as connection:
+        found = experiments.find_experiment_by_name(connection, name)
+    actor.check_experiment(found.experiment_id if found else "")
 
 
 def get_visible_job(services: Services, actor: Actor, name: str) -> Job:
@@ -173,7 +212,7 @@ def get_visible_job(services: Services, actor: Actor, name: str) -> Job:
         If the caller's token is limited to another experiment.
     """
     job = services.jobs.get(name)
-    if actor.role is not Role.ADMIN:
+    if not actor.sees_all:
         with services.store.read() as connection:
             get_visible_run(connection, actor, job.name)
     return job

@@ -12,9 +12,10 @@ from penstock.access.actors import Actor
 from penstock.entities.asset import TreeEntry
 from penstock.entities.errors import NotFoundError
 from penstock.rules.artifact_paths import check_path, check_prefix
+from penstock.rules.permissions import Action
 from penstock.server.api import wire
-from penstock.server.api.callers import Admin, Caller, Limit, Next, Wired, get_visible_run
-from penstock.server.openapi import array, describe, page_of, record, text
+from penstock.server.api.callers import Caller, Limit, Next, Wired, get_visible_run
+from penstock.server.openapi import ACTION, array, describe, page_of, record, text
 from penstock.server.services import Services
 from penstock.server.transfer import send_blob
 from penstock.stores.metadata import artifacts, experiments
@@ -28,7 +29,8 @@ _EXPERIMENT = record(
 
 
 @router.get(
-    "/runs/{name}/artifacts", **describe("List a run's artifacts", record(items=array(_FILE)), fails=(400, 404))
+    "/runs/{name}/artifacts",
+    **describe("List a run's artifacts", record(items=array(_FILE)), fails=(400, 404), action=Action.RUN_READ),
 )
 def list_artifacts(
     services: Wired,
@@ -52,9 +54,17 @@ def list_artifacts(
 
 @router.get(
     "/runs/{name}/artifacts/{path:path}",
-    **describe("Read an artifact", text("the file"), media="application/octet-stream", fails=(400, 404, 416)),
+    **describe(
+        "Read an artifact",
+        text("the file"),
+        media="application/octet-stream",
+        fails=(400, 404, 416),
+        action=Action.RUN_READ,
+    ),
 )
-@router.head("/runs/{name}/artifacts/{path:path}", include_in_schema=False)
+@router.head(
+    "/runs/{name}/artifacts/{path:path}", include_in_schema=False, openapi_extra={ACTION: Action.RUN_READ.value}
+)
 async def read_artifact(request: Request, services: Wired, actor: Caller, name: str, path: str) -> Response:
     """Return one file; ``Range`` is understood."""
     entry = await to_thread.run_sync(_find_artifact, services, actor, name, check_path(path))
@@ -74,9 +84,12 @@ def _find_artifact(services: Services, actor: Actor, name: str, path: str) -> Tr
     return entry
 
 
-@router.get("/experiments", **describe("List experiments", page_of(_EXPERIMENT)))
-def list_experiments(services: Wired, _: Admin, limit: Limit = 100, following: Next = None) -> Response:
+@router.get("/experiments", **describe("List experiments", page_of(_EXPERIMENT), action=Action.EXPERIMENT_LIST))
+def list_experiments(services: Wired, actor: Caller, limit: Limit = 100, following: Next = None) -> Response:
     """List experiments."""
     with services.store.read() as connection:
-        found = experiments.list_experiments(connection, limit=limit + 1, after=wire.read_next(following))
+        if actor.sees_all:
+            found = experiments.list_experiments(connection, limit=limit + 1, after=wire.read_next(following))
+        else:
+            found = [experiments.get_experiment(connection, actor.experiment_id or "")]
     return wire.page(found, limit, wire.experiment, lambda experiment: experiment.experiment_id)

@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from penstock.entities.compute import Compute
 from penstock.entities.event import Event
+from penstock.rules.permissions import Action
 from penstock.server.api import wire
-from penstock.server.api.callers import Admin, Caller, Limit, Wired
+from penstock.server.api.callers import Caller, Limit, Wired
 from penstock.server.openapi import array, describe, page_of, record, text
 from penstock.stores.metadata import events
 
@@ -26,7 +27,12 @@ async def get_health(services: Wired) -> Response:
     return wire.JsonResponse({"status": "ok", "version": services.version})
 
 
-@root_router.get("/api/v1", **describe("Ask what this server can do", record(version=text(), features=array(text()))))
+@root_router.get(
+    "/api/v1",
+    **describe(
+        "Ask what this server can do", record(version=text(), features=array(text())), action=Action.WORKSPACE_ASK
+    ),
+)
 async def get_features(services: Wired, actor: Caller) -> Response:
     """Return the version and the features."""
     return wire.JsonResponse(
@@ -39,16 +45,16 @@ async def get_features(services: Wired, actor: Caller) -> Response:
     )
 
 
-@router.get("/computes", **describe("List computes", record(items=array(Compute))))
-def list_computes(services: Wired, _: Admin) -> Response:
+@router.get("/computes", **describe("List computes", record(items=array(Compute)), action=Action.WORKSPACE_READ))
+def list_computes(services: Wired, _: Caller) -> Response:
     """List what jobs can run on."""
     return wire.JsonResponse({"items": [wire.entity(compute) for compute in services.computes.list()]})
 
 
-@router.get("/events", **describe("Read the audit log", page_of(Event)))
+@router.get("/events", **describe("Read the audit log", page_of(Event), action=Action.EVENT_READ))
 def list_events(
     services: Wired,
-    _: Admin,
+    _: Caller,
     after: Annotated[int, Query(ge=0, description="`seq` of the last event seen")] = 0,
     limit: Limit = 100,
 ) -> Response:
