@@ -14,11 +14,12 @@ from starlette.requests import Request
 from penstock.access.actors import Actor, Role
 from penstock.access.audit import record_event
 from penstock.entities.errors import ForbiddenError, NotFoundError, UsageError
-from penstock.entities.run import LifecycleStage
+from penstock.entities.run import LifecycleStage, Metric
 from penstock.server.mlflow.limits import required
 from penstock.server.mlflow.wire import StructT, read_body, read_query
 from penstock.server.services import Services
-from penstock.stores.metadata.runs import find_state, find_tag
+from penstock.stores.metadata.run_log import RunRow, find_row, log_points
+from penstock.stores.metadata.runs import find_tag
 
 T = TypeVar("T")
 
@@ -53,6 +54,16 @@ class Call:
 
         return await to_thread.run_sync(run)
 
+    async def log_point(self, run_id: str, metric: Metric) -> None:
+        """Log one value to a run; raises as :meth:`check_run`."""
+
+        def operation(connection: Connection) -> None:
+            row = self.open_run(connection, run_id)
+            log_points(connection, [(row, self.attempt(run_id), metric)])
+
+        await self.write(operation)
+        self.changed(run_id)
+
     def record(self, connection: Connection, verb: str, ref: str, **detail: str) -> None:
         """Write the audit event of a change into its transaction."""
         record_event(connection, self.actor.name, verb, ref, now=self.now, detail=detail)
@@ -79,17 +90,22 @@ class Call:
         UsageError
             If it is to be written and was deleted.
         """
+        return str(self.open_run(connection, run_id, is_write=is_write).experiment)
+
+    def open_run(self, connection: Connection, run_id: str, *, is_write: bool = True) -> RunRow:
+        """Return the row of a run the caller may read, or write; raises as :meth:`check_run`."""
         required(run_id, "run_id")
-        found = find_state(connection, run_id)
-        if found is None:
+        row = find_row(connection, run_id)
+        if row is None:
             raise NotFoundError(f"Run with id={run_id} not found.", ref=f"job:{run_id}")
-        experiment_id, stage = found
-        self.actor.check_experiment(experiment_id)
+        self.actor.check_experiment(str(row.experiment))
         if is_write:
             self.check_owner(connection, run_id)
-            if stage is not LifecycleStage.ACTIVE:
-                raise UsageError(f"The run {run_id} must be in the 'active' state. Current state is {stage.value}.")
-        return experiment_id
+            if row.lifecycle_stage != LifecycleStage.ACTIVE:
+                raise UsageError(
+                    f"The run {run_id} must be in the 'active' state. Current state is {row.lifecycle_stage}."
+                )
+        return row
 
     def check_owner(self, connection: Connection, run_id: str) -> None:
         """Raise ForbiddenError if a job would change a run that is neither its own nor one that it created."""

@@ -11,8 +11,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from penstock.entities.errors import PenstockError
-from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.errors import NotHereYetError, defect_response, error_response
+from penstock.server.mlflow.lane import Lane, LaneCall
 from penstock.server.mlflow.routes import ARTIFACTS, FILE_HANDLERS, find_handler
 from penstock.server.services import Services
 
@@ -48,6 +48,7 @@ class MlflowDoor:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._lane = Lane(services.store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -64,7 +65,7 @@ class MlflowDoor:
 
     async def _answer(self, request: Request) -> Response:
         method, path = request.method, request.scope["path"]
-        call = Call(self._services, request.state.actor, request)
+        call = LaneCall(self._services, request.state.actor, request, self._lane)
         call.check_reader()
         handler = find_handler(method, path)
         if handler is not None:

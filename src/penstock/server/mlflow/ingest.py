@@ -25,13 +25,7 @@ async def log_metric(call: Call) -> Json:
     """Log one value."""
     sent = await call.read(LogMetric)
     metric = read_metric(sent)
-
-    def operation(connection: Connection) -> None:
-        call.check_run(connection, sent.run)
-        runs.log_batch(connection, sent.run, metrics=(metric,), now=call.now, attempt=call.attempt(sent.run))
-
-    await call.write(operation)
-    call.changed(sent.run)
+    await call.log_point(sent.run, metric)
     return {}
 
 

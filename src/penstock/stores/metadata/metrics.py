@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, tuple_, update
 
@@ -48,47 +48,44 @@ _LATEST_OF_ONE = HotStatement(
 )
 
 
-def add_points(
-    connection: Connection,
-    run: int,
-    metrics: Iterable[Metric],
-    *,
-    attempt: int,
-    current_attempt: int,
-    experiment: int,
-    start_time: int,
-) -> None:
-    """Store points of one run, and what they change of its latest ones.
+class Points(NamedTuple):
+    """What one attempt (0 for none) logged to one run; the other fields are the run's own, by its row."""
 
-    Parameters
-    ----------
-    run : int
-        The run's row.
-    attempt, current_attempt : int
-        The attempt that logged them, 0 for none, and the run's latest one.
-    experiment, start_time : int
-        The run's own.
-    """
+    run: int
+    experiment: int
+    start_time: int
+    current_attempt: int
+    attempt: int
+    metrics: Iterable[Metric]
+
+
+def add_points(connection: Connection, logged: Iterable[Points]) -> None:
+    """Store points, in order, and what they change of the latest ones of their runs."""
     keys: dict[str, int] = {}
-    best: dict[int, tuple[int, int, float, bool]] = {}
-    rows = []
-    seq = int(_LAST_SEQ.first(connection, (run,))[0] or 0)
-    for metric in metrics:
-        key = keys.get(metric.key)
-        if key is None:
-            key = keys[metric.key] = _key_row(connection, metric.key)
-        value = float(metric.value)
-        is_nan = math.isnan(value)
-        if is_nan:
-            value = 0.0
-        seq += 1
-        rows.append((run, seq, key, attempt, metric.step, metric.timestamp, value, is_nan))
-        found = best.get(key)
-        if found is None or (metric.step, metric.timestamp, value) > found[:3]:
-            best[key] = (metric.step, metric.timestamp, value, is_nan)
+    last: dict[int, int] = {}
+    best: dict[tuple[int, int], tuple[Any, ...]] = {}
+    rows: list[tuple[Any, ...]] = []
+    for run, experiment, start_time, current, attempt, metrics in logged:
+        seq = last.get(run)
+        if seq is None:
+            seq = int(_LAST_SEQ.first(connection, (run,))[0] or 0)
+        is_shown = attempt in (0, current)
+        for metric in metrics:
+            key = keys.get(metric.key)
+            if key is None:
+                key = keys[metric.key] = _key_row(connection, metric.key)
+            step, timestamp, value, is_nan = metric.step, metric.timestamp, float(metric.value), False
+            if value != value:
+                value, is_nan = 0.0, True
+            seq += 1
+            rows.append((run, seq, key, attempt, step, timestamp, value, is_nan))
+            if is_shown:
+                found = best.get((run, key))
+                if found is None or (step, timestamp, value) > found[2:5]:
+                    best[run, key] = (run, key, step, timestamp, value, is_nan, experiment, start_time)
+        last[run] = seq
     _ADD_POINT.many(connection, rows)
-    if attempt in (0, current_attempt):
-        _PUT_LATEST.many(connection, [(run, key, *point, experiment, start_time) for key, point in best.items()])
+    _PUT_LATEST.many(connection, list(best.values()))
 
 
 def begin_attempt(connection: Connection, run: int, attempt: int) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.run import Metric
-from penstock.stores.metadata.metrics import add_points, begin_attempt
+from penstock.stores.metadata.metrics import Points, add_points, begin_attempt
 from penstock.stores.metadata.statements import HotStatement, insert_into
 from penstock.stores.metadata.tables import params, runs, tags
 
@@ -17,12 +17,13 @@ RUN_NAME_TAG = "mlflow.runName"
 
 
 class RunRow(NamedTuple):
-    """What writing below a run needs of it; all but the latest attempt never changes."""
+    """What writing below a run needs of it."""
 
     id: int
     attempt: int
     experiment: int
     start_time: int
+    lifecycle_stage: str
 
 
 def _upsert_tag(dialect: str) -> Any:
@@ -76,19 +77,29 @@ def log_batch(
         begin_attempt(connection, row.id, attempt)
         current = attempt
     if metrics:
-        add_points(
-            connection,
-            row.id,
-            metrics,
-            attempt=attempt,
-            current_attempt=current,
-            experiment=row.experiment,
-            start_time=row.start_time,
-        )
+        add_points(connection, (Points(row.id, row.experiment, row.start_time, current, attempt, metrics),))
     for key, value in (params or {}).items():
         _add_param(connection, row, run_id, key, value)
     for key, value in (tags or {}).items():
         put_tag(connection, row, key, value)
+
+
+def log_points(connection: Connection, points: Iterable[tuple[RunRow, int, Metric]]) -> None:
+    """Log single points of any runs, each with the attempt that logged it, in order; all are stored, or none."""
+    points = list(points)
+    current: dict[int, int] = {}
+    for row, attempt, _ in points:
+        known = current.setdefault(row.id, row.attempt)
+        if attempt > known:
+            begin_attempt(connection, row.id, attempt)
+            current[row.id] = attempt
+    add_points(
+        connection,
+        [
+            Points(row.id, row.experiment, row.start_time, current[row.id], attempt, (metric,))
+            for row, attempt, metric in points
+        ],
+    )
 
 
 def log_param(connection: Connection, run_id: str, key: str, value: str) -> None:

@@ -40,7 +40,6 @@ __all__ = [
     "create_run",
     "delete_tag",
     "find_run",
-    "find_state",
     "find_tag",
     "get_run",
     "list_metric_keys",
@@ -71,10 +70,6 @@ _COLUMNS = (
     runs.c.artifact_uri,
 )
 _FIND_RUN = HotStatement(lambda _: select(*_COLUMNS).where(runs.c.run_id == bindparam("name")), "name")
-# Asked before every logged value, on the writer: as cheap as the insert itself.
-_FIND_STATE = HotStatement(
-    lambda _: select(runs.c.experiment, runs.c.lifecycle_stage).where(runs.c.run_id == bindparam("name")), "name"
-)
 _FIND_TAG = HotStatement(
     lambda _: (
         select(tags.c.value)
@@ -129,12 +124,6 @@ def create_run(
     for key, value in {**(tags or {}), RUN_NAME_TAG: run_name}.items():
         put_tag(connection, row, key, value)
     return get_run(connection, run_id)
-
-
-def find_state(connection: Connection, run_id: str) -> tuple[str, LifecycleStage] | None:
-    """Return a run's experiment id and stage, or None; for the path of every logged value."""
-    row = _FIND_STATE.first(connection, (run_id,))
-    return None if row is None else (str(row[0]), LifecycleStage(row[1]))
 
 
 def find_tag(connection: Connection, run_id: str, key: str) -> str | None:
