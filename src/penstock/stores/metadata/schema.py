@@ -14,14 +14,14 @@ from penstock.entities.errors import RefusedError
 from penstock.stores.metadata import tables
 
 
-def prepare_schema(connection: Connection, path: Path, *, now: int) -> None:
+def prepare_schema(connection: Connection, place: Path | str, *, now: int) -> None:
     """Make or migrate the schema inside the open transaction.
 
     Parameters
     ----------
     connection : Connection
         In a transaction that holds the write lock; a crash before its commit leaves the old database.
-    path : Path
+    place : Path or str
         The database, for messages.
     now : int
         The time of a new database's first rows, ms UTC.
@@ -36,11 +36,11 @@ def prepare_schema(connection: Connection, path: Path, *, now: int) -> None:
         tables.create_all(connection, now=now)
         return
     if tables.schema_version.name not in names:
-        raise RefusedError(f"{path} is a database, but not one of Penstock", hint="Choose another folder.")
+        raise RefusedError(f"{place} is a database, but not one of Penstock", hint="Choose another folder.")
     revision = connection.execute(select(tables.schema_version.c.version_num)).scalar_one_or_none() or ""
     if revision > tables.HEAD:
         raise RefusedError(
-            f"{path} was written by a newer Penstock (schema {revision}, this one knows {tables.HEAD})",
+            f"{place} was written by a newer Penstock (schema {revision}, this one knows {tables.HEAD})",
             hint="Upgrade Penstock: `pip install --upgrade penstock`.",
         )
     if revision < tables.HEAD:

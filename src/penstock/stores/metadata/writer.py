@@ -52,11 +52,11 @@ class Link:
         """
         return connection
 
-    def mark(self, connection: Connection) -> str | None:
+    def mark(self, connection: Connection) -> int | None:
         """Return by what the open transaction can be recognised later, None where it changed nothing."""
         return None
 
-    def was_committed(self, mark: str | None) -> bool | None:
+    def was_committed(self, mark: int | None) -> bool | None:
         """Tell whether a transaction whose commit was cut off is kept; None where that cannot be learned."""
         return None
 
@@ -131,7 +131,7 @@ class Writer:
 
     def _commit(self, group: list[_Queued]) -> None:
         outcomes: list[tuple[Any, BaseException | None]] = []
-        mark: str | None = None
+        mark: int | None = None
         is_committing = False
         try:
             connection = self._usable()

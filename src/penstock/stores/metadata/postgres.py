@@ -1,0 +1,267 @@
+"""The metadata store on a PostgreSQL server, for when one machine's disk is outgrown or backups are central.
+
+Differs from the promise in two points. The server can go away: what was in flight then fails with
+UnavailableError, which says that nothing was kept, or, where the connection broke while committing and the server
+did not come back within seconds, that it is not known; afterwards everything works again by itself. And a text
+that holds the character NUL is refused with UsageError, because PostgreSQL keeps none.
+
+A session-level advisory lock, held by the writer's session, keeps a second server out; so connections must not
+go through a pooler that shares sessions between transactions.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar, cast
+
+import psycopg
+from sqlalchemy import Connection, NullPool, bindparam, create_engine, select
+from sqlalchemy.exc import DBAPIError
+
+from penstock.clock import now_ms
+from penstock.entities.errors import PenstockError, UnavailableError
+from penstock.stores.metadata.postgres_failures import translate
+from penstock.stores.metadata.postgres_session import (
+    Address,
+    Session,
+    become_reader,
+    become_writer,
+    connect,
+    is_gone,
+    is_sure,
+    parse_address,
+)
+from penstock.stores.metadata.schema import prepare_schema
+from penstock.stores.metadata.statements import HotStatement, insert_into
+from penstock.stores.metadata.tables import counters
+from penstock.stores.metadata.writer import Link, Writer
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_IDLE_READERS = 8
+_LOCK_WAIT_S = 10.0
+_SETTLE_S = 10.0
+_BETWEEN_TRIES_S = 0.1
+_COMMIT = "commit"
+_MARKS = 64
+
+
+def _upsert_mark(dialect: str) -> Any:
+    statement = insert_into(dialect, counters)
+    return statement.on_conflict_do_update(index_elements=["name"], set_={"value": statement.excluded.value})
+
+
+_PUT_MARK = HotStatement(_upsert_mark, "name", "value")
+_FIND_MARK = HotStatement(lambda _: select(counters.c.value).where(counters.c.name == bindparam("found")), "found")
+
+
+class PostgresMetadataStore:
+    """A metadata store in one schema of a PostgreSQL database, made or brought up to date when it is opened.
+
+    Parameters
+    ----------
+    url : str
+        ``postgresql://user:password@host:port/database?schema=penstock``.
+    clock : callable
+        Returns ms UTC; used only for rows that opening a new database makes.
+    lock_wait_s : float
+        How long to wait for another server to let go of it.
+
+    Raises
+    ------
+    UsageError
+        If the URL is none.
+    RefusedError
+        If another server uses it, it is of a newer program, or holds other tables.
+    UnavailableError
+        If the server cannot be reached.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], int] = now_ms, lock_wait_s: float = _LOCK_WAIT_S) -> None:
+        self._address = parse_address(url)
+        self._lock_wait_s = lock_wait_s
+        self._idle: deque[Connection] = deque()
+        self._is_closed = False
+        self._engine = create_engine(
+            "postgresql+psycopg://",
+            creator=self._hand_over,
+            poolclass=NullPool,
+            paramstyle="format",
+            use_native_hstore=False,
+        )
+        self._opening = threading.Lock()
+        self._opened: Session | None = None
+        with self._translated():
+            writer = self._open_writer()
+            try:
+                with writer.begin():
+                    prepare_schema(writer, self._address.place, now=clock())
+            except BaseException:
+                writer.close()
+                raise
+        self._writer = Writer(writer, _ServerLink(self._address, self._open_writer))
+
+    def write(self, operation: Callable[[Connection], T]) -> T:
+        """Run ``operation`` on the writer, return its result once it is durable."""
+        return self._writer.write(operation)
+
+    def submit(self, operation: Callable[[Connection], T]) -> Future[T]:
+        """Queue ``operation`` for the writer; the future resolves once it is durable."""
+        return self._writer.submit(operation)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a read-only snapshot; statements that write fail."""
+        if self._is_closed:
+            raise UnavailableError("the metadata store is closed")
+        with self._translated():
+            connection = self._take()
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                self._give_back(connection)
+
+    def close(self) -> None:
+        """Finish queued operations, then release everything; idempotent."""
+        self._writer.close()
+        self._is_closed = True
+        self._trim(0)
+        self._engine.dispose()
+
+    def _open_writer(self) -> Connection:
+        session = connect(self._address)
+        try:
+            become_writer(session, self._address, self._lock_wait_s)
+            if not is_sure(session):
+                logger.warning("%s runs with fsync=off: a power cut may lose what it acknowledged", self._address.place)
+            session.rollback()
+        except BaseException:
+            session.close()
+            raise
+        return self._wrap(session)
+
+    def _open_reader(self) -> Connection:
+        session = connect(self._address)
+        become_reader(session)
+        return self._wrap(session)
+
+    def _wrap(self, session: Session) -> Connection:
+        with self._opening:
+            self._opened = session
+            return self._engine.connect()
+
+    def _hand_over(self) -> Session:
+        session, self._opened = self._opened, None
+        assert session is not None
+        return session
+
+    def _take(self) -> Connection:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._open_reader()
+            if not is_gone(_session(connection)):
+                return connection
+            _discard(connection)
+
+    def _give_back(self, connection: Connection) -> None:
+        session = _session(connection)
+        if session is None or session.closed:
+            _discard(connection)
+            return
+        self._idle.append(connection)
+        self._trim(0 if self._is_closed else _IDLE_READERS)
+
+    def _trim(self, keep: int) -> None:
+        while len(self._idle) > keep:
+            try:
+                connection = self._idle.popleft()
+            except IndexError:
+                return
+            _discard(connection)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (DBAPIError, psycopg.Error, OverflowError, UnicodeEncodeError) as error:
+            raise translate(error, self._address.place) from error
+
+
+class _ServerLink(Link):
+    """The writer's link to a server that can go away and come back.
+
+    Each group commit leaves a random number in a row of its own; a new session that holds the lock, so that the
+    old one has surely ended, sees by it whether the last commit came through.
+    """
+
+    def __init__(self, address: Address, open_writer: Callable[[], Connection]) -> None:
+        super().__init__(lambda error: translate(error, address.place))
+        self._open_writer = open_writer
+        self._renewed: Connection | None = None
+        # The last few that were left, and the one that was there at first; one of them is the last commit's.
+        self._marks: deque[int | None] = deque(maxlen=_MARKS)
+
+    def is_broken(self, connection: Connection) -> bool:
+        return is_gone(_session(connection))
+
+    def renew(self, connection: Connection) -> Connection:
+        if self._renewed is None or is_gone(_session(self._renewed)):
+            self._renewed = self._open_writer()
+            logger.info("connected to the metadata store again")
+        renewed, self._renewed = self._renewed, None
+        _discard(connection)
+        return renewed
+
+    def mark(self, connection: Connection) -> int:
+        if not self._marks:
+            self._marks.append(_found_mark(connection))
+        mark = secrets.randbits(62)
+        self._marks.append(mark)
+        _PUT_MARK.run(connection, (_COMMIT, mark))
+        return mark
+
+    def was_committed(self, mark: int | None) -> bool | None:
+        deadline = time.monotonic() + _SETTLE_S
+        while time.monotonic() < deadline:
+            try:
+                self._renewed = self._open_writer()
+                with self._renewed.begin():
+                    found = _found_mark(self._renewed)
+                # A mark that is not ours: another server was here in between.
+                return found == mark if found in self._marks else None
+            except (PenstockError, DBAPIError, psycopg.Error):
+                logger.warning("the metadata store went away while committing; asking again", exc_info=True)
+                time.sleep(_BETWEEN_TRIES_S)
+        return None
+
+
+def _found_mark(connection: Connection) -> int | None:
+    row = _FIND_MARK.first(connection, (_COMMIT,))
+    return None if row is None else int(row[0])
+
+
+def _session(connection: Connection) -> Session | None:
+    """Return the driver's own connection; None where SQLAlchemy saw it break and let it go."""
+    if connection.closed or connection.invalidated:
+        return None
+    session: Any = connection.connection.driver_connection
+    return cast("Session | None", session)
+
+
+def _discard(connection: Connection) -> None:
+    with suppress(DBAPIError, psycopg.Error):
+        connection.invalidate()
+    with suppress(DBAPIError, psycopg.Error):
+        connection.close()
