@@ -40,10 +40,12 @@ from penstock.jobs.starting import Fixed, Starter
 from penstock.jobs.watch import Feed
 from penstock.rules import names
 from penstock.server.asgi import create_app
+from penstock.server.joined import JoinedProtocol
 from penstock.server.services import Services
 from penstock.serving.endpoints import Endpoints
 from penstock.stores.blobs.local import LocalBlobStore
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.base import MetadataStore
+from penstock.stores.metadata.opening import open_metadata
 from penstock.version import __version__
 
 KEEP_ALIVE_S = 75
@@ -60,7 +62,7 @@ class House:
     """What was composed: the services for the doors, and what has to be started and stopped."""
 
     services: Services
-    store: SqliteMetadataStore
+    store: MetadataStore
     compute: LocalCompute
     scheduler: Scheduler
     endpoints: Endpoints
@@ -96,7 +98,7 @@ def compose(home: Home, settings: Settings, host: str, *, on_gateway_needed: Cal
     on_gateway_needed : callable
         Called when there is a deployment for the first time; may be called again.
     """
-    store = SqliteMetadataStore(home.metadata_db)
+    store = open_metadata(settings.stores.metadata, home.metadata_db)
     blobs = LocalBlobStore(home.blobs)
     feed = Feed()
     live_logs = LiveLogs(home.logs / "jobs")
@@ -184,7 +186,7 @@ def serve(house: House, listening: socket.socket, control: socket.socket) -> Non
     config = uvicorn.Config(
         create_app(house.services),
         loop="uvloop",
-        http="httptools",
+        http=JoinedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

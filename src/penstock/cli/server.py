@@ -47,6 +47,7 @@ FACTS = {
     "version": "version",
     "unfinished jobs": "unfinished_jobs",
     "endpoints": "endpoints",
+    "metadata": "metadata",
 }
 
 
@@ -131,6 +132,7 @@ def status(workspace: WorkspaceOption = None, output: OutputOption = None, query
             "version": rest.health()["version"],
             "unfinished_jobs": len(_unfinished(rest)),
             "endpoints": sum(1 for _ in rest.list_endpoints()),
+            "metadata": rest.features().get("metadata", ""),
         }
     emit(facts, columns=FACTS, output=output, query=query)
     if record is None:

@@ -62,6 +62,18 @@ class ComputeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """``[stores]``: where rows are kept."""
+
+    # A URL may hold a password.
+    metadata: str = field(
+        default="",
+        repr=False,
+        metadata={"meaning": "URL of a PostgreSQL database; empty means the file `db/metadata.db`"},
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """``[log]``: the server's own log."""
 
@@ -76,4 +88,5 @@ class Settings:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     jobs: JobSettings = field(default_factory=JobSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
+    stores: StoreSettings = field(default_factory=StoreSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -30,7 +30,9 @@ async def get_health(services: Wired) -> Response:
 @root_router.get(
     "/api/v1",
     **describe(
-        "Ask what this server can do", record(version=text(), features=array(text())), action=Action.WORKSPACE_ASK
+        "Ask what this server can do",
+        record(version=text(), features=array(text()), metadata=text()),
+        action=Action.WORKSPACE_ASK,
     ),
 )
 async def get_features(services: Wired, actor: Caller) -> Response:
@@ -39,6 +41,7 @@ async def get_features(services: Wired, actor: Caller) -> Response:
         {
             "version": services.version,
             "features": list(services.features),
+            "metadata": services.store.place,
             "actor": actor.name,
             "role": actor.role.value,
         }

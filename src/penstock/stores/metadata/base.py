@@ -13,7 +13,8 @@ Atomicity
 Durability
     When ``write`` returns (or the future of ``submit`` resolves) the change survives kill -9 and power loss.
 Crash
-    An operation that had not been acknowledged is wholly there or wholly absent after a restart.
+    An operation that had not been acknowledged is wholly there or wholly absent after a restart. Where a server
+    is lost in the middle of a commit and cannot be asked, the operation fails with an UnavailableError that says so.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ T = TypeVar("T")
 
 class MetadataStore(Protocol):
     """Where rows live."""
+
+    @property
+    def place(self) -> str:
+        """How messages and ``penstock status`` call it; never with a password."""
+        ...
 
     def write(self, operation: Callable[[Connection], T]) -> T:
         """Run ``operation`` on the writer, return its result once it is durable.

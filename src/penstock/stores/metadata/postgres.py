@@ -110,6 +110,11 @@ class PostgresMetadataStore:
                 raise
         self._writer = Writer(writer, _ServerLink(self._address, self._open_writer))
 
+    @property
+    def place(self) -> str:
+        """Return server, database and schema, as messages call them."""
+        return self._address.place
+
     def write(self, operation: Callable[[Connection], T]) -> T:
         """Run ``operation`` on the writer, return its result once it is durable."""
         return self._writer.write(operation)

@@ -77,6 +77,11 @@ class SqliteMetadataStore:
                 raise
         self._writer = Writer(writer, Link(lambda error: translate(error, path)))
 
+    @property
+    def place(self) -> str:
+        """Return the file, as messages call it."""
+        return f"SQLite, {self._path}"
+
     def write(self, operation: Callable[[Connection], T]) -> T:
         """Run ``operation`` on the writer, return its result once it is durable."""
         return self._writer.write(operation)
