@@ -35,6 +35,7 @@ from penstock.server.services import Services
 from penstock.serving.endpoints import Endpoints
 from penstock.stores.blobs.local import LocalBlobStore
 from penstock.stores.metadata import attempts, jobs, runs
+from penstock.stores.metadata.base import MetadataStore
 from penstock.stores.metadata.sqlite import SqliteMetadataStore
 
 
@@ -114,9 +115,9 @@ class House:
         return self.services.store.write(operation)
 
 
-def build_house(folder: Path, *, settings: Settings | None = None) -> House:
-    """Compose the parts behind the doors; no agent and no gateway runs."""
-    store = SqliteMetadataStore(folder / "db" / "metadata.db")
+def build_house(folder: Path, *, settings: Settings | None = None, store: MetadataStore | None = None) -> House:
+    """Compose the parts behind the doors; no agent and no gateway runs. Rows go to a file unless a store is given."""
+    store = store or SqliteMetadataStore(folder / "db" / "metadata.db")
     blobs = LocalBlobStore(folder / "blobs")
     feed, logs = Feed(), LiveLogs(folder / "logs")
     token, internal = new_token(secrets.token_bytes), new_token(secrets.token_bytes)
