@@ -161,8 +161,10 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         announced = header(scope, b"content-length") or ""
-        if announced.isascii() and announced.isdigit() and int(announced) > self._max_bytes:
-            await self._refuse(scope, self._error())(scope, receive, send)
+        if announced.isascii() and announced.isdigit():
+            # The HTTP parser takes no more than was announced, and refuses a length beside a chunked body.
+            is_over = int(announced) > self._max_bytes
+            await (self._refuse(scope, self._error()) if is_over else self._app)(scope, receive, send)
             return
         received = 0
 

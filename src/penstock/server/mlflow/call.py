@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from anyio import to_thread
 from sqlalchemy import Connection
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from penstock.access.actors import Actor, Role
 from penstock.access.audit import record_event
@@ -39,7 +39,7 @@ class Call:
         """Return the message that was sent, from the body or, for GET, the query."""
         if self.request.method == "GET":
             return read_query(kind, dict(self.request.query_params))
-        return read_body(kind, await self.request.body())
+        return read_body(kind, await _body(self.request))
 
     async def write(self, operation: Callable[[Connection], T]) -> T:
         """Run an operation on the writer and return its result once it is durable; the loop stays free."""
@@ -119,3 +119,17 @@ class Call:
     def changed(self, run_id: str) -> None:
         """Wake those who follow the run."""
         self.services.feed.notify(f"job:{run_id}")
+
+
+async def _body(request: Request) -> bytes:
+    """Return a request's body, most of which come in one piece."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    pieces: list[bytes] = [message.get("body", b"")]
+    while message.get("more_body", False):
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -20,6 +20,7 @@ PROTOCOL_VERSION = "3.18.0"
 PREFIXES = ("/api/2.0/mlflow", "/api/3.0/mlflow", "/v1/traces")
 VERSION_PATH = "/version"
 
+_JSON = (b"content-type", b"application/json")
 _SERVER_INFO = {
     "store_type": "SqlStore",
     "workspaces_enabled": False,
@@ -53,6 +54,7 @@ class MlflowDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive)
+        response: Response | bytes
         try:
             response = await self._answer(request)
         except ClientDisconnect:
@@ -61,19 +63,25 @@ class MlflowDoor:
             response = error_response(error)
         except Exception as error:
             response = defect_response(error, scope["path"])
-        await response(scope, receive, send)
+        if isinstance(response, bytes):
+            # What the framework's response does, less its parts for other kinds: a tenth of a logged metric's time.
+            headers = [(b"content-length", b"%d" % len(response)), _JSON]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": response})
+        else:
+            await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Response | bytes:
         method, path = request.method, request.scope["path"]
         call = LaneCall(self._services, request.state.actor, request, self._lane)
         call.check_reader()
         handler = find_handler(method, path)
         if handler is not None:
-            return Response(msgspec.json.encode(await handler(call)), media_type="application/json")
+            return msgspec.json.encode(await handler(call))
         if path.startswith(f"{ARTIFACTS}/") and method in FILE_HANDLERS:
             return await FILE_HANDLERS[method](call, path.removeprefix(f"{ARTIFACTS}/"))
         if path == VERSION_PATH:
             return PlainTextResponse(PROTOCOL_VERSION)
         if path == "/api/3.0/mlflow/server-info":
-            return Response(msgspec.json.encode(_SERVER_INFO), media_type="application/json")
+            return msgspec.json.encode(_SERVER_INFO)
         raise NotHereYetError(f"{method} {path} is a part of MLflow that this server does not have yet.")

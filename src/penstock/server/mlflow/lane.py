@@ -8,7 +8,7 @@ a point is answered once it is durable, as every other write.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,8 +21,6 @@ from penstock.server.mlflow.call import Call
 from penstock.stores.metadata.base import MetadataStore
 from penstock.stores.metadata.run_log import RunRow, log_points
 
-Outcome = BaseException | None
-
 
 @dataclass(frozen=True, slots=True)
 class LaneCall(Call):
@@ -32,89 +30,89 @@ class LaneCall(Call):
 
     async def log_point(self, run_id: str, metric: Metric) -> None:
         """Log one value to a run; raises as :meth:`check_run`."""
-        await self.lane.log(Point(self, run_id, metric))
+        await self.lane.log(Point(self, run_id, metric, asyncio.get_running_loop().create_future()))
 
 
 class Point(NamedTuple):
-    """One value to log, and who asks."""
+    """One value to log, who asks, and whom to tell."""
 
     call: Call
     run_id: str
     metric: Metric
+    done: asyncio.Future[None]
 
 
 class Lane:
-    """Collects the points of one event loop; used in that loop only."""
+    """Collects the points of one event loop; used in that loop only, but for what says that it is not."""
 
     def __init__(self, store: MetadataStore) -> None:
         self._store = store
-        self._waiting: list[tuple[Point, asyncio.Future[None]]] = []
-        self._is_busy = False
+        self._waiting: deque[Point] = deque()
+        self._is_queued = False
 
     async def log(self, point: Point) -> None:
         """Log one point and return once it is durable; raises what its run refuses."""
-        loop = asyncio.get_running_loop()
-        done = loop.create_future()
-        self._waiting.append((point, done))
-        if not self._is_busy:
-            self._is_busy = True
-            loop.call_soon(self._send)  # after those whose requests lie ready in this turn of the loop
-        await done
+        self._waiting.append(point)
+        if not self._is_queued:
+            self._is_queued = True
+            self._submit([])
+        await point.done
 
-    def _send(self) -> None:
-        group, self._waiting = self._waiting, []
-        self._is_busy = bool(group)
-        if group:
-            self._submit(group, self._send)
-
-    def _submit(self, group: list[tuple[Point, asyncio.Future[None]]], then: Callable[[], None]) -> None:
+    def _submit(self, group: list[Point]) -> None:
+        """Queue an operation for a group; an empty one takes what waits when the writer comes to it."""
         loop = asyncio.get_running_loop()
-        points = [point for point, _ in group]
         try:
-            future = self._store.submit(lambda connection: _log(connection, points))
+            future = self._store.submit(lambda connection: self._run(connection, group))
         except PenstockError as error:
-            self._answer(group, [error] * len(group))
-            then()
+            self._fail(group, error)
             return
-        future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._take, group, done, then))
+        future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._finish, group, done))
 
-    def _take(
-        self,
-        group: list[tuple[Point, asyncio.Future[None]]],
-        future: Future[list[Outcome]],
-        then: Callable[[], None],
-    ) -> None:
+    def _run(self, connection: Connection, group: list[Point]) -> list[PenstockError | None]:
+        """Log a group; called by the writer's thread."""
+        if not group:
+            # In this order: a point that comes in between finds nothing queued, and queues an operation of its own.
+            self._is_queued = False
+            while self._waiting:
+                group.append(self._waiting.popleft())
+        return _log(connection, group)
+
+    def _finish(self, group: list[Point], future: Future[list[PenstockError | None]]) -> None:
         error = future.exception()
         if error is None:
-            self._answer(group, future.result())
-        elif len(group) == 1 or isinstance(error, UnavailableError):
-            self._answer(group, [error] * len(group))
-        else:
+            for point, refusal in zip(group, future.result(), strict=True):
+                _answer(point, refusal)
+            for run_id, call in {point.run_id: point.call for point in group}.items():
+                call.changed(run_id)
+        elif len(group) > 1 and not isinstance(error, UnavailableError):
             # A point that the database does not take, such as a step beyond 64 bits, must not harm the others.
-            for one in group:
-                self._submit([one], _nothing)
-        then()
+            for point in group:
+                self._submit([point])
+        else:
+            self._fail(group, error)
 
-    def _answer(self, group: list[tuple[Point, asyncio.Future[None]]], outcomes: list[Outcome]) -> None:
-        for (_, done), refusal in zip(group, outcomes, strict=True):
-            if done.done():  # its client is gone
-                continue
-            if refusal is None:
-                done.set_result(None)
-            else:
-                done.set_exception(refusal)
-        for run_id, point in {point.run_id: point for point, _ in group}.items():
-            point.call.changed(run_id)
+    def _fail(self, group: list[Point], error: BaseException) -> None:
+        if not group:  # the writer never came to it
+            self._is_queued = False
+            while self._waiting:
+                group.append(self._waiting.popleft())
+        for point in group:
+            _answer(point, error)
 
 
-def _nothing() -> None:
-    return None
+def _answer(point: Point, refusal: BaseException | None) -> None:
+    if point.done.done():  # its client is gone
+        return
+    if refusal is None:
+        point.done.set_result(None)
+    else:
+        point.done.set_exception(refusal)
 
 
-def _log(connection: Connection, points: list[Point]) -> list[Outcome]:
+def _log(connection: Connection, points: list[Point]) -> list[PenstockError | None]:
     """Store the points whose runs take them; return what refuses each, in order."""
     opened: dict[tuple[int, str], RunRow | PenstockError] = {}
-    outcomes: list[Outcome] = []
+    outcomes: list[PenstockError | None] = []
     accepted: list[tuple[RunRow, int, Metric]] = []
     for point in points:
         key = (id(point.call.actor), point.run_id)
@@ -126,7 +124,8 @@ def _log(connection: Connection, points: list[Point]) -> list[Outcome]:
         else:
             outcomes.append(None)
             accepted.append((found, point.call.attempt(point.run_id), point.metric))
-    log_points(connection, accepted)
+    if accepted:
+        log_points(connection, accepted)
     return outcomes
 
 
