@@ -1,4 +1,4 @@
-"""From a reference to content: what ``azureml:…``, ``azureml://jobs/…``, ``runs:/…`` and ``tree:…`` hold.
+"""From a reference to content: what ``azureml:…``, ``azureml://jobs/…``, ``runs:/…``, ``models:/…``, ``tree:…`` hold.
 
 Read-only; used when an asset is registered, a job's inputs are placed and a deployment's model is found.
 """
@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from penstock.entities.asset import AssetKind, AssetVersion, Tree, TreeEntry
+from penstock.assets.sources import run_model_tree, shelf_tree, version_tree
+from penstock.entities.asset import AssetKind, AssetVersion, Tree
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.rules import references, suggest
-from penstock.stores.metadata import artifacts, assets, jobs, runs, trees
+from penstock.stores.metadata import artifacts, assets, jobs, logged_models, registered_models, runs, trees
+
+LATEST = "latest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def find_content(connection: Connection, reference: str, kinds: tuple[AssetKind,
         return Content(trees.get_tree(connection, parsed.digest), ref=reference)
     if isinstance(parsed, references.AssetReference):
         asset = find_asset(connection, kinds, parsed)
-        tree = trees.get_tree(connection, asset.tree) if asset.tree else None
+        tree = version_tree(connection, asset)
         name = (asset.source_path or "").rstrip("/").rpartition("/")[2] or asset.name
         return Content(
             tree,
@@ -59,8 +62,13 @@ def find_content(connection: Connection, reference: str, kinds: tuple[AssetKind,
     if isinstance(parsed, references.JobOutputReference):
         return _job_output(connection, parsed, reference)
     if isinstance(parsed, references.RunReference):
-        run = runs.get_run(connection, parsed.run_id)
+        run = runs.get_run(connection, parsed.run_id, details=False)
+        logged = run_model_tree(connection, run.run_id, parsed.path)
+        if logged is not None:
+            return Content(logged, ref=reference, name=parsed.path.rpartition("/")[2], job_name=run.run_id)
         return _artifacts(connection, run.run_id, parsed.path, reference)
+    if isinstance(parsed, references.LoggedModelReference):
+        return _logged_model(connection, parsed, reference)
     if isinstance(parsed, references.UrlReference) and parsed.is_http:
         return Content(None, ref=reference, uri=parsed.url, name=parsed.url.rstrip("/").rpartition("/")[2])
     raise UsageError(
@@ -72,7 +80,9 @@ def find_content(connection: Connection, reference: str, kinds: tuple[AssetKind,
 def find_asset(
     connection: Connection, kinds: tuple[AssetKind, ...], reference: references.AssetReference
 ) -> AssetVersion:
-    """Return the version an asset reference names, among several kinds; labels other than latest do not exist yet.
+    """Return the version an asset reference names, among several kinds.
+
+    A label is ``latest``, an alias, or a stage, which names the greatest version in it.
 
     Raises
     ------
@@ -91,12 +101,7 @@ def find_asset(
                         hint=f"It has {', '.join(known)}. List them with: penstock {kind} list -n {reference.name}",
                         ref=f"{kind}:{reference.name}:{reference.version}",
                     ) from error
-            if reference.label not in {None, "latest"}:
-                raise NotFoundError(
-                    f'{kind} "{reference.name}" has no label "{reference.label}"',
-                    hint=f"Use {reference.name}@latest or a version.",
-                )
-            return assets.latest_version(connection, kind, reference.name)
+            return _find_labelled(connection, kind, reference.name, reference.label or LATEST)
     kind = kinds[0]
     known = [name for k in kinds for name in assets.asset_names(connection, k)]
     hint = suggest.did_you_mean(reference.name, known)
@@ -105,6 +110,41 @@ def find_asset(
         hint=f"{hint} List them with: {' or '.join(f'penstock {k} list' for k in kinds)}".lstrip(),
         ref=f"{kind}:{reference.name}",
     )
+
+
+def _find_labelled(connection: Connection, kind: AssetKind, name: str, label: str) -> AssetVersion:
+    if kind is AssetKind.MODEL:
+        version = registered_models.find_alias(connection, name, label)
+        if version is not None:
+            return assets.get_version(connection, kind, name, version)
+        for found in registered_models.latest_versions(connection, [name])[name]:
+            if found.stage is not None and found.stage.lower() == label.lower():
+                return found
+    if label.lower() == LATEST:
+        return assets.latest_version(connection, kind, name)
+    known = registered_models.list_aliases(connection, name) if kind is AssetKind.MODEL else []
+    near = suggest.nearest(label, known)
+    hint = (
+        f'Did you mean "{near[0]}"?' if near else f"Use {' or '.join([f'{name}@{LATEST}', *known[:5]])}, or a version."
+    )
+    raise NotFoundError(f'{kind} "{name}" has no label "{label}"', hint=hint, ref=f"{kind}:{name}")
+
+
+def _logged_model(connection: Connection, parsed: references.LoggedModelReference, reference: str) -> Content:
+    model = logged_models.get_model(connection, parsed.model_id)
+    tree = shelf_tree(connection, artifacts.model_shelf(model.row), parsed.path)
+    if tree is None:
+        known = [entry.path for entry in artifacts.walk_files(connection, artifacts.model_shelf(model.row))]
+        near = suggest.nearest(parsed.path, known)
+        raise NotFoundError(
+            f'logged model {model.model_id} has nothing at "{parsed.path}"'
+            if parsed.path
+            else f"{reference} has no files",
+            hint=f'Did you mean "{near[0]}"?' if near else "",
+            ref=f"logged-model:{model.model_id}",
+        )
+    name = parsed.path.rpartition("/")[2] or model.name
+    return Content(tree, ref=reference, name=name, job_name=model.source_run_id)
 
 
 def _job_output(connection: Connection, parsed: references.JobOutputReference, reference: str) -> Content:
@@ -127,18 +167,8 @@ def _job_output(connection: Connection, parsed: references.JobOutputReference, r
 
 def _artifacts(connection: Connection, run_id: str, path: str, reference: str) -> Content:
     path = path.strip("/")
-    single = artifacts.find_artifact(connection, run_id, path) if path else None
-    if single is not None:
-        name = path.rpartition("/")[2]
-        entry = TreeEntry(path=name, digest=single.digest, size=single.size, executable=single.executable)
-        return Content(Tree(entries=(entry,), is_file=True), ref=reference, name=name, job_name=run_id)
-    prefix = f"{path}/" if path else ""
-    entries = tuple(
-        TreeEntry(path=e.path[len(prefix) :], digest=e.digest, size=e.size, executable=e.executable)
-        for e in artifacts.walk_artifacts(connection, run_id, path)
-        if e.path.startswith(prefix)
-    )
-    if not entries:
+    tree = shelf_tree(connection, artifacts.run_shelf(connection, run_id), path)
+    if tree is None:
         known = [e.path for e in artifacts.walk_artifacts(connection, run_id, "")]
         folders = {p.rpartition("/")[0] for p in known} - {""}
         near = suggest.nearest(path, [*folders, *known])
@@ -149,4 +179,4 @@ def _artifacts(connection: Connection, run_id: str, path: str, reference: str) -
             else "List its files with: penstock job download --list -n " + run_id,
             ref=f"job:{run_id}",
         )
-    return Content(Tree(entries=entries), ref=reference, name=path.rpartition("/")[2], job_name=run_id)
+    return Content(tree, ref=reference, name=path.rpartition("/")[2], job_name=run_id)

@@ -16,6 +16,10 @@ _REGISTRY = re.compile(rf"azureml://registries/([^/]+)/([a-z]+)/({_NAME})(?:/(ve
 _DATASTORE = re.compile(r"azureml://(?:subscriptions/.+/)?datastores/([^/]+)/paths(?:/(.*))?")
 _WORKSPACE_ASSET = re.compile(rf"azureml://(?:locations|subscriptions)/.+/([a-z]+)/({_NAME})/versions/([^/]+)/?")
 _RUN = re.compile(r"runs:/([^/]+)(?:/(.*))?")
+_LOGGED_MODEL = re.compile(r"models:/(m-[0-9a-f]{32})(?:/(.*))?")
+_REGISTERED = re.compile(r"models:/([^\s/:@][^/:@]*)(?:/([0-9]+)|/([A-Za-z]+)|@([A-Za-z0-9_-]+))?")
+# MLflow's names hold more than ours; they are understood where the prefix leaves no doubt.
+_FOREIGN_NAME = re.compile(r"([^\s/:@][^/:@]*)(?::([0-9]+)|@([A-Za-z0-9_.-]+))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,17 @@ class RunReference:
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedModelReference:
+    """``models:/m-<id>/<path>``: a path in the files of one of MLflow's logged models."""
+
+    model_id: str
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"models:/{self.model_id}/{self.path}" if self.path else f"models:/{self.model_id}"
+
+
+@dataclass(frozen=True, slots=True)
 class UrlReference:
     """An address outside of the workspace, such as ``https://…`` or ``wasbs://…``."""
 
@@ -129,6 +144,7 @@ Reference = (
     | RegistryReference
     | DatastoreReference
     | RunReference
+    | LoggedModelReference
     | UrlReference
     | TreeReference
     | LocalReference
@@ -149,13 +165,14 @@ def parse_reference(text: str, *, bare_names: bool = False) -> Reference:
     Raises
     ------
     UsageError
-        If it is empty, or begins with ``azureml:``, ``tree:`` or ``runs:`` and goes on wrongly.
+        If it is empty, or begins with ``azureml:``, ``tree:``, ``runs:`` or ``models:/`` and goes on wrongly.
     """
     text = text.strip()
     if text.startswith("azureml://") or text.startswith("azureml:azureml://"):
         return _parse_azureml_url(text.removeprefix("azureml:azureml:") if text.startswith("azureml:azureml") else text)
     if text.startswith("azureml:"):
-        match = _ASSET.fullmatch(text[len("azureml:") :])
+        named = text[len("azureml:") :]
+        match = _ASSET.fullmatch(named) or _FOREIGN_NAME.fullmatch(named)
         if match is None:
             raise _wrong(text, "Write azureml:<name>:<version> or azureml:<name>@latest.")
         return AssetReference(match[1], match[2], match[3])
@@ -169,6 +186,8 @@ def parse_reference(text: str, *, bare_names: bool = False) -> Reference:
         if match is None:
             raise _wrong(text, "Write runs:/<run id>/<path>.")
         return RunReference(match[1], match[2] or "")
+    if text.startswith("models:/"):
+        return _parse_model(text)
     if text.startswith("file:"):
         text = text[len("file:") :]
         text = text[2:] if text.startswith("//") else text
@@ -179,6 +198,14 @@ def parse_reference(text: str, *, bare_names: bool = False) -> Reference:
     if not text:
         raise UsageError("an empty reference points at nothing")
     return LocalReference(text)
+
+
+def _parse_model(text: str) -> Reference:
+    if match := _LOGGED_MODEL.fullmatch(text):
+        return LoggedModelReference(match[1], (match[2] or "").strip("/"))
+    if match := _REGISTERED.fullmatch(text):
+        return AssetReference(match[1], match[2], None if match[2] else match[3] or match[4] or "latest")
+    raise _wrong(text, "Write models:/<name>/<version>, models:/<name>@<alias> or models:/m-<id>.")
 
 
 def _parse_azureml_url(text: str) -> Reference:

@@ -177,3 +177,13 @@ def _order(record: Record, key: ModelOrder) -> list[ColumnElement[Any]]:
     value = select(last.c.value).where(last.c.model == models.c.id, ~last.c.is_nan).scalar_subquery()
     rank = select(case((last.c.is_nan, 1), else_=0)).where(last.c.model == models.c.id).scalar_subquery()
     return [func.coalesce(rank, 2).asc(), (value.desc() if key.is_descending else value.asc()).nulls_last()]
+
+
+def find_by_run(connection: Connection, run_id: str, name: str) -> int | None:
+    """Return the row of the newest logged model of that name that a run logged, or None."""
+    statement = select(models.c.id).where(
+        models.c.source_run_id == run_id,
+        models.c.name == name,
+        models.c.lifecycle_stage == LifecycleStage.ACTIVE.value,
+    )
+    return connection.execute(statement.order_by(models.c.created_at.desc(), models.c.id.desc()).limit(1)).scalar()

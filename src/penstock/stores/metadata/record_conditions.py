@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, not_, or_, select, true
+from sqlalchemy import ColumnElement, String, and_, exists, false, not_, or_, select, true
 
 from penstock.entities.errors import UsageError
 from penstock.rules.filters.tree import And, Comparison, Condition, Not, Op, Or, OrderKey, Scope
@@ -71,7 +71,9 @@ class Record:
         for key in keys:
             if key.field.scope is not Scope.ATTRIBUTE:
                 raise UsageError(f"{self.noun} are not ordered by {key.field.scope}s")
-            column = bytewise(self._column(key.field.key), self.dialect)
+            column = self._column(key.field.key)
+            if isinstance(column.type, String):
+                column = bytewise(column, self.dialect)
             found.append((column.desc() if key.is_descending else column.asc()).nulls_last())
         return found
 
