@@ -100,7 +100,8 @@ def list_experiments(
     view : {"ACTIVE_ONLY", "DELETED_ONLY", "ALL"}
         Which lifecycle stages to list.
     """
-    statement = select(experiments).order_by(experiments.c.id.desc()).limit(limit)
+    # Below zero is where removal parks what is going.
+    statement = select(experiments).where(experiments.c.id >= 0).order_by(experiments.c.id.desc()).limit(limit)
     if after is not None:
         statement = statement.where(experiments.c.id < parse_id(after))
     stages = stages_of(view)

@@ -1,0 +1,166 @@
+"""What a permanent deletion takes: deleted records that are old enough, and content that nothing names any more.
+
+Pure: the records and the time are handed in. Only what was deleted before goes, and only as a whole: an experiment
+waits for the last of its runs, a run for the end of its job.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+DEFAULT_EXPERIMENT_ROW = 0
+"""The experiment that is always there; it keeps its row whatever happened to it."""
+
+_DIGEST = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{64}(?![0-9a-zA-Z])")
+_PREFIX_DIGITS = 16
+
+
+class Kind(StrEnum):
+    """What can be removed for good."""
+
+    RUN = "run"
+    LOGGED_MODEL = "logged-model"
+    VERSION = "version"
+    EXPERIMENT = "experiment"
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """One deleted record.
+
+    Parameters
+    ----------
+    row : int
+        Its row.
+    name : str
+        What people call it: a run's id, an experiment's name, ``model:digits:3``.
+    deleted_at : int
+        When it was deleted, ms UTC.
+    experiment : int, optional
+        The row of the experiment a run or a logged model belongs to.
+    is_busy : bool
+        Whether its job, or one that names it, has not ended.
+    lives : int
+        How many of an experiment's runs and logged models are not deleted.
+    """
+
+    kind: Kind
+    row: int
+    name: str
+    deleted_at: int
+    experiment: int | None = None
+    is_busy: bool = False
+    lives: int = 0
+
+    @property
+    def ref(self) -> str:
+        """Return what the audit log calls it; a version's name names its kind already."""
+        return self.name if self.kind is Kind.VERSION else f"{self.kind}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A deleted record that stays for now, and why."""
+
+    record: Deleted
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What goes, in an order in which it can go, and what stays."""
+
+    going: tuple[Deleted, ...] = ()
+    kept: tuple[Kept, ...] = ()
+
+
+def decide(records: Sequence[Deleted], *, now: int, older_than_ms: int) -> Removal:
+    """Return which deleted records go for good.
+
+    Parameters
+    ----------
+    records : sequence of Deleted
+        Every deleted record in question; with an experiment also all of its deleted runs and logged models.
+    now : int
+        The time, ms UTC.
+    older_than_ms : int
+        What was deleted later than so long ago stays; 0 takes all.
+    """
+    going: list[Deleted] = []
+    kept: list[Kept] = []
+    waiting: set[int | None] = set()
+    for record in records:
+        if record.kind is Kind.EXPERIMENT:
+            continue
+        reason = _reason(record, now - older_than_ms)
+        if reason:
+            kept.append(Kept(record, reason))
+            waiting.add(record.experiment)
+        else:
+            going.append(record)
+    for record in records:
+        if record.kind is not Kind.EXPERIMENT:
+            continue
+        reason = _reason(record, now - older_than_ms)
+        if not reason and record.row in waiting:
+            reason = "some of what is in it stays"
+        if reason:
+            kept.append(Kept(record, reason))
+        else:
+            going.append(record)
+    return Removal(tuple(sorted(going, key=lambda record: list(Kind).index(record.kind))), tuple(kept))
+
+
+def _reason(record: Deleted, before: int) -> str:
+    if record.deleted_at > before:
+        return "deleted lately"
+    if record.is_busy:
+        return "a job that has not ended needs it"
+    if record.kind is Kind.EXPERIMENT:
+        if record.row == DEFAULT_EXPERIMENT_ROW:
+            return "the default experiment stays"
+        if record.lives:
+            return f"{record.lives} in it {'is' if record.lives == 1 else 'are'} not deleted"
+    return ""
+
+
+def find_digests(text: str) -> Iterator[str]:
+    """Yield everything in a document that could name content: it stays, whatever it was meant to be."""
+    return (match.group() for match in _DIGEST.finditer(text))
+
+
+class DigestMarks:
+    """Digests of content that is named, eight bytes each; one it does not hold is named nowhere.
+
+    Of two digests with the same first 64 bits both count as named, so that a collision keeps content and never
+    loses it. Add everything, :meth:`seal`, then ask.
+    """
+
+    def __init__(self) -> None:
+        self._buckets = [array("Q") for _ in range(256)]
+
+    def add(self, digests: Iterable[str]) -> None:
+        """Note digests, SHA-256 in hex."""
+        buckets = self._buckets
+        for digest in digests:
+            number = int(digest[:_PREFIX_DIGITS], 16)
+            buckets[number >> 56].append(number)
+
+    def seal(self) -> None:
+        """Sort what was noted; a bucket at a time, because sorting all at once would hold up other threads."""
+        for index, bucket in enumerate(self._buckets):
+            self._buckets[index] = array("Q", sorted(set(bucket)))
+
+    def __contains__(self, digest: str) -> bool:
+        number = int(digest[:_PREFIX_DIGITS], 16)
+        bucket = self._buckets[number >> 56]
+        place = bisect_left(bucket, number)
+        return place < len(bucket) and bucket[place] == number
+
+    def __len__(self) -> int:
+        return sum(map(len, self._buckets))
