@@ -33,7 +33,7 @@ async def log_batch(call: Call) -> Json:
     """Log many values; all of them are stored, or none."""
     sent = await call.read(LogBatch)
     check_batch(sent)
-    metrics = [read_metric(point, f"metrics[{index}].") for index, point in enumerate(sent.metrics)]
+    metrics = [read_metric(point, index) for index, point in enumerate(sent.metrics)]
     params, tags = read_params(sent.params), read_tags(sent.tags)
 
     def operation(connection: Connection) -> None:

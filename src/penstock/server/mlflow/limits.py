@@ -20,6 +20,8 @@ MAX_PAGE = 50_000
 MAX_METRICS, MAX_PARAMS, MAX_TAGS, MAX_ENTITIES = 1000, 100, 100, 1000
 
 _KEY = re.compile(r"[/\w.\- :]*")
+_PLAIN_KEY = re.compile(rf"[\w\-][\w.\- :]{{0,{MAX_KEY - 1}}}")
+"""No folders and no leading dot: what nearly every key is, seen at once."""
 
 
 def required(value: Any, name: str) -> None:
@@ -30,6 +32,8 @@ def required(value: Any, name: str) -> None:
 
 def check_key(key: str, name: str = "key") -> str:
     """Return a metric's, parameter's or tag's name, or raise UsageError."""
+    if _PLAIN_KEY.fullmatch(key):
+        return key
     required(key, name)
     if not _KEY.fullmatch(key):
         raise UsageError(
@@ -47,16 +51,19 @@ def check_key(key: str, name: str = "key") -> str:
     return key
 
 
-def read_metric(point: LogMetric | MetricPoint, path: str = "") -> Metric:
-    """Return a point that may be stored, or raise UsageError."""
-    check_key(point.key, f"{path}key")
-    required(point.value, f"{path}value")
-    required(point.timestamp, f"{path}timestamp")
-    assert point.value is not None
-    assert point.timestamp is not None
-    if point.timestamp < 0:
-        raise UsageError(f"Invalid value {point.timestamp} for parameter '{path}timestamp': it must not be negative.")
-    return Metric(point.key, point.value, point.timestamp, point.step)
+def read_metric(point: LogMetric | MetricPoint, index: int | None = None) -> Metric:
+    """Return a point that may be stored, or raise UsageError; ``index`` is its place in a batch."""
+    value, timestamp = point.value, point.timestamp
+    if value is None or timestamp is None or timestamp < 0 or not _PLAIN_KEY.fullmatch(point.key):
+        path = "" if index is None else f"metrics[{index}]."
+        check_key(point.key, f"{path}key")
+        required(value, f"{path}value")
+        required(timestamp, f"{path}timestamp")
+        assert value is not None
+        assert timestamp is not None
+        if timestamp < 0:
+            raise UsageError(f"Invalid value {timestamp} for parameter '{path}timestamp': it must not be negative.")
+    return Metric(point.key, value, timestamp, point.step)
 
 
 def read_params(pairs: Iterable[Pair]) -> dict[str, str]:

@@ -26,7 +26,6 @@ from penstock.server.mlflow.wire import (
     shown_metric,
     shown_pairs,
 )
-from penstock.stores.metadata import experiments
 from penstock.stores.metadata import runs as rows
 from penstock.stores.metadata.datasets import RunInputs, inputs_of_runs
 
@@ -52,8 +51,8 @@ async def create_run(call: Call) -> Json:
         tags[CREATOR_TAG] = call.actor.name
 
     def operation(connection: Connection) -> Run:
-        experiment = experiments.get_experiment(connection, experiment_id)
-        if experiment.lifecycle_stage is not LifecycleStage.ACTIVE:
+        experiment = rows.get_home(connection, experiment_id)
+        if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
             raise UsageError(f"The experiment {experiment_id} must be in the 'active' state. It was deleted.")
         run = rows.create_run(
             connection,

@@ -7,9 +7,9 @@ runs or cutting long values, belong to its door, which asks and writes in one op
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from penstock.entities.errors import ConflictError
 from penstock.entities.run import LifecycleStage, Metric, Run, RunStatus
@@ -33,14 +33,15 @@ from penstock.stores.metadata.run_log import (
     start_attempt,
     unknown_run,
 )
-from penstock.stores.metadata.statements import HotStatement
-from penstock.stores.metadata.tables import params, runs, tags
+from penstock.stores.metadata.statements import HotStatement, insert_into
+from penstock.stores.metadata.tables import experiments, params, runs, tags
 
 __all__ = [
     "create_run",
     "delete_tag",
     "find_run",
     "find_tag",
+    "get_home",
     "get_run",
     "list_metric_keys",
     "log_batch",
@@ -83,6 +84,26 @@ _PARAMS = HotStatement(lambda _: select(params.c.key, params.c.value).where(para
 _TAGS = HotStatement(lambda _: select(tags.c.key, tags.c.value).where(tags.c.run == bindparam("row")), "row")
 
 
+class HomeRow(NamedTuple):
+    """What a new run needs of its experiment."""
+
+    id: int
+    name: str
+    artifact_location: str
+    lifecycle_stage: str
+
+
+_FIND_HOME = HotStatement(
+    lambda _: select(*(experiments.c[name] for name in HomeRow._fields)).where(experiments.c.id == bindparam("row")),
+    "row",
+)
+_ADD_RUN = HotStatement(
+    lambda dialect: insert_into(dialect, runs),
+    *("run_id", "experiment", "run_name", "user_id", "status", "lifecycle_stage", "start_time", "end_time"),
+    *("artifact_uri", "attempt"),
+)
+
+
 def create_run(
     connection: Connection,
     *,
@@ -103,27 +124,30 @@ def create_run(
     ConflictError
         If a run with that id exists, also a deleted one.
     """
-    experiment = get_experiment(connection, experiment_id)
+    experiment = get_home(connection, experiment_id)
     if find_row(connection, run_id) is not None:
         raise ConflictError(f"a run {run_id} exists already", hint="Choose another name.", ref=f"job:{run_id}")
-    root = experiment.artifact_location.rstrip("/")
-    connection.execute(
-        insert(runs).values(
-            run_id=run_id,
-            experiment=parse_id(experiment_id),
-            run_name=run_name,
-            user_id=user_id,
-            status=status.value,
-            lifecycle_stage=LifecycleStage.ACTIVE.value,
-            start_time=start_time,
-            artifact_uri=f"{root}/{run_id}/artifacts",
-            attempt=0,
-        )
-    )
+    uri = f"{experiment.artifact_location.rstrip('/')}/{run_id}/artifacts"
+    active = LifecycleStage.ACTIVE.value
+    _ADD_RUN.run(connection, (run_id, experiment.id, run_name, user_id, status.value, active, start_time, None, uri, 0))
     row = row_of(connection, run_id)
     for key, value in {**(tags or {}), RUN_NAME_TAG: run_name}.items():
         put_tag(connection, row, key, value)
     return get_run(connection, run_id)
+
+
+def get_home(connection: Connection, experiment_id: str) -> HomeRow:
+    """Return what a new run needs of its experiment, deleted or not.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none with that id.
+    """
+    row = _FIND_HOME.first(connection, (parse_id(experiment_id),))
+    if row is None:
+        get_experiment(connection, experiment_id)  # which says so
+    return HomeRow(*row)
 
 
 def find_tag(connection: Connection, run_id: str, key: str) -> str | None:
