@@ -284,7 +284,7 @@ def test_a_collection_killed_anywhere_goes_on_where_it_was(tmp_path: Path) -> No
     lab.attach(kept, lab.put(b"kept"))
     for number in range(3):
         run_id = make_run(lab.store)
-        fill(lab, run_id, 600)
+        fill(lab, run_id, 900)
         lab.attach(run_id, lab.put(f"content {number}".encode()))
         lab.delete(run_id)
     lab.close()
@@ -301,7 +301,7 @@ def test_a_collection_killed_anywhere_goes_on_where_it_was(tmp_path: Path) -> No
                 assert runs.get_run(connection, kept).run_id == kept
                 assert events.verify_chain(connection) == []
             assert again.blobs.exists(hashlib.sha256(b"kept").hexdigest())
-    assert kills > 3
+    assert kills > 2
     with SqliteLab(tmp_path) as again:
         assert [blob.size for blob in again.blobs.walk()] == [4]
         rows = again.rows()
