@@ -53,7 +53,7 @@ class PostgresServer:
             folder.chmod(0o755)
             os.chown(folder, NOBODY, NOBODY)
         self._programs = self._reachable(programs)
-        make = ["initdb", "-D", "data", "-U", "penstock", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        make = ["initdb", "-D", "data", "-U", "penstock", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         make[0] = str(self._programs / make[0])
         subprocess.run(make, cwd=folder, check=True, capture_output=True, user=self._user, group=self._user)
         self.process = self.start()
