@@ -44,6 +44,8 @@ def test_list_in_the_environment_is_comma_separated(tmp_path: Path) -> None:
         ('[server]\nport = "x"\n', {}, "must be a number"),
         ("[server]\nport = 1.5\n", {}, "must be a whole number"),
         ("[server]\nport = true\n", {}, "must be a number"),
+        ("[jobs]\nrelay = 2\n", {}, "must be true or false"),
+        ("", {"PENSTOCK_JOBS__RELAY": "maybe"}, "must be true or false"),
         ("[server]\nhost = 5\n", {}, "must be a string"),
         ("[server]\nallowed_hosts = 5\n", {}, "must be a list of strings"),
         ("[server\n", {}, "no valid TOML"),
@@ -69,3 +71,11 @@ def test_a_file_that_is_no_text_is_a_mistake_like_another(tmp_path: Path) -> Non
     (tmp_path / "penstock.toml").write_bytes(b"[server]\nhost = '\xff'\n")
     with pytest.raises(SpecError, match="no valid TOML"):
         load_settings(tmp_path / "penstock.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("relay = false", False), ("relay = true", True), ('relay = "off"', False)]
+)
+def test_a_switch_is_true_or_false(tmp_path: Path, text: str, expected: bool) -> None:
+    assert load(tmp_path, f"[jobs]\n{text}\n").jobs.relay is expected
+    assert load(tmp_path, f"[jobs]\n{text}\n", {"PENSTOCK_JOBS__RELAY": "no"}).jobs.relay is False

@@ -18,6 +18,7 @@ from penstock.entities.errors import Problem, SpecError
 from penstock.entities.settings import Settings
 
 PREFIX = "PENSTOCK_"
+WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
 def load_settings(config_file: Path, environment: Mapping[str, str]) -> Settings:
@@ -87,6 +88,11 @@ def _convert(value: Any, kind: Any) -> Any:
         if not isinstance(value, str):
             raise ValueError(f"must be a string, not {value!r}")
         return value
+    if kind is bool:
+        said = WORDS.get(str(value).lower())
+        if said is None:
+            raise ValueError(f"must be true or false, not {value!r}")
+        return said
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"must be a number, not {value!r}")
     try:

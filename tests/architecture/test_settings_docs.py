@@ -19,8 +19,9 @@ def rows() -> list[str]:
         types = typing.get_type_hints(type(defaults))
         for setting in dataclasses.fields(defaults):
             value = getattr(defaults, setting.name)
-            shown = {"": '""', (): "[]"}.get(value, value)
-            kind = {str: "text", int: "whole number", float: "number"}.get(types[setting.name], "list of texts")
+            shown = str(value).lower() if isinstance(value, bool) else {"": '""', (): "[]"}.get(value, value)
+            kinds = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+            kind = kinds.get(types[setting.name], "list of texts")
             variable = f"PENSTOCK_{table.name}__{setting.name}".upper()
             lines.append(
                 f"| `{table.name}.{setting.name}` | `{variable}` | {kind} | `{shown}` | {setting.metadata['meaning']} |"

@@ -16,6 +16,7 @@ from penstock.agent.notes import complain, complain_of_defect, noter
 from penstock.agent.preparation import PreparationError, prepare
 from penstock.agent.processes import kill_marked
 from penstock.agent.record import PHASE_FINISHED, SpoolRecord
+from penstock.agent.relay.listener import Listener
 from penstock.agent.reporter import Reporter
 from penstock.agent.signals import CancelRequested, Signals
 
@@ -136,10 +137,13 @@ def _prepare_and_run(
     except Exception as error:  # whatever it was, the job's owner hears of it
         complain_of_defect("the preparation failed")
         return Ending("prepare_failed", None, f"The job could not be prepared: {type(error).__name__}: {error}")
+    relay = Listener(assignment, note)
     try:
         os.chdir(assignment.work)
+        relay.open()
         command = Command(assignment, log)
     except (OSError, ValueError) as error:
+        relay.close()
         reason = error.strerror if isinstance(error, OSError) else error
         return Ending("prepare_failed", None, f"The command could not be started: {reason}.")
     try:
@@ -150,6 +154,7 @@ def _prepare_and_run(
         command.end_remains(signals, grace_s=0.0)
         raise
     finally:
+        relay.close()
         os.chdir("/")
 
 

@@ -6,6 +6,7 @@ only what our server does: plain TCP, Content-Length or chunked answers. Any sur
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 TYPE_CHECKING = False
@@ -68,6 +69,13 @@ class Connection:
             self._socket.close()
         self._socket = None
         self._buffer = b""
+
+    def abort(self) -> None:
+        """Make the request that another thread waits in fail now."""
+        connection = self._socket
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _exchange(self, method: str, path: str, token: str, body: bytes | BinaryIO, size: int) -> tuple[int, bytes]:
         if self._socket is None:

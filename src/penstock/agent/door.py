@@ -49,6 +49,14 @@ class ServerDoor:
         """Send how the attempt ended and what it left."""
         return self._call("POST", f"/internal/attempts/{self._address.attempt}/finish", payload)
 
+    def relay(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Send calls that the relay spooled; the answer says which were refused, and which files must come first."""
+        return self._call("POST", f"/internal/attempts/{self._address.attempt}/relay", payload)
+
+    def keep_artifacts(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Name files that the running command logged; the answer says which contents must come first."""
+        return self._call("POST", f"/internal/attempts/{self._address.attempt}/artifacts", payload)
+
     def put_blob(self, digest: str, file: BinaryIO, size: int) -> None:
         """Send a file's content; the server checks the digest."""
         self._send("PUT", f"/api/v1/blobs/{digest}", file, size)
@@ -58,6 +66,20 @@ class ServerDoor:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+
+    def url(self) -> str:
+        """Return where the server answers now: its record if it can be read, else what the assignment says."""
+        try:
+            with open(self._address.server_record, encoding="utf-8") as file:
+                return str(json.load(file)["url"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return self._address.server_url
+
+    def abort(self) -> None:
+        """Make the request that another thread waits in fail now."""
+        connection = self._connection
+        if connection is not None:
+            connection.abort()
 
     def _call(self, method: str, path: str, payload: dict[str, Any]) -> dict[str, Any]:
         body = json.dumps(payload, separators=(",", ":")).encode("ascii")
@@ -71,7 +93,7 @@ class ServerDoor:
     def _send(self, method: str, path: str, body: bytes | BinaryIO, size: int) -> bytes:
         """Send a request; raises Refused below 500 and OSError for everything that may pass."""
         if self._connection is None:
-            self._connection = Connection(self._url(), TIMEOUT_S)
+            self._connection = Connection(self.url(), TIMEOUT_S)
         try:
             status, answer = self._connection.request(method, path, self._address.token, body, size)
         except OSError:
@@ -84,11 +106,3 @@ class ServerDoor:
             self.close()
             raise ConnectionError(f"the server answered {status}: {detail}")
         raise Refused(status, detail)
-
-    def _url(self) -> str:
-        """Return where the server answers now: its record if it can be read, else what the assignment says."""
-        try:
-            with open(self._address.server_record, encoding="utf-8") as file:
-                return str(json.load(file)["url"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return self._address.server_url

@@ -16,6 +16,7 @@ from penstock.agent.delivery import Abandoned, Delivery, patiently
 from penstock.agent.door import OVER, Refused, ServerDoor
 from penstock.agent.notes import complain
 from penstock.agent.record import SpoolRecord
+from penstock.agent.relay.spool import CallSpool
 from penstock.agent.removal import remove_tree
 from penstock.agent.reporter import Reporter
 
@@ -65,6 +66,7 @@ def _finish(
     reporter: Reporter,
     keeps_files: bool,
 ) -> None:
+    _deliver_relayed(assignment, record, note)
     problem = Refused(0, "every agent that collected it was ended")
     has_slices = True
     for _ in range(COLLECT_TRIES if keeps_files else 0):
@@ -96,6 +98,21 @@ def _finish(
     message = f"What the job left could not be kept: {problem}."
     body = {**ending.as_dict(), "exit_code": ending.exit_code or None, "message": message}
     delivery.finish({**body, "artifacts": [], "outputs": {}}, lambda digest: None, has_slices=False)
+
+
+def _deliver_relayed(assignment: Assignment, record: SpoolRecord, note: Callable[[str], None]) -> None:
+    """Deliver what the relay spooled and could not deliver while the command ran; before the end, which closes it."""
+    spool = CallSpool(record.folder)
+    if spool.is_empty:
+        return
+    from penstock.agent.relay.drain import Drain  # few attempts have anything to deliver
+
+    door = ServerDoor(assignment)
+    drain = Drain(spool, door, note)
+    try:
+        patiently(lambda _: drain.run(), None, is_awaited=record.exists)
+    finally:
+        door.close()
 
 
 def refuse(address: Address, message: str) -> None:

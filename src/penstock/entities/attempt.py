@@ -29,8 +29,9 @@ class Attempt:
     """One try; a lost machine starts a new one, a failing command does not.
 
     ``spool_offset`` and ``log_offset`` are the bytes of the attempt's event spool and log that the store
-    holds, so a repeated report is recognised. (``pid``, ``process_start``, ``boot_id``) name the agent's
-    process beyond pid reuse; ``process_start`` is field 22 of ``/proc/<pid>/stat`` in clock ticks.
+    holds, so a repeated report is recognised; ``relay_seq`` is the last call of its relay that was applied.
+    (``pid``, ``process_start``, ``boot_id``) name the agent's process beyond pid reuse; ``process_start`` is
+    field 22 of ``/proc/<pid>/stat`` in clock ticks.
     """
 
     attempt_id: str
@@ -44,6 +45,7 @@ class Attempt:
     boot_id: str = ""
     spool_offset: int = 0
     log_offset: int = 0
+    relay_seq: int = 0
     exit_code: int | None = None
     reason: str = ""
     created_at: int = 0

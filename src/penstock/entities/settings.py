@@ -51,6 +51,9 @@ class JobSettings:
     watch_interval_s: float = field(
         default=1.0, metadata={"meaning": "seconds between looks at the agents of running jobs"}
     )
+    relay: bool = field(
+        default=True, metadata={"meaning": "lead MLflow calls of jobs over their agent, so that they survive an outage"}
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,29 @@ class AttemptReports:
         )
         return {"done": True, **answer, "missing": []}
 
+    def keep_artifacts(self, attempt_id: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Show files among the run's artifacts while its command runs; the end's collection has them again.
+
+        Returns
+        -------
+        dict
+            ``missing`` digests; while there are any, nothing is shown.
+        """
+        files = [_entry(item) for item in payload.get("artifacts", [])]
+        missing = self._blobs.missing([entry.digest for entry in files])
+        if missing:
+            return {"missing": missing}
+        now = self._clock()
+
+        def operation(connection: Connection) -> str:
+            attempt = attempts.get_attempt(connection, attempt_id)
+            if not attempt.state.is_final:
+                artifacts.put_artifacts(connection, attempt.job_name, files, now=now)
+            return attempt.job_name
+
+        self._feed.notify(f"job:{self._store.write(operation)}")
+        return {"missing": []}
+
     def conclude(
         self,
         attempt_id: str,

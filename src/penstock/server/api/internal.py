@@ -6,12 +6,13 @@ import asyncio
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from penstock.rules.permissions import Action
 from penstock.server.api import wire
 from penstock.server.api.callers import Body, Caller, Wired
+from penstock.server.mlflow.relayed import apply_relayed
 from penstock.server.openapi import describe
 
 router = APIRouter(prefix="/internal", tags=["internal"])
@@ -37,6 +38,26 @@ def finish_attempt(services: Wired, actor: Caller, attempt: str, body: Body) -> 
     """Take the last slices and the outputs; idempotent."""
     actor.check_attempt(attempt)
     return wire.JsonResponse(services.attempts.finish(attempt, wire.read_agent_json(body)))
+
+
+@router.post(
+    "/attempts/{attempt}/relay",
+    **describe("Deliver what a relay spooled", _OBJECT, takes=_OBJECT, action=Action.ATTEMPT_REPORT),
+)
+def apply_relayed_calls(services: Wired, actor: Caller, request: Request, attempt: str, body: Body) -> Response:
+    """Apply MLflow calls that were acknowledged while this server was away; each once, in order."""
+    actor.check_attempt(attempt)
+    return wire.JsonResponse(apply_relayed(services, actor, request, attempt, wire.read_agent_json(body)))
+
+
+@router.post(
+    "/attempts/{attempt}/artifacts",
+    **describe("Keep files of a running command", _OBJECT, takes=_OBJECT, action=Action.ATTEMPT_REPORT),
+)
+def keep_artifacts(services: Wired, actor: Caller, attempt: str, body: Body) -> Response:
+    """Name files that a running command logged; the answer says which contents must come first."""
+    actor.check_attempt(attempt)
+    return wire.JsonResponse(services.attempts.keep_artifacts(attempt, wire.read_agent_json(body)))
 
 
 @router.get("/serving/desired", **describe("Ask what the gateway should run", _OBJECT, action=Action.SERVING_FOLLOW))
