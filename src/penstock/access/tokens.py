@@ -1,7 +1,7 @@
 """Tokens: made once, stored as a hash, compared in constant time.
 
 The workspace's own token and the one its processes share lie in files; a job's token lives as a row and ends
-with its attempt. A token has 256 bits of randomness, so its SHA-256 needs no salt and no slow hash.
+with its attempt, a person's or service's with its revocation or expiry. A token has 256 bits of randomness, so its SHA-256 needs no salt and no slow hash.
 """
 
 from __future__ import annotations
@@ -59,13 +59,16 @@ class _Remembered:
     actor: Actor
     expires_at: int | None
 
+    @property
+    def owner(self) -> str | None:
+        return self.actor.attempt_id or self.actor.token_id
+
 
 class Access:
     """Turns tokens into actors; thread-safe.
 
-    Job tokens that were seen once are remembered, so a hot path asks memory alone. From the moment
-    :meth:`revoke` runs, inside the transaction that ends the attempt, its tokens are asked from the store again:
-    so nobody is let in by memory after that transaction is durable, and a rolled back one harms nobody.
+    Tokens that were seen once are remembered, so a hot path asks memory alone. From the moment :meth:`forget`
+    runs, inside the transaction that ends them, they are asked from the store again: so nobody is let in by memory after that transaction is durable, and a rolled back one harms nobody.
     """
 
     def __init__(
@@ -86,6 +89,11 @@ class Access:
         self._lock = threading.Lock()
         self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
+
+    @property
+    def owner(self) -> str:
+        """Return the name that the workspace's own token has in the audit log."""
+        return self._own[0][1].name
 
     def recognise(self, authorization: str | None) -> Actor | None:
         """Return the actor if memory alone knows the token, else None; never blocks.
@@ -122,9 +130,16 @@ class Access:
             attempt = find_attempt(connection, row.attempt_id) if row and row.attempt_id else None
         if row is None or (row.expires_at is not None and row.expires_at <= self._now()):
             raise _unauthenticated("This token is unknown or no longer valid.")
-        job_name = row.actor.removeprefix("job:") if row.role == Role.JOB else None
-        number = attempt.number if attempt else 0
-        actor = Actor(row.actor, Role(row.role), row.experiment_id, row.attempt_id, job_name, number)
+        actor = Actor(
+            row.actor,
+            Role(row.role),
+            row.experiment_id,
+            row.attempt_id,
+            row.actor.removeprefix("job:") if row.role == Role.JOB else None,
+            attempt.number if attempt else 0,
+            row.token_id,
+            row.created_by,
+        )
         self._remember(digest, _Remembered(actor, row.expires_at))
         return actor
 
@@ -160,18 +175,22 @@ class Access:
 
     def revoke(self, connection: Connection, attempt_id: str) -> None:
         """End the tokens of one attempt in the open transaction; idempotent."""
+        self.forget(attempt_id)
+        revoke_tokens(connection, attempt_id)
+
+    def forget(self, owner: str) -> None:
+        """Let nobody in by memory whose attempt or token has this id, now and later."""
         with self._lock:
-            self._ended[attempt_id] = None
+            self._ended[owner] = None
             while len(self._ended) > MAX_REMEMBERED:
                 self._ended.popitem(last=False)
-            ended = [digest for digest, known in self._remembered.items() if known.actor.attempt_id == attempt_id]
+            ended = [digest for digest, known in self._remembered.items() if known.owner == owner]
             for digest in ended:
                 del self._remembered[digest]
-        revoke_tokens(connection, attempt_id)
 
     def _remember(self, digest: str, known: _Remembered) -> None:
         with self._lock:
-            if known.actor.attempt_id in self._ended:
+            if known.owner in self._ended:
                 return
             self._remembered[digest] = known
             while len(self._remembered) > MAX_REMEMBERED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from penstock.entities.base import Entity, TimestampMs
 
@@ -45,7 +45,7 @@ class TokenSpec(Entity):
     name: TokenName
     role: Literal["reader", "contributor", "admin"]
     experiment: str | None = None
-    expires_at: str | None = None
+    expires_at: Annotated[str | None, WithJsonSchema({"type": "string", "format": "date-time"})] = None
 
 
 class Token(Entity):

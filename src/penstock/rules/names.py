@@ -149,6 +149,11 @@ def new_token(random_bytes: RandomBytes) -> str:
     return TOKEN_PREFIX + base64.urlsafe_b64encode(random_bytes(32)).decode().rstrip("=")
 
 
+def new_token_id(random_bytes: RandomBytes) -> str:
+    """Return ``t-`` and 16 hex digits, by which a token is spoken of."""
+    return f"t-{random_bytes(8).hex()}"
+
+
 def hash_token(token: str) -> str:
     """Return the SHA-256 in hex under which a token or key is kept; 256 random bits need no salt."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -142,7 +142,6 @@ LIMITS: dict[Action, str] = {
     Action.EXPERIMENT_READ: "own experiment",
     Action.EXPERIMENT_TAG: "own experiment",
     Action.JOB_READ: "own experiment",
-    Action.MODEL_DELETE: "what it registered",
     Action.ATTEMPT_REPORT: "own attempt",
 }
 """What a job's token may do within limits that the door checks."""

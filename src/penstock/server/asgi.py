@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from penstock.entities.asset import AssetKind, DataSpec, EnvironmentSpec, ModelSpec
 from penstock.entities.errors import PenstockError
 from penstock.server import openapi, problems
-from penstock.server.api import content, endpoints, internal, jobs, runs, workspace
+from penstock.server.api import audit, content, endpoints, internal, jobs, runs, tokens, workspace
 from penstock.server.api.assets import build_router
 from penstock.server.api.callers import check_action
 from penstock.server.idempotency import Once
@@ -51,8 +51,8 @@ def create_api(services: Services) -> FastAPI:
     app.state.services = services
     app.state.once = Once(services)
     api = APIRouter(prefix=API)
-    for router in (jobs.router, runs.router, content.router, workspace.router, endpoints.router):
-        api.include_router(router)
+    for part in (jobs, runs, content, workspace, tokens, audit, endpoints):
+        api.include_router(part.router)
     api.include_router(build_router(AssetKind.MODEL, "models", ModelSpec))
     api.include_router(build_router(AssetKind.DATA, "data", DataSpec))
     api.include_router(build_router(AssetKind.ENVIRONMENT, "environments", EnvironmentSpec))

@@ -254,7 +254,7 @@ class RecordSuite(MetadataFixtures):
         forged = events.entry_hash(second.previous_hash, second.model_copy(update={"actor": "eve"}))
         store.write(lambda c: c.execute(update(table).where(table.c.seq == 2).values(actor="eve", hash=forged)))
         with store.read() as connection:
-            assert events.verify_chain(connection) == ["Entry 3 does not follow the entry before it."]
+            assert events.verify_chain(connection) == ["Entry 2 was replaced: entry 3 was written after another one."]
         assert last.seq == 4
 
     @pytest.mark.parametrize(
