@@ -45,7 +45,7 @@ class FakeRun:
 def runs() -> st.SearchStrategy[list[FakeRun]]:
     """Return runs of three experiments, with ties, NaN and missing keys."""
     texts = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(TEXTS))
-    one = st.fixed_dictionaries(
+    one: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         {
             "experiment": st.sampled_from(EXPERIMENTS),
             "stage": st.sampled_from(("active", "active", "deleted")),
@@ -133,7 +133,7 @@ def expected(
     shown = [run for run in found if run.stage in stages and (experiments is None or run.experiment in experiments)]
     kept = [run for run in shown if where is None or _holds(run, where)]
     newest = sorted(kept, key=lambda run: (-run.start_time, run.run_id))
-    return [run.row for run in sorted(newest, key=functools.cmp_to_key(lambda a, b: _compare(a, b, order)))]
+    return [run.row for run in sorted(newest, key=functools.cmp_to_key(functools.partial(_compare, order)))]
 
 
 def store_runs(connection: Connection, found: list[FakeRun]) -> None:
@@ -259,7 +259,7 @@ def _value(run: FakeRun, wanted: Field) -> Any:
             return getattr(run, key)
 
 
-def _compare(one: FakeRun, other: FakeRun, order: tuple[OrderKey, ...]) -> int:
+def _compare(order: tuple[OrderKey, ...], one: FakeRun, other: FakeRun) -> int:
     for key in order:
         first, second = (_placed(_value(run, key.field)) for run in (one, other))
         if first[0] != second[0]:

@@ -6,7 +6,8 @@ comparison is true or false, never NULL, so that ``not`` turns it round.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, and_, cast, exists, false, not_, or_, select, true
@@ -35,6 +36,14 @@ ATTRIBUTES: Mapping[str, ColumnElement[Any]] = {
 """What an attribute of a run is, by its name in a filter; times and durations in ms."""
 
 NUMERIC_ATTRIBUTES = frozenset({"start_time", "end_time", "duration"})
+_OPERATORS: Mapping[Op, Callable[[Any, Any], Any]] = {
+    Op.EQ: operator.eq,
+    Op.NE: operator.ne,
+    Op.LT: operator.lt,
+    Op.LE: operator.le,
+    Op.GT: operator.gt,
+    Op.GE: operator.ge,
+}
 _DATASET = {"name": datasets.c.name, "digest": datasets.c.digest, "context": run_datasets.c.context}
 
 
@@ -97,19 +106,10 @@ def value_condition(column: ColumnElement[Any], op: Op, value: Any, dialect: str
         raise UsageError(f"a pattern has more than {MAX_PATTERN} characters")
     if op in (Op.LT, Op.LE, Op.GT, Op.GE) and isinstance(value, str):
         column = bytewise(column, dialect)
+    if op in _OPERATORS:
+        found: ColumnElement[bool] = _OPERATORS[op](column, value)
+        return found
     match op:
-        case Op.EQ:
-            return column == value
-        case Op.NE:
-            return column != value
-        case Op.LT:
-            return column < value
-        case Op.LE:
-            return column <= value
-        case Op.GT:
-            return column > value
-        case Op.GE:
-            return column >= value
         case Op.IN:
             return column.in_(value)
         case Op.NOT_IN:
@@ -125,8 +125,7 @@ def value_condition(column: ColumnElement[Any], op: Op, value: Any, dialect: str
             return column.ilike(value.replace("\\", "\\\\"))
         case Op.MATCHES:
             return column.regexp_match(check_pattern(value))
-        case Op.IS_NULL | Op.IS_NOT_NULL:
-            raise AssertionError("a value is not compared with NULL")
+    raise AssertionError("a value is not compared with NULL")
 
 
 def metric_condition(op: Op, value: Any, dialect: str) -> ColumnElement[bool]:
