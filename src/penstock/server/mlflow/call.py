@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from penstock.access.actors import Actor, Role
 from penstock.access.audit import record_event
-from penstock.entities.errors import ForbiddenError, NotFoundError, UsageError
+from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.run import LifecycleStage, Metric
 from penstock.server.mlflow.limits import required
 from penstock.server.mlflow.wire import StructT, read_body, read_query
@@ -68,15 +68,15 @@ class Call:
         """Write the audit event of a change into its transaction."""
         record_event(connection, self.actor.name, verb, ref, now=self.now, detail=detail)
 
+    def record_change(self, connection: Connection, verb: str, run_id: str, **detail: str) -> None:
+        """Write the event of a change to a run; what a job does to its own runs is content and no event."""
+        if self.actor.role is not Role.JOB:
+            self.record(connection, verb, f"run:{run_id}", **detail)
+
     @property
     def now(self) -> int:
         """Return milliseconds UTC."""
         return self.services.now()
-
-    def check_reader(self) -> None:
-        """Raise ForbiddenError for the gateway, which has nothing to do here."""
-        if self.actor.role is Role.INTERNAL:
-            raise ForbiddenError("The gateway's token does not log runs.", ref=self.actor.name)
 
     def check_run(self, connection: Connection, run_id: str, *, is_write: bool = True) -> str:
         """Return the experiment of a run the caller may read, or write.

@@ -10,14 +10,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from penstock.access.actors import Actor
 from penstock.entities.errors import PenstockError
+from penstock.server.mlflow.actions import action_of
 from penstock.server.mlflow.errors import NotHereYetError, defect_response, error_response
 from penstock.server.mlflow.lane import Lane, LaneCall
 from penstock.server.mlflow.routes import ARTIFACTS, FILE_HANDLERS, find_handler
 from penstock.server.services import Services
 
 PROTOCOL_VERSION = "3.18.0"
-PREFIXES = ("/api/2.0/mlflow", "/api/3.0/mlflow", "/v1/traces")
+PREFIXES = ("/api/2.0/mlflow", "/api/3.0/mlflow", "/v1/traces", "/ajax-api/2.0/mlflow", "/ajax-api/3.0/mlflow")
+PAGES = "/ajax-api/"
+"""How MLflow's own pages spell the beginning of every path."""
 VERSION_PATH = "/version"
 
 _JSON = (b"content-type", b"application/json")
@@ -73,12 +77,16 @@ class MlflowDoor:
 
     async def _answer(self, request: Request) -> Response | bytes:
         method, path = request.method, request.scope["path"]
-        call = LaneCall(self._services, request.state.actor, request, self._lane)
-        call.check_reader()
+        if path.startswith(PAGES):
+            path = "/api/" + path.removeprefix(PAGES)
+        actor: Actor = request.state.actor
+        call = LaneCall(self._services, actor, request, self._lane)
         handler = find_handler(method, path)
         if handler is not None:
+            actor.check(action_of(method, path))
             return msgspec.json.encode(await handler(call))
         if path.startswith(f"{ARTIFACTS}/") and method in FILE_HANDLERS:
+            actor.check(action_of(method, path))
             return await FILE_HANDLERS[method](call, path.removeprefix(f"{ARTIFACTS}/"))
         if path == VERSION_PATH:
             return PlainTextResponse(PROTOCOL_VERSION)

@@ -18,6 +18,8 @@ from penstock.server.mlflow.limits import (
 from penstock.server.mlflow.wire import Json, LogBatch, LogMetric, OfRun, RunPair
 from penstock.stores.metadata import runs
 
+MAX_SHOWN = 200
+"""So much of a tag's value stands in the audit log."""
 VERBS = {LifecycleStage.DELETED: "delete", LifecycleStage.ACTIVE: "restore"}
 
 
@@ -40,6 +42,8 @@ async def log_batch(call: Call) -> Json:
         call.check_run(connection, sent.run)
         attempt = call.attempt(sent.run)
         runs.log_batch(connection, sent.run, metrics=metrics, params=params, tags=tags, now=call.now, attempt=attempt)
+        if tags:
+            call.record_change(connection, "set-tags", sent.run, keys=", ".join(tags))
 
     await call.write(operation)
     call.changed(sent.run)
@@ -67,6 +71,7 @@ async def set_tag(call: Call) -> Json:
     def operation(connection: Connection) -> None:
         call.check_run(connection, sent.run)
         runs.set_tag(connection, sent.run, sent.key, sent.value[:MAX_TAG])
+        call.record_change(connection, "set-tag", sent.run, key=sent.key, value=sent.value[:MAX_SHOWN])
 
     await call.write(operation)
     return {}
@@ -80,6 +85,7 @@ async def delete_tag(call: Call) -> Json:
     def operation(connection: Connection) -> None:
         call.check_run(connection, sent.run)
         runs.delete_tag(connection, sent.run, sent.key)
+        call.record_change(connection, "delete-tag", sent.run, key=sent.key)
 
     await call.write(operation)
     return {}
