@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.responses import Response
 
-from penstock.server.mlflow import artifacts, experiments, ingest, inputs, models, runs
+from penstock.server.mlflow import artifacts, experiments, history, ingest, inputs, models, runs
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.wire import Json
 
@@ -40,7 +40,9 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", f"{_API}/runs/log-inputs"): inputs.log_inputs,
     ("POST", f"{_API}/runs/outputs"): inputs.log_outputs,
     ("POST", f"{_API}/logged-models/search"): models.search_models,
-    ("GET", f"{_API}/metrics/get-history"): runs.get_history,
+    ("GET", f"{_API}/metrics/get-history"): history.get_history,
+    ("GET", f"{_API}/metrics/get-history-bulk"): history.get_bulk,
+    ("GET", f"{_API}/metrics/get-history-bulk-interval"): history.get_samples,
     ("GET", f"{_API}/artifacts/list"): artifacts.list_of_run,
     ("GET", ARTIFACTS): artifacts.list_folder,
 }

@@ -1,4 +1,4 @@
-"""Runs: create, get, update, search; and the history of a metric."""
+"""Runs: create, get, update, search."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from penstock.rules.names import new_display_name
 from penstock.server.mlflow.call import CREATOR_TAG, Call
 from penstock.server.mlflow.errors import NotHereYetError
 from penstock.server.mlflow.inputs import shown_inputs, shown_outputs
-from penstock.server.mlflow.limits import check_page, read_tags, read_view, required
+from penstock.server.mlflow.limits import check_page, read_tags, read_view
 from penstock.server.mlflow.paging import make_token, read_token
 from penstock.server.mlflow.wire import (
     CreateRun,
-    GetHistory,
     Json,
     OfRun,
     SearchRuns,
@@ -88,9 +87,12 @@ async def update_run(call: Call) -> Json:
 
     def operation(connection: Connection) -> Run:
         call.check_run(connection, sent.run)
-        return rows.update_run(
+        run = rows.update_run(
             connection, sent.run, status=status, end_time=sent.end_time or None, run_name=sent.run_name
         )
+        changed = {"status": status.value if status else "", "name": sent.run_name or ""}
+        call.record_change(connection, "update", sent.run, **{key: value for key, value in changed.items() if value})
+        return run
 
     run = await call.write(operation)
     call.changed(sent.run)
@@ -109,7 +111,7 @@ async def search_runs(call: Call) -> Json:
     if wrong:
         raise NotHereYetError(f"This server does not order runs by {wrong[0]!r} yet, only 'start_time DESC'.")
     wanted = sent.experiment_ids
-    if call.actor.role is not Role.ADMIN:
+    if not call.actor.sees_all:
         wanted = [experiment_id for experiment_id in wanted if experiment_id == call.actor.experiment_id]
 
     def question(connection: Connection) -> tuple[list[Run], dict[str, RunInputs]]:
@@ -120,31 +122,6 @@ async def search_runs(call: Call) -> Json:
     answer: Json = {"runs": [shown_run(run, inputs[run.run_id]) for run in found[:limit]]} if found else {}
     if len(found) > limit:
         answer["next_page_token"] = make_token(offset + limit)
-    return answer
-
-
-async def get_history(call: Call) -> Json:
-    """Return a metric's points; those of an unknown run are none."""
-    sent = await call.read(GetHistory)
-    required(sent.run, "run_id")
-    required(sent.metric_key, "metric_key")
-    offset = read_token(sent.page_token)
-    if sent.max_results is not None and sent.max_results <= 0:
-        raise UsageError(f"Invalid value {sent.max_results} for parameter 'max_results': it must be positive.")
-    most = None if sent.max_results is None else offset + sent.max_results
-
-    def question(connection: Connection) -> list[Json]:
-        if rows.find_run(connection, sent.run, details=False) is None:
-            return []
-        call.check_run(connection, sent.run, is_write=False)
-        limit = None if most is None else most + 1
-        history = rows.metric_history(connection, sent.run, sent.metric_key, limit=limit)
-        return [shown_metric(metric) for metric in history[offset:]]
-
-    points = await call.ask(question)
-    answer: Json = {"metrics": points[: sent.max_results]} if points else {}
-    if most is not None and len(points) > most - offset:
-        answer["next_page_token"] = make_token(most)
     return answer
 
 

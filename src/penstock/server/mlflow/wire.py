@@ -104,14 +104,6 @@ class SearchRuns(Struct):
     page_token: str = ""
 
 
-class GetHistory(OfRun):
-    """``metrics/get-history``."""
-
-    metric_key: str = ""
-    max_results: int | None = None
-    page_token: str = ""
-
-
 class SearchModels(Struct):
     """``logged-models/search``."""
 
@@ -184,7 +176,7 @@ def _read_lenient(kind: type[StructT], body: bytes) -> StructT:
         raise UsageError(f"The request's body is not what is wanted here: {error}.") from error
 
 
-def read_query(kind: type[StructT], query: dict[str, str]) -> StructT:
+def read_query(kind: type[StructT], query: dict[str, Any]) -> StructT:
     """Return the message of a GET request."""
     try:
         return msgspec.convert(query, kind, strict=False)

@@ -7,7 +7,7 @@ plain Core.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -69,6 +69,12 @@ class HotStatement:
     def all(self, connection: Connection, row: Row) -> list[Any]:
         """Run it and return all rows as tuples."""
         return list(_driver(connection).execute(self._text(connection), row).fetchall())
+
+    def chunks(self, connection: Connection, row: Row, size: int) -> Iterator[list[Any]]:
+        """Run it and yield its rows as tuples, ``size`` at a time."""
+        cursor = _driver(connection).execute(self._text(connection), row)
+        while found := cursor.fetchmany(size):
+            yield found
 
     def run(self, connection: Connection, row: Row) -> None:
         """Run it for one row."""
