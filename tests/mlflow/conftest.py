@@ -1,21 +1,18 @@
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 import subprocess
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.mlflow.peer import serving_mlflow
+from tests.mlflow.venvs import CLIENT, FULL, make_venv
 from tests.server.harness import House, open_house
 
-ROOT = Path(__file__).parents[2]
-REQUIREMENTS = ["mlflow-skinny>=3.17,<4"]
 Client = Callable[..., Any]
 
 
@@ -29,19 +26,20 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 @pytest.fixture(scope="session")
 def mlflow_python() -> Path:
     """Return the interpreter of a venv with the unmodified client; made once, then kept."""
-    folder = ROOT / ".venvs" / "mlflow"
-    stamp = folder / "requirements.json"
-    folder.parent.mkdir(exist_ok=True)
-    with (folder.parent / "mlflow.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or json.loads(stamp.read_text()) != REQUIREMENTS:
-            shutil.rmtree(folder, ignore_errors=True)
-            uv = [sys.executable, "-m", "uv"]
-            subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(folder)], check=True)
-            install = [*uv, "pip", "install", "-q", "--python", str(folder / "bin" / "python"), *REQUIREMENTS]
-            subprocess.run(install, check=True)
-            stamp.write_text(json.dumps(REQUIREMENTS))
-    return folder / "bin" / "python"
+    return make_venv(*CLIENT)
+
+
+@pytest.fixture(scope="session")
+def full_python() -> Path:
+    """Return the interpreter of a venv with MLflow's server, its flavours and scikit-learn."""
+    return make_venv(*FULL)
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(full_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the URL of a real MLflow server that all tests of a session share."""
+    with serving_mlflow(full_python, tmp_path_factory.mktemp("mlflow")) as url:
+        yield url
 
 
 @pytest.fixture

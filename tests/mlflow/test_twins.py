@@ -1,0 +1,49 @@
+"""Every case by the real client: this server answers as MLflow's own does, whose answers are recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.mlflow.cases import GROUPS, all_cases
+from tests.mlflow.client import ClientProcess
+from tests.mlflow.differences import DIFFERENCES, agrees
+from tests.mlflow.record import read_recorded
+from tests.server.harness import House
+
+NAMES = list(all_cases())
+RECORDED = {name: outcome for group in GROUPS for name, outcome in read_recorded(group).items()}
+
+
+@pytest.fixture(scope="module")
+def real_client(mlflow_python: Path) -> Iterator[ClientProcess]:
+    with ClientProcess(mlflow_python) as client:
+        yield client
+
+
+def shown(outcome: Any) -> str:
+    return json.dumps(outcome, ensure_ascii=False, sort_keys=True)[:4000]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_server_answers_as_mlflow_does(house: House, real_client: ClientProcess, name: str) -> None:
+    ours = real_client.run(name, house.url, house.token)
+    reason, expected = DIFFERENCES.get(name, ("MLflow answers so", RECORDED[name]))
+    assert agrees(expected, ours), f"{reason}:\n{shown(expected)}\nours:\n{shown(ours)}"
+
+
+@pytest.mark.long
+@pytest.mark.twin
+@pytest.mark.parametrize("name", NAMES)
+def test_mlflow_server_still_answers_as_recorded(mlflow_server: str, real_client: ClientProcess, name: str) -> None:
+    theirs = real_client.run(name, mlflow_server, "")
+    assert theirs == RECORDED[name], f"recorded:\n{shown(RECORDED[name])}\nnow:\n{shown(theirs)}"
+
+
+def test_differences_are_few_and_of_cases_that_exist() -> None:
+    assert set(DIFFERENCES) <= set(NAMES)
+    assert set(RECORDED) == set(NAMES)
+    assert all(reason and not agrees(RECORDED[name], ours) for name, (reason, ours) in DIFFERENCES.items())
