@@ -16,6 +16,7 @@ from penstock.rules.filters.tokens import Kind, Reader, Token, unquote
 from penstock.rules.filters.tree import And, Comparison, Condition, Field, Op, Scope, Value
 from penstock.rules.suggest import did_you_mean
 
+MAX_CLAUSES = 200
 NUMBER_OPS = frozenset({Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE})
 TEXT_OPS = frozenset({Op.EQ, Op.NE, Op.LIKE, Op.ILIKE})
 LIST_OPS = frozenset({Op.IN, Op.NOT_IN})
@@ -93,6 +94,8 @@ def parse_clauses(text: str | None, build: Callable[[Clause], Comparison]) -> Co
             reader.take()
             continue
         found.append(build(_read_clause(reader)))
+        if len(found) > MAX_CLAUSES:
+            raise UsageError(f"Invalid filter: it has more than {MAX_CLAUSES} clauses.")
     if not found:
         return None
     return found[0] if len(found) == 1 else And(tuple(found))
