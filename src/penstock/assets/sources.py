@@ -10,7 +10,8 @@ import re
 
 from sqlalchemy import Connection
 
-from penstock.entities.asset import AssetKind, AssetVersion, Tree, TreeEntry
+from penstock.assets.packages import model_flavors, model_type
+from penstock.entities.asset import AssetKind, AssetType, AssetVersion, Tree, TreeEntry
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.logged_model import LoggedModel, ModelStatus
 from penstock.rules import references
@@ -28,6 +29,26 @@ def version_tree(connection: Connection, asset: AssetVersion) -> Tree | None:
     if asset.tree:
         return trees.get_tree(connection, asset.tree)
     return source_tree(connection, asset.source) if asset.source else None
+
+
+def adopt_files(connection: Connection, asset: AssetVersion) -> AssetVersion:
+    """Give a version the files at its source as its tree, if all are there, and return it.
+
+    Call it in a write. Bytes are not copied: a tree names blobs by their content.
+    """
+    if asset.tree or not asset.source or not is_complete(connection, asset.source):
+        return asset
+    tree = source_tree(connection, asset.source)
+    if tree is None:
+        return asset
+    return assets.put_content(
+        connection,
+        asset,
+        tree=trees.put_tree(connection, tree),
+        size=tree.size,
+        type=model_type(tree, AssetType.CUSTOM_MODEL),
+        properties={"penstock.flavors": ",".join(model_flavors(tree))},
+    )
 
 
 def source_tree(connection: Connection, source: str, *, hops: int = _HOPS) -> Tree | None:

@@ -1,62 +1,31 @@
 """The artifact door: ``mlflow-artifacts`` put, get, list, delete; and ``artifacts/list``.
 
-An artifact URI ``mlflow-artifacts:/<root>/<run>/artifacts`` names a run's part of the one store: bytes are blobs,
-names are rows. The blob is durable before the row that names it, so a cut-off upload leaves nothing visible.
+Bytes are blobs, names are rows: of a run, of a logged model, or of neither; the files of a registered version are
+read here too, and never written. The blob is durable before the row that names it, so a cut-off upload leaves
+nothing visible.
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from penstock.entities.asset import TreeEntry
-from penstock.entities.errors import NotFoundError, UsageError
+from penstock.access.actors import Action
+from penstock.assets.sources import version_tree
+from penstock.entities.asset import Tree, TreeEntry
+from penstock.entities.errors import NotFoundError, RefusedError, UsageError
 from penstock.entities.run import Run
 from penstock.rules.artifact_paths import check_path, check_prefix
 from penstock.server.mlflow.call import Call
-from penstock.server.mlflow.errors import NotHereYetError
+from penstock.server.mlflow.logged_models import check_model_owner
 from penstock.server.mlflow.wire import Json, ListArtifacts
 from penstock.server.transfer import receive_blob, send_blob
 from penstock.stores.metadata import artifacts as rows
 from penstock.stores.metadata import runs
-
-FOLDER = "artifacts"
-SCHEME = "mlflow-artifacts:"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A path inside a run's artifacts; empty is their root."""
-
-    run: Run
-    path: str
-
-
-def find_place(connection: Connection, call: Call, path: str) -> Place | None:
-    """Return the run that a path of the artifact door lies in, None where it lies in none.
-
-    Raises
-    ------
-    ForbiddenError
-        If the caller's token is limited to another experiment.
-    """
-    parts = path.split("/")
-    for index in range(1, len(parts)):
-        if parts[index] != FOLDER:
-            continue
-        run = runs.find_run(connection, parts[index - 1], details=False)
-        if run is not None and _root(run) == parts[: index + 1]:
-            call.actor.check_experiment(run.experiment_id)
-            return Place(run, "/".join(parts[index + 1 :]))
-    return None
-
-
-def _root(run: Run) -> list[str]:
-    return run.artifact_uri.removeprefix(SCHEME).strip("/").split("/")
+from penstock.stores.metadata.artifacts import Shelf
+from penstock.stores.metadata.places import REGISTRY, Place, find_place
 
 
 async def list_folder(call: Call) -> Json:
@@ -65,8 +34,10 @@ async def list_folder(call: Call) -> Json:
     path = check_prefix(sent.path)
 
     def question(connection: Connection) -> list[tuple[str, bool, int]]:
-        place = find_place(connection, call, path) if path else None
-        return rows.list_artifacts(connection, place.run.run_id, place.path) if place else []
+        place = _readable(call, connection, path)
+        if place.shelf is not None:
+            return rows.list_files(connection, place.shelf, place.path)
+        return _children(_tree(connection, place), place.path)
 
     files = [_shown(posixpath.basename(child), is_dir, size) for child, is_dir, size in await call.ask(question)]
     return {"files": files} if files else {}
@@ -87,18 +58,15 @@ async def list_of_run(call: Call) -> Json:
     return {**answer, "files": [_shown(*child) for child in children]} if children else answer
 
 
-def _shown(path: str, is_dir: bool, size: int) -> Json:
-    shown: Json = {"path": path, "is_dir": is_dir}
-    return {**shown, "file_size": size} if size and not is_dir else shown
-
-
 async def download(call: Call, path: str) -> Response:
     """Return one file; ``Range`` is understood."""
     check_path(path)
 
     def question(connection: Connection) -> TreeEntry | None:
-        place = find_place(connection, call, path)
-        return rows.find_artifact(connection, place.run.run_id, place.path) if place else None
+        place = _readable(call, connection, path)
+        if place.shelf is not None:
+            return rows.find_file(connection, place.shelf, place.path)
+        return next((entry for entry in _tree(connection, place).entries if entry.path == place.path), None)
 
     entry = await call.ask(question)
     if entry is None:
@@ -107,8 +75,10 @@ async def download(call: Call, path: str) -> Response:
 
 
 async def upload(call: Call, path: str) -> Response:
-    """Store the body as one file of a run, replacing what was there; deleted runs take files too."""
-    await call.ask(_in_run(call, check_path(path)))
+    """Store the body as one file, replacing what was there; deleted runs take files too."""
+    check_path(path)
+    # Asked before the body is read, so that what is refused is not received first.
+    await call.ask(lambda connection: _free(call, connection, path))
     digest, size = await receive_blob(call.request, call.services.blobs)
     await keep_upload(call, path, digest, size)
     return Response(b"", 200, media_type="application/json")
@@ -116,36 +86,78 @@ async def upload(call: Call, path: str) -> Response:
 
 async def keep_upload(call: Call, path: str, digest: str, size: int) -> None:
     """Record a stored blob as the file at ``path``; the relay's spooled uploads come here, too."""
-    find = _in_run(call, check_path(path))
+    check_path(path)
 
     def operation(connection: Connection) -> None:
-        place = find(connection)
-        entry = TreeEntry(path=place.path, digest=digest, size=size)
-        rows.put_artifacts(connection, place.run.run_id, [entry], now=call.now)
+        place, shelf = _free(call, connection, path)
+        rows.put_files(connection, shelf, [TreeEntry(path=place.path, digest=digest, size=size)], now=call.now)
 
     await call.write(operation)
 
 
 async def delete(call: Call, path: str) -> Response:
     """Forget a file or all files of a folder; what is not there is fine."""
-    place = await call.ask(_in_run(call, check_path(path)))
+    check_path(path)
 
     def operation(connection: Connection) -> None:
-        if rows.delete_artifacts(connection, place.run.run_id, place.path):
-            call.record(connection, "delete-artifacts", f"run:{place.run.run_id}", path=place.path)
+        place, shelf = _writable(call, connection, path)
+        if rows.delete_files(connection, shelf, place.path):
+            call.record(connection, "delete-artifacts", place.ref, path=place.path)
 
     await call.write(operation)
     return Response(b"{}", 200, media_type="application/json")
 
 
-def _in_run(call: Call, path: str) -> Callable[[Connection], Place]:
-    def question(connection: Connection) -> Place:
-        place = find_place(connection, call, path)
-        if place is None:
-            raise NotHereYetError(f"'{path}' lies in no run; this server keeps artifacts of runs only, so far.")
-        if not place.path:
-            raise UsageError(f"'{path}' names the whole of a run's artifacts, not a file.")
-        call.check_owner(connection, place.run.run_id)
-        return place
+def _readable(call: Call, connection: Connection, path: str) -> Place:
+    place = find_place(connection, path)
+    if place.version is not None:
+        call.actor.check(Action.MODEL_READ)
+    elif place.experiment_id is not None:
+        call.actor.check_experiment(place.experiment_id)
+    else:
+        call.actor.check_reader()
+    return place
 
-    return question
+
+def _writable(call: Call, connection: Connection, path: str) -> tuple[Place, Shelf]:
+    place = _readable(call, connection, path)
+    if place.shelf is None or (place.shelf is rows.LOOSE and path.partition("/")[0] == REGISTRY):
+        raise RefusedError(
+            f"'{path}' belongs to the model registry, whose versions never change",
+            hint="Register a new version instead.",
+        )
+    if not place.path:
+        raise UsageError(f"'{path}' names the whole of what it belongs to, not a file.")
+    if place.run is not None:
+        call.check_owner(connection, place.run.run_id)
+    elif place.model is not None:
+        check_model_owner(call, connection, place.model)
+    elif place.experiment_id is None:
+        call.actor.check_contributor()
+    return place, place.shelf
+
+
+def _free(call: Call, connection: Connection, path: str) -> tuple[Place, Shelf]:
+    place, shelf = _writable(call, connection, path)
+    rows.check_free(connection, shelf, place.path)
+    return place, shelf
+
+
+def _tree(connection: Connection, place: Place) -> Tree:
+    found = version_tree(connection, place.version) if place.version is not None else None
+    return Tree() if found is None else found
+
+
+def _children(tree: Tree, folder: str) -> list[tuple[str, bool, int]]:
+    root = f"{folder}/" if folder else ""
+    found: dict[str, tuple[str, bool, int]] = {}
+    for entry in tree.entries:
+        if entry.path.startswith(root):
+            name, slash, _ = entry.path[len(root) :].partition("/")
+            found[name] = (root + name, bool(slash), 0 if slash else entry.size)
+    return sorted(found.values())
+
+
+def _shown(path: str, is_dir: bool, size: int) -> Json:
+    shown: Json = {"path": path, "is_dir": is_dir}
+    return {**shown, "file_size": size} if size and not is_dir else shown

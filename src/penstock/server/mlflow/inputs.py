@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 from sqlalchemy import Connection
 
 from penstock.entities.errors import UsageError
@@ -44,14 +44,14 @@ class ModelLink(Struct):
 class LogInputs(OfRun):
     """``runs/log-inputs``."""
 
-    datasets: list[DatasetInput] = []
-    models: list[ModelLink] = []
+    datasets: list[DatasetInput] = field(default_factory=list)
+    models: list[ModelLink] = field(default_factory=list)
 
 
 class LogOutputs(OfRun):
     """``runs/outputs``."""
 
-    models: list[ModelLink] = []
+    models: list[ModelLink] = field(default_factory=list)
 
 
 async def log_inputs(call: Call) -> Json:

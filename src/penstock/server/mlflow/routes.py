@@ -6,7 +6,18 @@ from collections.abc import Awaitable, Callable
 
 from starlette.responses import Response
 
-from penstock.server.mlflow import artifacts, experiments, history, ingest, inputs, models, runs
+from penstock.server.mlflow import (
+    artifacts,
+    experiments,
+    history,
+    ingest,
+    inputs,
+    logged_models,
+    registry,
+    runs,
+    traces,
+    versions,
+)
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.wire import Json
 
@@ -39,7 +50,30 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", f"{_API}/runs/delete-tag"): ingest.delete_tag,
     ("POST", f"{_API}/runs/log-inputs"): inputs.log_inputs,
     ("POST", f"{_API}/runs/outputs"): inputs.log_outputs,
-    ("POST", f"{_API}/logged-models/search"): models.search_models,
+    ("POST", logged_models.PREFIX): logged_models.create_model,
+    ("POST", f"{logged_models.PREFIX}/search"): logged_models.search,
+    ("POST", f"{_API}/registered-models/create"): registry.create_model,
+    ("GET", f"{_API}/registered-models/get"): registry.get_model,
+    ("PATCH", f"{_API}/registered-models/update"): registry.update_model,
+    ("POST", f"{_API}/registered-models/rename"): registry.rename_model,
+    ("DELETE", f"{_API}/registered-models/delete"): registry.delete_model,
+    ("GET", f"{_API}/registered-models/search"): registry.search,
+    ("GET", f"{_API}/registered-models/get-latest-versions"): registry.get_latest_versions,
+    ("POST", f"{_API}/registered-models/get-latest-versions"): registry.get_latest_versions,
+    ("POST", f"{_API}/registered-models/set-tag"): registry.set_tag,
+    ("DELETE", f"{_API}/registered-models/delete-tag"): registry.delete_tag,
+    ("GET", f"{_API}/registered-models/alias"): registry.get_by_alias,
+    ("POST", f"{_API}/registered-models/alias"): registry.set_alias,
+    ("DELETE", f"{_API}/registered-models/alias"): registry.delete_alias,
+    ("POST", f"{_API}/model-versions/create"): versions.create_version,
+    ("GET", f"{_API}/model-versions/get"): versions.get_version,
+    ("PATCH", f"{_API}/model-versions/update"): versions.update_version,
+    ("DELETE", f"{_API}/model-versions/delete"): versions.delete_version,
+    ("GET", f"{_API}/model-versions/search"): versions.search,
+    ("GET", f"{_API}/model-versions/get-download-uri"): versions.get_download_uri,
+    ("POST", f"{_API}/model-versions/transition-stage"): versions.transition_stage,
+    ("POST", f"{_API}/model-versions/set-tag"): versions.set_tag,
+    ("DELETE", f"{_API}/model-versions/delete-tag"): versions.delete_tag,
     ("GET", f"{_API}/metrics/get-history"): history.get_history,
     ("GET", f"{_API}/metrics/get-history-bulk"): history.get_bulk,
     ("GET", f"{_API}/metrics/get-history-bulk-interval"): history.get_samples,
@@ -56,4 +90,7 @@ FILE_HANDLERS: dict[str, Callable[[Call, str], Awaitable[Response]]] = {
 
 def find_handler(method: str, path: str) -> Handler | None:
     """Return what answers a path with JSON, or None."""
-    return _HANDLERS.get((method, path))
+    handler = _HANDLERS.get((method, path))
+    if handler is None and path.startswith(f"{logged_models.PREFIX}/"):
+        return logged_models.find_handler(method, path)
+    return traces.refuse if handler is None and traces.is_trace(path) else handler

@@ -211,6 +211,25 @@ def update_version(
     return get_version(connection, kind, name, version)
 
 
+def put_content(
+    connection: Connection, asset: AssetVersion, *, tree: str, size: int, type: AssetType, properties: Mapping[str, str]
+) -> AssetVersion:
+    """Give a version that was registered without files the files that came, and return it; what it holds stays."""
+    filled = asset.model_copy(
+        update={"size": size, "type": type, "properties": {**asset.properties, **properties}, "tree": tree}
+    )
+    document = filled.model_dump_json(by_alias=True, exclude_none=True, include=_DOCUMENT)
+    where = (*_one(asset.kind, asset.name, asset.version), table.c.tree.is_(None), ~table.c.is_deleted)
+    connection.execute(update(table).where(*where).values(tree=tree, document=document))
+    return get_version(connection, asset.kind, asset.name, asset.version)
+
+
+def waiting_versions(connection: Connection, model_id: str) -> list[AssetVersion]:
+    """Return the versions made of a logged model that have no files yet."""
+    statement = select(table).where(table.c.model_id == model_id, table.c.tree.is_(None), ~table.c.is_deleted)
+    return read_versions(connection, connection.execute(statement).all())
+
+
 def set_version_tag(connection: Connection, kind: AssetKind, name: str, version: str, key: str, value: str) -> None:
     """Set one tag of a version.
 

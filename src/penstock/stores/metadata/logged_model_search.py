@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, exists, func, or_, select, true
 
 from penstock.entities.errors import UsageError
 from penstock.entities.logged_model import ModelStatus
@@ -106,7 +106,7 @@ def _record(dialect: str, on_dataset: ColumnElement[bool]) -> Record:
         "status_message": models.c.status_message,
         "lifecycle_stage": models.c.lifecycle_stage,
         "artifact_location": models.c.artifact_location,
-        "experiment_id": models.c.experiment,
+        "experiment_id": cast(models.c.experiment, Text),
         "creation_timestamp_ms": models.c.created_at,
         "last_updated_timestamp_ms": models.c.updated_at,
     }
