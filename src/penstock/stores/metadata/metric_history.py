@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy import Connection, Select, and_, bindparam, func, literal_column, or_, select, tuple_
 
 from penstock.stores.metadata.run_log import RunRow
 from penstock.stores.metadata.statements import HotStatement
@@ -37,7 +37,7 @@ def _of_run() -> Any:
     return and_(
         points.c.run == bindparam("run"),
         points.c.key == select(metric_keys.c.id).where(metric_keys.c.key == bindparam("name")).scalar_subquery(),
-        points.c.attempt.in_((0, bindparam("current"))),
+        points.c.attempt.in_((literal_column("0"), bindparam("current"))),
     )
 
 
@@ -47,11 +47,17 @@ def _page(_: str) -> Select[Any]:
 
 def _next_page(_: str) -> Select[Any]:
     after = tuple_(*(bindparam(name, type_=column.type) for name, column in zip(Place._fields, _PLACE, strict=True)))
-    return select(*_ROW).where(_of_run(), tuple_(*_PLACE) > after).order_by(*_PLACE).limit(bindparam("most"))
+    return (
+        select(*_ROW)
+        .where(_of_run(), tuple_(*_PLACE) > after)
+        .order_by(*_PLACE)
+        .limit(bindparam("most"))
+        .offset(bindparam("skip"))
+    )
 
 
 _PAGE = HotStatement(_page, "run", "name", "current", "most", "skip")
-_NEXT_PAGE = HotStatement(_next_page, "run", "name", "current", *Place._fields, "most")
+_NEXT_PAGE = HotStatement(_next_page, "run", "name", "current", *Place._fields, "most", "skip")
 
 
 def read_history(
@@ -80,7 +86,7 @@ def read_history(
     if after is None:
         yield from _PAGE.chunks(connection, (*start, most, offset), chunk)
     else:
-        yield from _NEXT_PAGE.chunks(connection, (*start, *after, most), chunk)
+        yield from _NEXT_PAGE.chunks(connection, (*start, *after, most, 0), chunk)
 
 
 def sample_history(
