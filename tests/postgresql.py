@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -59,7 +59,7 @@ class PostgresServer:
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start it and wait until it answers."""
+        """Start it and wait until it answers; again, while processes of a killed one are still ending."""
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.folder),
@@ -70,8 +70,20 @@ class PostgresServer:
             "autovacuum": "off",
         }
         flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        self.process = self._spawn(flags)
+        ready = [str(self._programs / "pg_isready"), "-q", "-h", str(self.folder), "-t", "1"]
+        for _ in range(PATIENCE_S * 20):
+            if subprocess.run(ready, check=False).returncode == 0:
+                return self.process
+            if self.process.poll() is not None:
+                self.process = self._spawn(flags)
+            with subprocess.Popen(["/bin/sleep", "0.05"]):
+                pass
+        raise AssertionError(f"PostgreSQL does not answer: {(self.folder / 'log').read_text()[-3000:]}")
+
+    def _spawn(self, flags: list[str]) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 [self._programs / "postgres", "-D", "data", *flags],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -81,19 +93,28 @@ class PostgresServer:
                 user=self._user,
                 group=self._user,
             )
-        ready = [str(self._programs / "pg_isready"), "-q", "-h", str(self.folder), "-t", "1"]
-        for _ in range(PATIENCE_S * 20):
-            if subprocess.run(ready, check=False).returncode == 0:
-                return self.process
-            assert self.process.poll() is None, (self.folder / "log").read_text()[-3000:]
-            with subprocess.Popen(["/bin/sleep", "0.05"]):
-                pass
-        raise AssertionError("PostgreSQL does not answer")
+
+    def backends(self) -> list[int]:
+        """Return the processes that the server has started, sessions among them."""
+        parent = self.process.pid
+        return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
     def kill(self) -> None:
-        """End it by SIGKILL, and every process of it; the server's own children notice their parent's end."""
+        """End all of its processes by SIGKILL."""
+        children = self.backends()
         self.process.kill()
         self.process.wait()
+        for pid in children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def kill_session(self, application: str) -> None:
+        """End the oldest session of an application by SIGKILL."""
+        found = self.ask(
+            "SELECT pid FROM pg_stat_activity WHERE application_name LIKE "  # noqa: S608 # the tests' own word
+            f"'{application}%' ORDER BY backend_start LIMIT 1"
+        )
+        os.kill(int(str(found[0][0])), signal.SIGKILL)
 
     def stop(self) -> None:
         """End it."""

@@ -75,6 +75,8 @@ class PostgresMetadataStore:
         Returns ms UTC; used only for rows that opening a new database makes.
     lock_wait_s : float
         How long to wait for another server to let go of it.
+    settle_s : float
+        How long to try to learn what became of a commit that was cut off; writers wait for it.
 
     Raises
     ------
@@ -86,7 +88,14 @@ class PostgresMetadataStore:
         If the server cannot be reached.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], int] = now_ms, lock_wait_s: float = _LOCK_WAIT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Callable[[], int] = now_ms,
+        lock_wait_s: float = _LOCK_WAIT_S,
+        settle_s: float = _SETTLE_S,
+    ) -> None:
         self._address = parse_address(url)
         self._lock_wait_s = lock_wait_s
         self._idle: deque[Connection] = deque()
@@ -108,7 +117,7 @@ class PostgresMetadataStore:
             except BaseException:
                 writer.close()
                 raise
-        self._writer = Writer(writer, _ServerLink(self._address, self._open_writer))
+        self._writer = Writer(writer, _ServerLink(self._address, self._open_writer, settle_s))
 
     @property
     def place(self) -> str:
@@ -211,9 +220,10 @@ class _ServerLink(Link):
     old one has surely ended, sees by it whether the last commit came through.
     """
 
-    def __init__(self, address: Address, open_writer: Callable[[], Connection]) -> None:
+    def __init__(self, address: Address, open_writer: Callable[[], Connection], settle_s: float) -> None:
         super().__init__(lambda error: translate(error, address.place))
         self._open_writer = open_writer
+        self._settle_s = settle_s
         self._renewed: Connection | None = None
         # The last few that were left, and the one that was there at first; one of them is the last commit's.
         self._marks: deque[int | None] = deque(maxlen=_MARKS)
@@ -238,7 +248,8 @@ class _ServerLink(Link):
         return mark
 
     def was_committed(self, mark: int | None) -> bool | None:
-        deadline = time.monotonic() + _SETTLE_S
+        logger.warning("the metadata store went away while committing; asking it what was kept")
+        deadline = time.monotonic() + self._settle_s
         while time.monotonic() < deadline:
             try:
                 self._renewed = self._open_writer()
@@ -247,9 +258,13 @@ class _ServerLink(Link):
                 # A mark that is not ours: another server was here in between.
                 return found == mark if found in self._marks else None
             except (PenstockError, DBAPIError, psycopg.Error):
-                logger.warning("the metadata store went away while committing; asking again", exc_info=True)
+                logger.debug("the metadata store does not answer yet", exc_info=True)
                 time.sleep(_BETWEEN_TRIES_S)
         return None
+
+    def close(self) -> None:
+        if self._renewed is not None:
+            _discard(self._renewed)
 
 
 def _found_mark(connection: Connection) -> int | None:

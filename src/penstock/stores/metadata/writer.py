@@ -60,6 +60,9 @@ class Link:
         """Tell whether a transaction whose commit was cut off is kept; None where that cannot be learned."""
         return None
 
+    def close(self) -> None:
+        """Release what is held beside the writer's own connection."""
+
 
 class Writer:
     """Runs operations one after another on one connection, in groups of one commit each.
@@ -106,6 +109,7 @@ class Writer:
             self._queue.put(None)
         self._thread.join()
         self._connection.close()
+        self._link.close()
 
     def _put(self, queued: _Queued) -> None:
         with self._gate:
