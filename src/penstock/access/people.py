@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -132,8 +133,12 @@ class PeopleTokens:
     def _record(self, connection: Connection, by: str, verb: str, token: Token) -> None:
         detail: dict[str, Any] = {"name": token.name, "role": token.role.value}
         detail |= {} if token.experiment_id is None else {"experiment_id": token.experiment_id}
-        detail |= {} if token.expires_at is None else {"expires_at": token.expires_at}
+        detail |= {} if token.expires_at is None else {"expires_at": _text(token.expires_at)}
         record_event(connection, by, verb, f"token:{token.id}", now=self._now(), detail=detail)
+
+
+def _text(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _experiment(connection: Connection, name: str | None) -> str | None:

@@ -1,7 +1,8 @@
 """Tokens: made once, stored as a hash, compared in constant time.
 
 The workspace's own token and the one its processes share lie in files; a job's token lives as a row and ends
-with its attempt, a person's or service's with its revocation or expiry. A token has 256 bits of randomness, so its SHA-256 needs no salt and no slow hash.
+with its attempt, a person's or service's with its revocation or expiry. A token has 256 bits of randomness, so its
+SHA-256 needs no salt and no slow hash.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Access:
     """Turns tokens into actors; thread-safe.
 
     Tokens that were seen once are remembered, so a hot path asks memory alone. From the moment :meth:`forget`
-    runs, inside the transaction that ends them, they are asked from the store again: so nobody is let in by memory after that transaction is durable, and a rolled back one harms nobody.
+    runs, inside the transaction that ends them, they are asked from the store again: so nobody is let in by memory
+    after that transaction is durable, and a rolled back one harms nobody.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": (SERVER, "Start the workspace's server and stay with it."),
     "down": (SERVER, "Stop the workspace's server; jobs go on."),
     "status": (SERVER, "Say whether the server runs, and where."),
-    "token": (SERVER, "Print the workspace's token."),
+    "token": ("penstock.cli.token", "Print the workspace's token; make, list and revoke others."),
     "env": (SERVER, "Print the exports other clients need, such as MLflow's."),
     "job": ("penstock.cli.job", "Run jobs and look at them."),
     "experiment": ("penstock.cli.experiment", "Look at experiments."),
@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "environment": ("penstock.cli.environment", "Register what commands run in."),
     "online-endpoint": ("penstock.cli.online_endpoint", "Give models a stable URL."),
     "online-deployment": ("penstock.cli.online_deployment", "Put models behind an endpoint."),
+    "audit": ("penstock.cli.audit", "See who did what, and whether that record is whole."),
     "compute": ("penstock.cli.compute", "See where jobs can run."),
 }
 

@@ -24,6 +24,8 @@ from penstock.entities.errors import (
 
 FINE = 0
 JOB_FAILED = 1
+DAMAGED = 1
+"""`audit verify` found an entry that was changed, inserted or is missing."""
 USAGE = 2
 NOT_FOUND = 3
 REFUSED = 4

@@ -1,4 +1,4 @@
-"""``penstock up``, ``down``, ``status``, ``token`` and ``env``: the server of a workspace folder."""
+"""``penstock up``, ``down``, ``status`` and ``env``: the server of a workspace folder."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import typer
 from penstock.cli.command import command, make_group
 from penstock.cli.options import OutputOption, QueryOption, WorkspaceOption
 from penstock.cli.output import UNREACHABLE, emit, note
-from penstock.entities.errors import ConflictError, NotFoundError, PenstockError, UnavailableError, UsageError
+from penstock.cli.session import read_token
+from penstock.entities.errors import ConflictError, PenstockError, UnavailableError, UsageError
 from penstock.home import Home
 from penstock.sdk.http import HttpClient
-from penstock.sdk.launch import explain_folder, find_server, shorten, stop_server
-from penstock.sdk.locate import TOKEN_VARIABLE, Location, locate_workspace
+from penstock.sdk.launch import find_server, shorten, stop_server
+from penstock.sdk.locate import Location, locate_workspace
 from penstock.sdk.rest import Rest
 from penstock.sdk.statuses import UNFINISHED_STATUSES
 from penstock.sdk.workspace import connect, start_server
@@ -139,12 +140,6 @@ def status(workspace: WorkspaceOption = None, output: OutputOption = None, query
         raise typer.Exit(UNREACHABLE)
 
 
-@command(app, "token", "penstock token", 'curl -H "Authorization: Bearer $(penstock token)" …')
-def token(workspace: WorkspaceOption = None) -> None:
-    """Print the workspace's token, which opens every door of its server. Starts nothing."""
-    typer.echo(_token(locate_workspace(workspace).must_exist()))
-
-
 @command(app, "env", 'eval "$(penstock env)"')
 def env(workspace: WorkspaceOption = None) -> None:
     """Print the exports other clients need, such as MLflow's.
@@ -153,7 +148,7 @@ def env(workspace: WorkspaceOption = None) -> None:
     """
     location = locate_workspace(workspace).must_exist()
     url = connect(location).http.url
-    secret = _token(location)
+    secret = read_token(location)
     values = {
         "PENSTOCK_WORKSPACE": url,
         "PENSTOCK_TOKEN": secret,
@@ -168,24 +163,6 @@ def _folder(location: Location) -> Home:
     if location.home is None:
         raise UsageError(f"{location.url} is a server's address", hint="Name the workspace's folder with -w.")
     return location.home
-
-
-def _token(location: Location) -> str:
-    if location.home is None:
-        found = os.environ.get(TOKEN_VARIABLE)
-        if not found:
-            raise UsageError(f"no token for {location.url}", hint=f"Set {TOKEN_VARIABLE}.")
-        return found
-    try:
-        found = location.home.read_token()
-    except OSError as error:
-        raise explain_folder(error, location.home.root) from error
-    if not found:
-        place = shorten(location.home.root)
-        raise NotFoundError(
-            f"workspace {place} has no token yet", hint=f"Its first start makes one: penstock up -w {place}"
-        )
-    return found
 
 
 def _unfinished(rest: Rest) -> list[Any]:

@@ -66,9 +66,8 @@ def is_own_hash(link: Link, shift: int = 0) -> bool:
     texts = (link.actor, link.verb, link.ref, link.detail, link.previous_hash, link.hash)
     if not all(isinstance(text, str) for text in texts) or type(link.at) is not int:
         return False  # SQLite keeps any type in any column
-    *content, found = link
-    seq, at, actor, verb, ref, detail, previous = content
-    return entry_hash(previous, seq - shift, at, actor, verb, ref, detail) == found  # type: ignore[arg-type, operator]
+    seq, at, actor, verb, ref, detail, previous, found = link
+    return entry_hash(previous, seq - shift, at, actor, verb, ref, detail) == found
 
 
 class ChainWalk:

@@ -184,6 +184,43 @@ class Rest:
         answer = self.http.request("GET", self._deployment(endpoint, name) + "/logs", query={"lines": lines})
         return answer.read().decode("utf-8", "replace")
 
+    # -- tokens and the audit log
+
+    def create_token(self, spec: Json) -> Json:
+        """Make a token; ``token`` in the answer is its secret. Never sent twice by itself."""
+        return self._object(self.http.request("POST", f"{API}/tokens", content=spec).json())
+
+    def list_tokens(self) -> Iterator[Json]:
+        """Yield people's tokens without their secrets."""
+        return self._pages(f"{API}/tokens", {}, None)
+
+    def revoke_token(self, name: str) -> None:
+        """End the live token of a name or id."""
+        self.http.delete(API + quoted("tokens", name))
+
+    def list_events(
+        self, query: Mapping[str, Any], *, limit: int | None = None, is_newest_first: bool = False
+    ) -> Iterator[Json]:
+        """Yield entries of the audit log."""
+        return self._pages(f"{API}/events", {**query, "order": "desc" if is_newest_first else "asc"}, limit)
+
+    def stream_events(self, query: Mapping[str, Any], *, after: int) -> Response:
+        """Open the stream of the audit log after an entry."""
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        return self.http.request("GET", f"{API}/events", query=query, headers=headers, timeout_s=30.0)
+
+    def get_head(self) -> Json:
+        """Return ``{"seq", "hash"}`` of the audit log's last entry."""
+        return self._object(self.http.get(f"{API}/events/head"))
+
+    def verify_events(self, *, after: str | None = None, expect: str | None = None) -> Json:
+        """Verify a page of the audit log."""
+        return self._object(self.http.get(f"{API}/events:verify", {"after": after, "expect": expect}))
+
+    def export_events(self, query: Mapping[str, Any]) -> Response:
+        """Open the export of the audit log."""
+        return self.http.request("GET", f"{API}/events:export", query={**query, "format": "jsonl"})
+
     # -- the rest
 
     def list_experiments(self) -> Iterator[Json]:

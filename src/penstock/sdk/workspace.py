@@ -15,9 +15,11 @@ from penstock.sdk.rest import Rest
 if TYPE_CHECKING:
     from penstock.home import Home, ServerRecord
     from penstock.sdk.assets import DataClient, EnvironmentsClient, ModelsClient
+    from penstock.sdk.audit import AuditClient
     from penstock.sdk.compute import ComputeTargets
     from penstock.sdk.endpoints import EndpointsClient
     from penstock.sdk.jobs import JobsClient
+    from penstock.sdk.tokens import TokensClient
 
 
 class Workspace:
@@ -111,6 +113,20 @@ class Workspace:
         from penstock.sdk.compute import ComputeTargets as Targets
 
         return Targets(self.rest)
+
+    @cached_property
+    def tokens(self) -> TokensClient:
+        """Return the tokens of people and services."""
+        from penstock.sdk.tokens import TokensClient as Client
+
+        return Client(self.rest)
+
+    @cached_property
+    def audit(self) -> AuditClient:
+        """Return the audit log."""
+        from penstock.sdk.audit import AuditClient as Client
+
+        return Client(self.rest)
 
     def close(self) -> None:
         """Close idle connections; the workspace can still be used afterwards."""
