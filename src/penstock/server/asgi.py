@@ -14,7 +14,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from penstock.entities.asset import AssetKind, DataSpec, EnvironmentSpec, ModelSpec
 from penstock.entities.errors import PenstockError
 from penstock.server import openapi, problems
-from penstock.server.api import audit, content, endpoints, internal, jobs, runs, tokens, workspace
+from penstock.server.api import (
+    audit,
+    content,
+    endpoints,
+    experiments,
+    internal,
+    jobs,
+    run_records,
+    run_search,
+    runs,
+    tokens,
+    workspace,
+)
 from penstock.server.api.assets import build_router
 from penstock.server.api.callers import check_action
 from penstock.server.idempotency import Once
@@ -51,7 +63,7 @@ def create_api(services: Services) -> FastAPI:
     app.state.services = services
     app.state.once = Once(services)
     api = APIRouter(prefix=API)
-    for part in (jobs, runs, content, workspace, tokens, audit, endpoints):
+    for part in (jobs, run_search, run_records, runs, experiments, content, workspace, tokens, audit, endpoints):
         api.include_router(part.router)
     api.include_router(build_router(AssetKind.MODEL, "models", ModelSpec))
     api.include_router(build_router(AssetKind.DATA, "data", DataSpec))

@@ -1,4 +1,4 @@
-"""``/api/v1/runs`` and ``/api/v1/experiments``: the artifacts of runs, and the groups they are in."""
+"""``/api/v1/runs/{name}/artifacts``: the files of runs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,15 @@ from penstock.entities.errors import NotFoundError
 from penstock.rules.artifact_paths import check_path, check_prefix
 from penstock.rules.permissions import Action
 from penstock.server.api import wire
-from penstock.server.api.callers import Caller, Limit, Next, Wired, get_visible_run
-from penstock.server.openapi import ACTION, array, describe, page_of, record, text
+from penstock.server.api.callers import Caller, Wired, get_visible_run
+from penstock.server.openapi import ACTION, array, describe, record, text
 from penstock.server.services import Services
 from penstock.server.transfer import send_blob
-from penstock.stores.metadata import artifacts, experiments
+from penstock.stores.metadata import artifacts
 
 router = APIRouter(tags=["runs"])
 
 _FILE = record(path=text("relative to the run's root"), is_dir={"type": "boolean"}, size={"type": "integer"})
-_EXPERIMENT = record(
-    id=text(), name=text(), lifecycle_stage=text(), created_at={"type": "string", "format": "date-time"}
-)
 
 
 @router.get(
@@ -82,14 +79,3 @@ def _find_artifact(services: Services, actor: Actor, name: str, path: str) -> Tr
             ref=f"run:{name}",
         )
     return entry
-
-
-@router.get("/experiments", **describe("List experiments", page_of(_EXPERIMENT), action=Action.EXPERIMENT_LIST))
-def list_experiments(services: Wired, actor: Caller, limit: Limit = 100, following: Next = None) -> Response:
-    """List experiments."""
-    with services.store.read() as connection:
-        if actor.sees_all:
-            found = experiments.list_experiments(connection, limit=limit + 1, after=wire.read_next(following))
-        else:
-            found = [experiments.get_experiment(connection, actor.experiment_id or "")]
-    return wire.page(found, limit, wire.experiment, lambda experiment: experiment.experiment_id)

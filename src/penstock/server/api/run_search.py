@@ -1,0 +1,138 @@
+"""``/api/v1/runs`` and ``/api/v1/runs/search``: pages of runs with the columns that are asked for.
+
+A page is read in one snapshot and goes out as it was read; a column nobody asked for is neither read nor sent.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from penstock.access.actors import Actor
+from penstock.entities.errors import UsageError
+from penstock.entities.run_query import EVERYTHING, RunColumns, RunSearch, View
+from penstock.rules.permissions import Action
+from penstock.rules.suggest import did_you_mean
+from penstock.server import run_selection
+from penstock.server.api import wire
+from penstock.server.api.callers import Body, Caller, Wired, read_entity
+from penstock.server.openapi import Schema, array, describe, record, text
+from penstock.server.services import Services
+from penstock.stores.metadata import run_columns
+
+router = APIRouter(tags=["runs"])
+
+NUMBER = {"type": ["number", "string"], "description": 'a number, or "NaN", "Infinity", "-Infinity"'}
+_TIME = {"type": "string", "format": "date-time"}
+RUN_ITEM: Schema = {
+    "type": "object",
+    "required": ["run_id"],
+    "properties": {
+        **{name: text() for name in ("run_id", "run_name", "experiment_id", "experiment_name", "status", "user_id")},
+        **{name: text() for name in ("lifecycle_stage", "artifact_uri")},
+        "start_time": _TIME,
+        "end_time": _TIME,
+        "duration": {"type": "integer", "description": "milliseconds"},
+        "metrics": {"type": "object", "additionalProperties": NUMBER},
+        "params": {"type": "object", "additionalProperties": text()},
+        "tags": {"type": "object", "additionalProperties": text()},
+    },
+}
+PAGE: Schema = {
+    **record(items=array(RUN_ITEM)),
+    "properties": {
+        "items": array(RUN_ITEM),
+        "next": text("where the next page begins; absent on the last one"),
+        "warnings": array(text("a name in the search that no run has")),
+    },
+}
+PREFIXES = {"metrics": "metrics", "params": "params", "tags": "tags", "attributes": "attributes"}
+PREFIXES |= {"metric": "metrics", "param": "params", "parameter": "params", "tag": "tags", "attribute": "attributes"}
+
+
+@router.post(
+    "/runs/search",
+    **describe("Search runs", PAGE, takes=RunSearch, fails=(400, 422), action=Action.RUN_READ),
+)
+def search_runs(services: Wired, actor: Caller, body: Body) -> Response:
+    """Return a page of runs: AND, OR, NOT, parentheses, IN, LIKE and MATCHES in the filter, only the columns asked."""
+    return answer_search(services, actor, read_entity(RunSearch, body or b"{}"))
+
+
+@router.get("/runs", **describe("List runs", PAGE, fails=(400, 422), action=Action.RUN_READ))
+def list_runs(
+    services: Wired,
+    actor: Caller,
+    where: Annotated[str, Query(alias="filter", description="as in a search: metrics.accuracy > 0.9")] = "",
+    order_by: Annotated[list[str] | None, Query(description="such as `metrics.accuracy desc`")] = None,
+    experiment: Annotated[list[str] | None, Query(description="names or ids")] = None,
+    view: Annotated[View, Query(description="active, deleted or all")] = "active",
+    columns: Annotated[str | None, Query(description="such as metrics.accuracy,params.lr,tags.*")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="how many runs a page has at most")] = 100,
+    following: Annotated[str | None, Query(alias="next", description="`next` of the page before")] = None,
+) -> Response:
+    """List runs, newest first unless ordered otherwise."""
+    search = RunSearch(
+        filter=where,
+        order_by=tuple(order_by or ()),
+        experiments=tuple(experiment) if experiment else None,
+        view=view,
+        columns=EVERYTHING if columns is None else read_column_names(columns),
+        limit=limit,
+        next=following,
+    )
+    return answer_search(services, actor, search)
+
+
+def answer_search(services: Services, actor: Actor, search: RunSearch) -> Response:
+    """Return the page a search asks for."""
+    with services.store.read() as connection:
+        selected = run_selection.read_selection(connection, search, actor)
+        found = run_selection.find_page(connection, selected, limit=search.limit, following=search.next)
+        items = run_columns.read_columns(connection, found.rows, selected.columns)
+    body: dict[str, Any] = {"items": [show_run(item) for item in items]}
+    following = run_selection.show_next(selected, found)
+    if following is not None:
+        body["next"] = following
+    if selected.warnings:
+        body["warnings"] = list(selected.warnings)
+    return wire.JsonResponse(body)
+
+
+def show_run(run: dict[str, Any]) -> dict[str, Any]:
+    """Turn a run as the store reads it into what REST shows, in place."""
+    for name in ("start_time", "end_time"):
+        if run.get(name) is not None:
+            run[name] = wire.rfc3339(run[name])
+    for name in ("end_time", "duration"):
+        if name in run and run[name] is None:
+            del run[name]
+    if "metrics" in run:
+        run["metrics"] = {key: wire.number(value) for key, value in run["metrics"].items()}
+    return run
+
+
+def read_column_names(joined: str) -> RunColumns:
+    """Return the columns that a comma-separated list names: ``metrics.accuracy,params.*,status``.
+
+    Raises
+    ------
+    UsageError
+        If a name has another prefix than metrics, params, tags or attributes.
+    """
+    found: dict[str, Any] = {"attributes": [], "metrics": [], "params": [], "tags": []}
+    for name in filter(None, (part.strip() for part in joined.split(","))):
+        prefix, dot, key = name.partition(".")
+        if not dot:
+            prefix, key = "attributes", name
+        kind = PREFIXES.get(prefix)
+        if kind is None:
+            hint = did_you_mean(prefix, PREFIXES) or "Write metrics.NAME, params.NAME, tags.NAME or an attribute."
+            raise UsageError(f'"{name}" is no column of a run', hint=hint)
+        if key == "*":
+            found[kind] = "*"
+        elif found[kind] != "*":
+            found[kind].append(key)
+    return RunColumns(**{kind: names if names == "*" else tuple(names) for kind, names in found.items()})
