@@ -13,9 +13,8 @@ from penstock.assets.sources import run_model_tree, shelf_tree, version_tree
 from penstock.entities.asset import AssetKind, AssetVersion, Tree
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.rules import references, suggest
+from penstock.rules.aliases import LATEST
 from penstock.stores.metadata import artifacts, assets, jobs, logged_models, registered_models, runs, trees
-
-LATEST = "latest"
 
 
 @dataclass(frozen=True, slots=True)

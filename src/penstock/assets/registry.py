@@ -12,7 +12,9 @@ from sqlalchemy import Connection
 
 from penstock.assets.content import Content, find_asset, find_content
 from penstock.assets.packages import model_flavors, model_type
+from penstock.assets.sources import version_tree
 from penstock.entities.asset import (
+    AssetChange,
     AssetKind,
     AssetType,
     AssetVersion,
@@ -22,8 +24,9 @@ from penstock.entities.asset import (
     Tree,
 )
 from penstock.entities.errors import NotFoundError, Problem, SpecError, UsageError
+from penstock.rules.aliases import LATEST, check_alias
 from penstock.rules.references import AssetReference
-from penstock.stores.metadata import assets, events, trees
+from penstock.stores.metadata import assets, events, registered_models, trees
 from penstock.stores.metadata.base import MetadataStore
 
 AssetSpec = ModelSpec | DataSpec | EnvironmentSpec
@@ -124,15 +127,19 @@ class Registry:
         }
 
     def get(self, kind: AssetKind, name: str, version: str | None = None) -> AssetVersion:
-        """Return one version; ``None`` and ``@latest`` mean the last created.
+        """Return one version; ``None`` and ``@latest`` mean the last created, ``@champion`` what an alias points at.
 
         Raises
         ------
         NotFoundError
-            With the nearest names or the existing versions.
+            With the nearest names, the existing versions or aliases.
         """
-        label = "latest" if version in {None, "latest", "@latest"} else None
-        reference = AssetReference(name=name, version=None if label else version, label=label)
+        if version is None or version == LATEST:
+            reference = AssetReference(name=name, label=LATEST)
+        elif version.startswith("@"):
+            reference = AssetReference(name=name, label=version[1:])
+        else:
+            reference = AssetReference(name=name, version=version)
         with self._store.read() as connection:
             return find_asset(connection, (kind,), reference)
 
@@ -153,12 +160,14 @@ class Registry:
         Raises
         ------
         NotFoundError
-            If it holds none, as an environment or data behind a URL.
+            If it holds none, as an environment, data behind a URL, or a model whose files have not come yet.
         """
-        if asset.tree is None:
-            raise NotFoundError(f"{asset.ref} holds no files", ref=asset.ref)
         with self._store.read() as connection:
-            return trees.get_tree(connection, asset.tree)
+            found = version_tree(connection, asset)
+        if found is None:
+            hint = f"An MLflow client said that they are at {asset.source}, where nothing is." if asset.source else ""
+            raise NotFoundError(f"{asset.ref} holds no files", hint=hint, ref=asset.ref)
+        return found
 
     def set_archived(self, kind: AssetKind, name: str, version: str, is_archived: bool, *, actor: str) -> AssetVersion:
         """Hide a version from lists, or show it again; it stays usable."""
@@ -170,6 +179,28 @@ class Registry:
             verb = "archive" if is_archived else "restore"
             events.append_event(connection, actor=actor, verb=verb, ref=found.ref, detail={}, now=now)
             return changed
+
+        return self._store.write(operation)
+
+    def change(self, kind: AssetKind, name: str, version: str, change: AssetChange, *, actor: str) -> AssetVersion:
+        """Change how a version is described, tagged, marked or staged and return it.
+
+        Raises
+        ------
+        NotFoundError
+            If it does not exist.
+        SpecError
+            If an alias cannot be one, or this kind of asset has no aliases and stages.
+        """
+        now = self._clock()
+        found = self.get(kind, name, version)
+        _check_change(kind, change)
+
+        def operation(connection: Connection) -> AssetVersion:
+            _apply(connection, found, change, now)
+            detail = change.model_dump(mode="json", exclude_unset=True)
+            events.append_event(connection, actor=actor, verb="update", ref=found.ref, detail=detail, now=now)
+            return assets.get_version(connection, kind, name, found.version)
 
         return self._store.write(operation)
 
@@ -194,6 +225,37 @@ class Registry:
         """Return the latest version of each name, by name."""
         with self._store.read() as connection:
             return assets.list_assets(connection, kind, limit=limit, after=after)
+
+
+def _check_change(kind: AssetKind, change: AssetChange) -> None:
+    if kind is not AssetKind.MODEL and (change.aliases or change.stage is not None):
+        pointer = "/aliases" if change.aliases else "/stage"
+        raise SpecError([Problem("is for models only", pointer=pointer)])
+    for alias, points_here in change.aliases.items():
+        try:
+            check_alias(alias, is_new=points_here)
+        except UsageError as error:
+            raise SpecError([Problem(error.message, pointer=f"/aliases/{alias}")]) from error
+
+
+def _apply(connection: Connection, asset: AssetVersion, change: AssetChange, now: int) -> None:
+    kind, name, version = asset.kind, asset.name, asset.version
+    columns: dict[str, Any] = {"updated_at": now}
+    if "description" in change.model_fields_set:
+        columns["description"] = change.description or ""
+    if change.stage is not None:
+        columns["stage"] = change.stage
+    assets.update_version(connection, kind, name, version, columns)
+    for key, value in change.tags.items():
+        if value is None:
+            assets.delete_version_tag(connection, kind, name, version, key)
+        else:
+            assets.set_version_tag(connection, kind, name, version, key, value)
+    for alias, points_here in change.aliases.items():
+        if points_here:
+            registered_models.set_alias(connection, name, alias, version)
+        elif registered_models.find_alias(connection, name, alias) == version:
+            registered_models.delete_alias(connection, name, alias)
 
 
 def _data_type(tree: Tree, declared: AssetType) -> AssetType:

@@ -34,6 +34,17 @@ COLUMNS = {
     "CREATED": "created_at",
     "DESCRIPTION": "description",
 }
+MODEL_COLUMNS = {
+    "NAME": "name",
+    "VERSION": "version",
+    "ALIASES": "aliases",
+    "STAGE": "stage",
+    "TYPE": "type",
+    "SIZE": "size",
+    "RUN": "job_name",
+    "CREATED": "created_at",
+    "DESCRIPTION": "description",
+}
 DETAILS = {
     "name": "name",
     "version": "version",
@@ -41,10 +52,14 @@ DETAILS = {
     "size": "size",
     "job": "job_name",
     "source": "source_path",
+    "logged model": "model_id",
     "uri": "uri",
     "content": "tree",
     "description": "description",
     "tags": "tags",
+    "aliases": "aliases",
+    "stage": "stage",
+    "status": "status",
     "created": "created_at",
     "created by": "created_by",
     "archived": "is_archived",
@@ -78,7 +93,7 @@ def add_verbs(app: typer.Typer, noun: str, kind: str, *, has_files: bool = True)
         """List the latest version of each name, or every version of one."""
         rest = open_rest(workspace)
         found = rest.list_versions(kind, name, limit=limit) if name else rest.list_assets(kind, limit=limit)
-        emit(list(found), columns=COLUMNS, output=output, query=query)
+        emit(list(found), columns=MODEL_COLUMNS if kind == "models" else COLUMNS, output=output, query=query)
 
     @command(app, "show", f"penstock {noun} show -n digits", f"penstock {noun} show -n digits -v 3 -o json")
     def show(

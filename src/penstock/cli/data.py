@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.asset_update import add_update
 from penstock.cli.assets import DETAILS, add_verbs
 from penstock.cli.command import command, make_group
 from penstock.cli.options import (
@@ -56,3 +57,4 @@ def create(
 
 
 add_verbs(app, "data", "data")
+add_update(app, "data", "data")

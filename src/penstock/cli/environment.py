@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.asset_update import add_update
 from penstock.cli.assets import DETAILS, add_verbs
 from penstock.cli.command import command, make_group
 from penstock.cli.options import (
@@ -59,3 +60,4 @@ def create(
 
 
 add_verbs(app, "environment", "environments", has_files=False)
+add_update(app, "environment", "environments")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.asset_update import add_model_update
 from penstock.cli.assets import DETAILS, add_verbs
 from penstock.cli.command import command, make_group
 from penstock.cli.options import (
@@ -28,6 +29,8 @@ app = make_group("Register models and take them out again.")
     "create",
     "penstock model create -n digits -p azureml://jobs/JOB/outputs/artifacts/paths/outputs/model",
     "penstock model create -n digits -p ./model",
+    "penstock model create -n digits -p runs:/RUN/model",
+    "penstock model create -n served -p azureml:digits@champion",
     "penstock model create -f model.yml --set tags.from=cli",
 )
 def create(
@@ -36,7 +39,7 @@ def create(
     path: Annotated[
         str | None,
         typer.Option(
-            "--path", "-p", help="A local file or folder, azureml://jobs/… or runs:/…, which is then its source."
+            "--path", "-p", help="A local file or folder, azureml://jobs/…, runs:/…, models:/… or azureml:NAME@ALIAS."
         ),
     ] = None,
     version: VersionOption = None,
@@ -61,3 +64,4 @@ def create(
 
 
 add_verbs(app, "model", "models")
+add_model_update(app)

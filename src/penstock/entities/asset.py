@@ -6,7 +6,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from penstock.entities.base import AssetName, Digest, Entity, Tags, TimestampMs
 
@@ -158,6 +158,22 @@ class EnvironmentSpec(Entity):
     properties: dict[str, str] = Field(default_factory=dict)
 
 
+class ModelStage(StrEnum):
+    """MLflow's stages of a model version."""
+
+    NONE = "None"
+    STAGING = "Staging"
+    PRODUCTION = "Production"
+    ARCHIVED = "Archived"
+
+
+def _read_stage(stage: Any) -> str:
+    for known in ModelStage:
+        if known.lower() == str(stage).lower():
+            return known.value
+    raise ValueError(f'"{stage}" is no stage; possible: {", ".join(ModelStage)}')
+
+
 class AssetVersion(Entity):
     """One registered version of an asset, as the server answers it.
 
@@ -194,3 +210,16 @@ class AssetVersion(Entity):
     def ref(self) -> str:
         """Return ``kind:name:version``."""
         return f"{self.kind}:{self.name}:{self.version}"
+
+
+class AssetChange(Entity):
+    """What may change of a version: how it is described, never what it holds; what is not given stays.
+
+    A tag that is null is removed; an alias that is true points at this version from now on, one that is false no
+    longer does. Aliases and stages are for models.
+    """
+
+    description: str | None = None
+    tags: dict[str, str | None] = Field(default_factory=dict)
+    aliases: dict[str, bool] = Field(default_factory=dict)
+    stage: Annotated[str | None, BeforeValidator(_read_stage)] = None

@@ -40,6 +40,17 @@ class AssetsClient:
         """Show an archived version again."""
         return as_entity(AssetVersion, self._rest.archive_asset(self.kind, name, str(version), restore=True))
 
+    def update(
+        self,
+        name: str,
+        version: str | int,
+        *,
+        description: str | None = None,
+        tags: Mapping[str, str | None] | None = None,
+    ) -> AssetVersion:
+        """Change how a version is described; a tag that is None is removed, the others stay."""
+        return self._change(name, version, {"description": description, "tags": dict(tags) if tags else None})
+
     def delete(self, name: str, version: str | int) -> None:
         """Delete a version; its number is never given again."""
         self._rest.delete_asset(self.kind, name, str(version))
@@ -52,6 +63,10 @@ class AssetsClient:
 
     def _get(self, name: str, version: str | int | None) -> Json:
         return self._rest.get_asset(self.kind, name, str(version) if version is not None else None)
+
+    def _change(self, name: str, version: str | int, change: Mapping[str, Any]) -> AssetVersion:
+        said = {key: value for key, value in change.items() if value is not None}
+        return as_entity(AssetVersion, self._rest.change_asset(self.kind, name, str(version), said))
 
     def _create(self, spec: Mapping[str, Any]) -> AssetVersion:
         said = {key: value for key, value in spec.items() if value is not None}
@@ -81,9 +96,10 @@ class ModelsClient(AssetsClient):
         name : str
             The model's name.
         path : str or path
-            A local file or folder, ``azureml://jobs/<job>/outputs/<output>/paths/<path>`` or ``runs:/<id>/<path>``.
+            A local file or folder, ``azureml://jobs/<job>/outputs/<output>/paths/<path>``, ``runs:/<id>/<path>``,
+            ``azureml:<name>@<alias>`` or ``models:/…`` as MLflow writes it.
         version : str, optional
-            The next integer by default.
+            A whole number; the next one by default.
         type : str, optional
             ``custom_model`` by default, or ``mlflow_model``.
         description, tags, properties
@@ -100,6 +116,34 @@ class ModelsClient(AssetsClient):
                 "properties": dict(properties) if properties else None,
             }
         )
+
+    def update(
+        self,
+        name: str,
+        version: str | int,
+        *,
+        description: str | None = None,
+        tags: Mapping[str, str | None] | None = None,
+        aliases: Mapping[str, bool] | None = None,
+        stage: str | None = None,
+    ) -> AssetVersion:
+        """Change how a version is described, marked or staged; what is not given stays.
+
+        Parameters
+        ----------
+        name, version
+            Which; the version may be an alias, such as ``@champion``.
+        description : str, optional
+            One sentence; an empty one removes it.
+        tags : mapping, optional
+            Values by key; None removes a tag.
+        aliases : mapping, optional
+            True lets an alias point at this version, wherever it pointed before; False takes it away.
+        stage : str, optional
+            ``Staging``, ``Production``, ``Archived`` or ``None``, as MLflow has them.
+        """
+        change = {"tags": dict(tags) if tags else None, "aliases": dict(aliases) if aliases else None, "stage": stage}
+        return self._change(name, version, {"description": description, **change})
 
 
 class DataClient(AssetsClient):

@@ -121,6 +121,12 @@ class Rest:
         verb = ":restore" if restore else ":archive"
         return self._object(self.http.post(API + quoted(kind, name, "versions", version) + verb))
 
+    def change_asset(self, kind: str, name: str, version: str, change: Json) -> Json:
+        """Describe, tag, mark or stage a version and return it."""
+        return self._object(
+            self.http.request("PATCH", API + quoted(kind, name, "versions", version), content=change).json()
+        )
+
     def list_asset_files(self, kind: str, name: str, version: str) -> list[Json]:
         """Return ``{"path", "size"}`` of a version's files."""
         return list(self._pages(API + quoted(kind, name, "versions", version, "files"), {}, None))

@@ -10,7 +10,15 @@ from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from penstock.access.actors import Actor
-from penstock.entities.asset import AssetKind, AssetVersion, DataSpec, EnvironmentSpec, ModelSpec, TreeEntry
+from penstock.entities.asset import (
+    AssetChange,
+    AssetKind,
+    AssetVersion,
+    DataSpec,
+    EnvironmentSpec,
+    ModelSpec,
+    TreeEntry,
+)
 from penstock.entities.errors import NotFoundError
 from penstock.rules.artifact_paths import check_path
 from penstock.rules.permissions import Action
@@ -109,8 +117,23 @@ def build_router(kind: AssetKind, noun: str, spec_class: AssetSpec) -> APIRouter
 
     @router.get(one, **describe("Show a version", AssetVersion, fails=(404,), action=Action.ASSET_READ))
     def get_version(services: Wired, _: Caller, name: str, version: str) -> Response:
-        """Show one version; ``@latest`` is the one created last."""
+        """Show one version; ``@latest`` is the one created last, ``@champion`` the one that alias points at."""
         return wire.JsonResponse(wire.entity(services.assets.get(kind, name, version)))
+
+    @router.patch(
+        one,
+        **describe(
+            "Describe, tag, mark or stage a version",
+            AssetVersion,
+            takes=AssetChange,
+            fails=(400, 404, 422),
+            action=Action.ASSET_REGISTER,
+        ),
+    )
+    def change(services: Wired, actor: Caller, name: str, version: str, body: Body) -> Response:
+        """Change what is said of a version; what it holds never changes."""
+        changed = services.assets.change(kind, name, version, read_entity(AssetChange, body), actor=actor.name)
+        return wire.JsonResponse(wire.entity(changed))
 
     @router.delete(one, **describe("Delete a version", status=204, fails=(404,), action=Action.ASSET_DELETE))
     def delete(services: Wired, actor: Caller, name: str, version: str) -> Response:

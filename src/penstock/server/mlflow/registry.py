@@ -5,21 +5,22 @@ Their versions are :mod:`penstock.server.mlflow.versions`; both are the models t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import Connection
 
 from penstock.access.actors import Role
 from penstock.entities.asset import AssetVersion
 from penstock.entities.errors import ForbiddenError, NotFoundError, UsageError
 from penstock.entities.registered_model import RegisteredModel
+from penstock.rules.aliases import LATEST, check_alias
 from penstock.rules.filters.mlflow import parse_model_filter, parse_model_order
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.paging import make_token, read_token
 from penstock.server.mlflow.registry_limits import (
-    LATEST,
     MAX_MODELS,
     MODELS_PAGE,
     STAGES,
-    check_alias,
     check_model_name,
     check_most,
     check_tag,
@@ -31,7 +32,7 @@ from penstock.server.mlflow.registry_wire import OfModel, SearchRegistry, read_m
 from penstock.server.mlflow.wire import Json
 from penstock.stores.metadata import assets
 from penstock.stores.metadata import registered_models as rows
-from penstock.stores.metadata.registry_search import PROMPT_TAG, RegistryQuery, search_models
+from penstock.stores.metadata.registry_search import RegistryQuery, search_models
 
 
 async def create_model(call: Call) -> Json:
@@ -217,9 +218,9 @@ def check_registrar(call: Call, version: AssetVersion) -> None:
         )
 
 
-def is_prompt(tags: dict[str, str]) -> bool:
+def is_prompt(tags: Mapping[str, str]) -> bool:
     """Return whether tags mark a prompt, which MLflow keeps among the models."""
-    return tags.get(PROMPT_TAG, "").lower() == "true"
+    return tags.get(assets.PROMPT_TAG, "").lower() == "true"
 
 
 def _ref(name: str) -> str:

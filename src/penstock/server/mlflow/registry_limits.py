@@ -1,9 +1,8 @@
-"""What MLflow's registry takes as names, tags, aliases, stages and numbers of versions."""
+"""What MLflow's registry takes as names, tags, stages and numbers of versions."""
 
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterable
 
 from penstock.entities.errors import UsageError
@@ -11,16 +10,12 @@ from penstock.server.mlflow.limits import check_key, required
 from penstock.server.mlflow.wire import Pair
 
 MAX_TAG_VALUE = 100_000
-MAX_ALIAS = 255
 MAX_NAME = 256
 MODELS_PAGE, MAX_MODELS = 100, 1000
 MAX_VERSIONS = 200_000
 STAGES = ("None", "Staging", "Production", "Archived")
 ACTIVE_STAGES = ("Staging", "Production")
-LATEST = "latest"
 
-_ALIAS = re.compile(r"[\w-]*")
-_VERSION_ALIAS = re.compile(r"[vV]\d+")
 _LARGEST = 2**31 - 1
 
 
@@ -60,24 +55,6 @@ def check_tag(key: str, value: str | None) -> str:
     if len(value) > MAX_TAG_VALUE:
         raise UsageError(f"'value' exceeds the maximum length of {MAX_TAG_VALUE} characters.")
     return key
-
-
-def check_alias(alias: str, *, is_new: bool = False) -> str:
-    """Return an alias, or raise UsageError; a new one must not be ``latest`` or look like a version."""
-    if not alias:
-        raise UsageError("Registered model alias name cannot be empty.")
-    if not _ALIAS.fullmatch(alias):
-        raise UsageError(
-            f"Invalid alias name: '{alias[:MAX_ALIAS]}'. Names may only contain alphanumerics, underscores (_), and "
-            "dashes (-)."
-        )
-    if len(alias) > MAX_ALIAS:
-        raise UsageError(f"'Registered model alias name' exceeds the maximum length of {MAX_ALIAS} characters.")
-    if is_new and alias.lower() == LATEST:
-        raise UsageError("'latest' alias name (case insensitive) is reserved.")
-    if is_new and _VERSION_ALIAS.fullmatch(alias):
-        raise UsageError(f"Version alias name '{alias}' is reserved.")
-    return alias
 
 
 def read_stage(stage: str) -> str:

@@ -16,7 +16,6 @@ from penstock.entities.errors import NotFoundError, UsageError
 from penstock.rules import references
 from penstock.server.mlflow.registry_limits import STAGES
 from penstock.stores.metadata import assets, logged_models, registered_models, runs
-from penstock.stores.metadata.registry_search import PROMPT_TAG
 
 PROMPT_SOURCES = frozenset({"dummy-source", "prompt-template"})
 # Their host is contacted by whoever reads the version; the server's own artifacts have no host in their address.
@@ -78,7 +77,7 @@ def _of_version(
     connection: Connection, source: str, found: references.AssetReference, run_id: str | None, model_id: str | None
 ) -> Lineage:
     """Follow ``models:/name/1`` to the version it names; what is said of its lineage must be true."""
-    if registered_models.get_model(connection, found.name).tags.get(PROMPT_TAG, "").lower() == "true":
+    if registered_models.get_model(connection, found.name).tags.get(assets.PROMPT_TAG, "").lower() == "true":
         raise UsageError(
             f"Invalid model version source: '{source[:200]}'. Prompt versions cannot be used as model version sources."
         )

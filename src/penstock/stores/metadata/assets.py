@@ -17,10 +17,12 @@ from penstock.entities.errors import ConflictError, NotFoundError
 from penstock.stores.metadata.asset_rows import read_versions
 from penstock.stores.metadata.statements import insert_into, put_row
 from penstock.stores.metadata.tables import asset_aliases
+from penstock.stores.metadata.tables import asset_name_tags as name_tags
 from penstock.stores.metadata.tables import asset_names as names
 from penstock.stores.metadata.tables import asset_version_tags as tag_table
 from penstock.stores.metadata.tables import asset_versions as table
 
+PROMPT_TAG = "mlflow.prompt.is_prompt"
 _LARGEST_NUMBER = 2**31 - 1
 _DOCUMENT = {"kind", "type", "properties", "size", "uri", "definition", "source_path", "created_by"}
 
@@ -157,10 +159,18 @@ def list_assets(
     after: str | None = None,
     include_archived: bool = False,
 ) -> list[AssetVersion]:
-    """Return the last created version of each name, sorted by name; ``after`` is the last name of the page before."""
+    """Return the last created version of each name, sorted by name; ``after`` is the last name of the page before.
+
+    Prompts, which MLflow keeps among its models, are not listed.
+    """
     newest = select(func.max(table.c.id)).where(table.c.kind == str(kind), ~table.c.is_deleted)
     if not include_archived:
         newest = newest.where(~table.c.is_archived)
+    if kind is AssetKind.MODEL:
+        prompts = select(name_tags.c.name).where(
+            name_tags.c.kind == str(kind), name_tags.c.key == PROMPT_TAG, name_tags.c.value == "true"
+        )
+        newest = newest.where(table.c.name.not_in(prompts))
     if after is not None:
         newest = newest.where(table.c.name > after)
     newest = newest.group_by(table.c.name).order_by(table.c.name).limit(limit)
