@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from benchmarks.measuring import Result, print_results
+from benchmarks.measuring import Comparison, Result, print_results
 
 
 def main(names: list[str]) -> int:
@@ -15,7 +15,7 @@ def main(names: list[str]) -> int:
     if unknown := set(names) - set(known):
         print(f"unknown benchmark {', '.join(sorted(unknown))}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
-    results: list[Result] = []
+    results: list[Result | Comparison] = []
     try:
         for name in names or known:
             module = importlib.import_module(f"benchmarks.bench_{name}")

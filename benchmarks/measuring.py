@@ -67,8 +67,76 @@ class Result:
         return self.median / self.limit
 
 
-def print_results(results: Sequence[Result]) -> None:
-    """Print a Markdown table and where it was measured."""
+@dataclass(frozen=True)
+class Comparison:
+    """The same question put to two servers in the same run: how many times better is ours than a named peer.
+
+    Parameters
+    ----------
+    question : str
+        What was asked.
+    ours, theirs : sequence of float
+        All samples, in ``unit``.
+    unit : str
+        ``"s"``, ``"MB"``; or a rate such as ``"/s"``, of which more is better.
+    aim : float
+        So many times better ours is promised to be.
+    peer : str
+        Whose ``theirs`` is.
+    note : str
+        What else was measured in the same run.
+    """
+
+    question: str
+    ours: Sequence[float]
+    theirs: Sequence[float]
+    unit: str
+    aim: float
+    peer: str = "mlflow"
+    note: str = ""
+
+    @property
+    def times(self) -> float:
+        """Return how many times better the median of ours is."""
+        ours, theirs = statistics.median(self.ours), statistics.median(self.theirs)
+        return ours / theirs if self.unit.endswith("/s") else theirs / ours
+
+    @property
+    def ratio(self) -> float:
+        """Return the aim as a share of what was reached; at most 1 keeps the promise."""
+        return self.aim / self.times
+
+
+def print_results(results: Sequence[Result | Comparison]) -> None:
+    """Print Markdown tables and where it was measured."""
+    if limited := [one for one in results if isinstance(one, Result)]:
+        _print_limited(limited)
+    if compared := [one for one in results if isinstance(one, Comparison)]:
+        _print_compared(compared)
+    print(f"\n{describe_machine()}")
+
+
+def _print_compared(results: Sequence[Comparison]) -> None:
+    peer = results[0].peer
+    print(
+        f"\n| question | penstock | {peer} | times better | aim | | also |\n| --- | --- | --- | --- | --- | --- | --- |"
+    )
+    for result in results:
+        mark = "kept" if result.ratio <= 1 else "**MISSED**"
+        ours, theirs = _spread(result.ours, result.unit), _spread(result.theirs, result.unit)
+        print(
+            f"| {result.question} | {ours} | {theirs} | {result.times:.3g} | {result.aim:g} | {mark} | {result.note} |"
+        )
+
+
+def _spread(values: Sequence[float], unit: str) -> str:
+    """Return the median, and the least and greatest of several samples."""
+    scale, shown = (1000.0, "ms") if unit == "s" and statistics.median(values) < 1 else (1.0, unit)
+    text = f"{statistics.median(values) * scale:.4g} {shown}"
+    return f"{text} ({min(values) * scale:.3g} to {max(values) * scale:.3g})" if len(values) > 1 else text
+
+
+def _print_limited(results: Sequence[Result]) -> None:
     print(
         "\n| question | median | p95 | limit | median/limit | n | also |\n| --- | --- | --- | --- | --- | --- | --- |"
     )
@@ -78,7 +146,6 @@ def print_results(results: Sequence[Result]) -> None:
             f"| {result.question} | {result.median:.3g} {result.unit} | {result.p95:.3g} {result.unit} "
             f"| {result.limit:g} {result.unit} | {result.ratio:.2f}{mark} | {len(result.values)} | {result.note} |"
         )
-    print(f"\n{describe_machine()}")
 
 
 def describe_machine() -> str:
