@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection
 
-from penstock.entities.run import LifecycleStage
+from penstock.entities.run import LifecycleStage, Metric
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.limits import (
     MAX_PARAM,
@@ -15,8 +17,9 @@ from penstock.server.mlflow.limits import (
     read_params,
     read_tags,
 )
-from penstock.server.mlflow.wire import Json, LogBatch, LogMetric, OfRun, RunPair
+from penstock.server.mlflow.wire import Json, LogBatch, LogMetric, MetricPoint, OfRun, RunPair
 from penstock.stores.metadata import runs
+from penstock.stores.metadata.logged_models import ModelPoint, add_model_metrics
 
 MAX_SHOWN = 200
 """So much of a tag's value stands in the audit log."""
@@ -27,7 +30,10 @@ async def log_metric(call: Call) -> Json:
     """Log one value."""
     sent = await call.read(LogMetric)
     metric = read_metric(sent)
-    await call.log_point(sent.run, metric)
+    if sent.model_id:
+        await _log_points(call, sent.run, [metric], _of_models([sent], [metric]))
+    else:
+        await call.log_point(sent.run, metric)
     return {}
 
 
@@ -36,18 +42,47 @@ async def log_batch(call: Call) -> Json:
     sent = await call.read(LogBatch)
     check_batch(sent)
     metrics = [read_metric(point, index) for index, point in enumerate(sent.metrics)]
-    params, tags = read_params(sent.params), read_tags(sent.tags)
+    of_models = _of_models(sent.metrics, metrics)
+    await _log_points(call, sent.run, metrics, of_models, read_params(sent.params), read_tags(sent.tags))
+    return {}
 
+
+async def _log_points(
+    call: Call,
+    run: str,
+    metrics: list[Metric],
+    of_models: list[ModelPoint],
+    params: dict[str, str] | None = None,
+    tags: dict[str, str] | None = None,
+) -> None:
     def operation(connection: Connection) -> None:
-        call.check_run(connection, sent.run)
-        attempt = call.attempt(sent.run)
-        runs.log_batch(connection, sent.run, metrics=metrics, params=params, tags=tags, now=call.now, attempt=attempt)
+        call.check_run(connection, run)
+        attempt = call.attempt(run)
+        runs.log_batch(connection, run, metrics=metrics, params=params, tags=tags, now=call.now, attempt=attempt)
+        if of_models:
+            add_model_metrics(connection, run, of_models)
         if tags:
-            call.record_change(connection, "set-tags", sent.run, keys=", ".join(tags))
+            call.record_change(connection, "set-tags", run, keys=", ".join(tags))
 
     await call.write(operation)
-    call.changed(sent.run)
-    return {}
+    call.changed(run)
+
+
+def _of_models(sent: Iterable[LogMetric | MetricPoint], metrics: Iterable[Metric]) -> list[ModelPoint]:
+    """Return the points that say of which logged model they are; the run keeps them as well."""
+    return [
+        ModelPoint(
+            point.model_id,
+            metric.key,
+            metric.value,
+            metric.timestamp,
+            metric.step,
+            point.dataset_name or None,
+            point.dataset_digest or None,
+        )
+        for point, metric in zip(sent, metrics, strict=True)
+        if point.model_id
+    ]
 
 
 async def log_parameter(call: Call) -> Json:

@@ -37,6 +37,9 @@ class MetricPoint(Struct):
     value: float | None = None
     timestamp: int | None = None
     step: int = 0
+    model_id: str = ""
+    dataset_name: str = ""
+    dataset_digest: str = ""
 
 
 class OfRun(Struct):
@@ -58,6 +61,9 @@ class LogMetric(OfRun):
     value: float | None = None
     timestamp: int | None = None
     step: int = 0
+    model_id: str = ""
+    dataset_name: str = ""
+    dataset_digest: str = ""
 
 
 class LogBatch(OfRun):
