@@ -31,7 +31,9 @@ from penstock.jobs.service import Jobs
 from penstock.jobs.watch import Feed
 from penstock.rules.names import hash_token, new_id, new_token
 from penstock.server.asgi import create_app
+from penstock.server.joined import JoinedProtocol
 from penstock.server.services import Services
+from penstock.serving.connections import Limits, own_limits, protocol_for
 from penstock.serving.endpoints import Endpoints
 from penstock.stores.blobs.local import LocalBlobStore
 from penstock.stores.metadata import attempts, jobs, runs
@@ -168,11 +170,17 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def serving(app: ASGIApp, on_stop: Callable[[], None] = lambda: None) -> Iterator[int]:
+def serving(app: ASGIApp, on_stop: Callable[[], None] = lambda: None, *, limits: Limits | None = None) -> Iterator[int]:
     """Serve an app on a free loopback port, in a thread, until the block ends."""
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, http="httptools", loop="uvloop", ws="none", lifespan="off", log_config=None, timeout_graceful_shutdown=20
+        app,
+        http=protocol_for(limits or own_limits(), JoinedProtocol),
+        loop="uvloop",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        timeout_graceful_shutdown=20,
     )
     server = _Server(config, on_stop)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="server")

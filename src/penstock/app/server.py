@@ -11,11 +11,12 @@ import getpass
 import os
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from penstock.access.tokens import Access
 from penstock.app.process import configure_logging, end_with_parent, inherited_control, inherited_socket
@@ -42,6 +43,7 @@ from penstock.rules import names
 from penstock.server.asgi import create_app
 from penstock.server.joined import JoinedProtocol
 from penstock.server.services import Services
+from penstock.serving.connections import own_limits, protocol_for
 from penstock.serving.endpoints import Endpoints
 from penstock.stores.blobs.local import LocalBlobStore
 from penstock.stores.metadata.base import MetadataStore
@@ -50,6 +52,8 @@ from penstock.version import __version__
 
 KEEP_ALIVE_S = 75
 STOP_TIMEOUT_S = 5
+PATIENCE_S = 120.0
+"""So long may an upload pause, or a download not be taken: longer than at the gateway, as files are larger."""
 
 
 def new_id() -> str:
@@ -183,10 +187,23 @@ def compose(home: Home, settings: Settings, host: str, *, on_gateway_needed: Cal
 
 def serve(house: House, listening: socket.socket, control: socket.socket) -> None:
     """Answer requests until the supervisor is gone or asks for the end; then leave in order."""
-    config = uvicorn.Config(
-        create_app(house.services),
+    config = configure(create_app(house.services))
+    server = _Server(config, on_ready=lambda: _begin(house, control), on_closing=house.services.closing.begin)
+    end_with_parent(server.stop)
+    try:
+        server.run(sockets=[listening])
+    finally:
+        house.scheduler.stop()
+        house.compute.close()
+        house.store.close()
+
+
+def configure(app: ASGIApp) -> uvicorn.Config:
+    """Return how the server serves: HTTP/1.1 alone, and to nobody who keeps it waiting."""
+    return uvicorn.Config(
+        app,
         loop="uvloop",
-        http=JoinedProtocol,
+        http=protocol_for(replace(own_limits(), body_s=PATIENCE_S, answer_s=PATIENCE_S), JoinedProtocol),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -196,14 +213,6 @@ def serve(house: House, listening: socket.socket, control: socket.socket) -> Non
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_TIMEOUT_S,
     )
-    server = _Server(config, on_ready=lambda: _begin(house, control), on_closing=house.services.closing.begin)
-    end_with_parent(server.stop)
-    try:
-        server.run(sockets=[listening])
-    finally:
-        house.scheduler.stop()
-        house.compute.close()
-        house.store.close()
 
 
 def _begin(house: House, control: socket.socket) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from penstock.serving.connections import GuardedProtocol
 
 JOINED_BYTES = 1 << 16
 """Larger pieces are not copied to be joined."""
 
 
-class JoinedProtocol(HttpToolsProtocol):
-    """Speaks HTTP over a :class:`JoinedTransport`."""
+class JoinedProtocol(GuardedProtocol):
+    """Speaks HTTP over a :class:`JoinedTransport`, under a guard; made by ``protocol_for``."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Begin a connection."""

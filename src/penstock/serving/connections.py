@@ -1,7 +1,7 @@
-"""Clients' connections to the gateway: how many there may be, and how long one may keep us waiting.
+"""Clients' connections to gateway and server: how many there may be, and how long one may keep us waiting.
 
 uvicorn limits neither the time for a request's head nor the number of open connections, and a descriptor that a silent
-client holds is one that no replica gets. One timer looks at all connections, so a request pays only for two notes.
+client holds is one that no replica, file or database gets. One timer looks at all connections, so a request pays only for two notes.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ def own_limits() -> Limits:
 
 
 class Guard:
-    """All open connections of a gateway; ends those that keep it waiting.
+    """All open connections of a process; ends those that keep it waiting.
 
     On the event loop only.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._open: dict[GatewayProtocol, None] = {}  # in the order in which they came
+        self._open: dict[GuardedProtocol, None] = {}  # in the order in which they came
         self._timer: asyncio.TimerHandle | None = None
 
-    def admit(self, connection: GatewayProtocol) -> bool:
+    def admit(self, connection: GuardedProtocol) -> bool:
         """Return whether there is room; where there is none, the one that has been silent longest makes it.
 
         A half-sent head goes before a connection that is kept open between requests.
@@ -75,7 +75,7 @@ class Guard:
             self._schedule(connection.loop)
         return True
 
-    def leave(self, connection: GatewayProtocol) -> None:
+    def leave(self, connection: GuardedProtocol) -> None:
         """Forget a connection that is gone."""
         self._open.pop(connection, None)
 
@@ -94,7 +94,7 @@ class Guard:
             self._schedule(loop)
 
 
-class GatewayProtocol(HttpToolsProtocol):
+class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 with a guard; an ``Upgrade`` is ignored, as a server may, and its request answered."""
 
     guard: Guard
@@ -205,6 +205,6 @@ class GatewayProtocol(HttpToolsProtocol):
         self._parse(head + rest)
 
 
-def protocol_for(limits: Limits) -> type[GatewayProtocol]:
-    """Return the protocol class of one gateway, whose connections share a guard."""
-    return type("GatewayProtocol", (GatewayProtocol,), {"guard": Guard(limits)})
+def protocol_for(limits: Limits, base: type[GuardedProtocol] = GuardedProtocol) -> type[GuardedProtocol]:
+    """Return the protocol class of one process, whose connections share a guard."""
+    return type(base.__name__, (base,), {"guard": Guard(limits)})
