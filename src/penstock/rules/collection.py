@@ -59,8 +59,10 @@ class Deleted:
 
     @property
     def ref(self) -> str:
-        """Return what the audit log calls it; a version's name names its kind already."""
-        return self.name if self.kind is Kind.VERSION else f"{self.kind}:{self.name}"
+        """Return what the audit log calls it: a version's name names its kind already, experiments go by their id."""
+        if self.kind is Kind.VERSION:
+            return self.name
+        return f"{self.kind}:{self.row if self.kind is Kind.EXPERIMENT else self.name}"
 
 
 @dataclass(frozen=True, slots=True)

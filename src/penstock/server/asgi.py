@@ -13,12 +13,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.entities.asset import AssetKind, DataSpec, EnvironmentSpec, ModelSpec
 from penstock.entities.errors import PenstockError
+from penstock.jobs.collection import Collector
 from penstock.server import openapi, problems
 from penstock.server.api import (
     audit,
     content,
     endpoints,
     experiments,
+    gc,
     internal,
     jobs,
     run_records,
@@ -62,8 +64,9 @@ def create_api(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.once = Once(services)
+    app.state.collector = Collector(services.store, services.blobs, clock=services.now)
     api = APIRouter(prefix=API)
-    for part in (jobs, run_search, run_records, runs, experiments, content, workspace, tokens, audit, endpoints):
+    for part in (jobs, run_search, run_records, runs, experiments, content, workspace, tokens, audit, gc, endpoints):
         api.include_router(part.router)
     api.include_router(build_router(AssetKind.MODEL, "models", ModelSpec))
     api.include_router(build_router(AssetKind.DATA, "data", DataSpec))
