@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, func, literal_column, select
 
 from penstock.entities.event import Event
 from penstock.rules import chain
 from penstock.rules.chain import GENESIS, ChainWalk, Finding, Link
-from penstock.stores.metadata.statements import next_number
+from penstock.stores.metadata.statements import HotStatement, insert_into
 from penstock.stores.metadata.tables import counters, events
 
 _COUNTER = "events"
@@ -64,6 +64,20 @@ class WalkedPage:
     total: int
 
 
+def _next_seq(dialect: str) -> Any:
+    statement = insert_into(dialect, counters)
+    number = counters.c.value + literal_column("1")
+    return statement.on_conflict_do_update(index_elements=["name"], set_={"value": number}).returning(counters.c.value)
+
+
+# Most changes over the MLflow protocol write an event: as cheap as the change itself.
+_NEXT_SEQ = HotStatement(_next_seq, "name", "value")
+_LAST_HASH = HotStatement(
+    lambda _: select(events.c.hash).where(events.c.seq == select(func.max(events.c.seq)).scalar_subquery())
+)
+_ADD_EVENT = HotStatement(lambda dialect: insert_into(dialect, events), *Link._fields)
+
+
 def append_event(
     connection: Connection, *, actor: str, verb: str, ref: str, detail: Mapping[str, Any], now: int
 ) -> Event:
@@ -74,14 +88,14 @@ def append_event(
     detail : mapping
         JSON types only; NaN and infinity are refused with ValueError.
     """
-    seq = next_number(connection, counters, _COUNTER)
-    statement = select(events.c.hash).order_by(events.c.seq.desc()).limit(1)
-    previous = connection.execute(statement).scalar_one_or_none() or GENESIS
+    seq = int(_NEXT_SEQ.first(connection, (_COUNTER, 1))[0])
+    last = _LAST_HASH.first(connection, ())
+    previous = GENESIS if last is None else str(last[0])
     text = _canonical(dict(detail))
-    entry = {"seq": seq, "at": now, "actor": actor, "verb": verb, "ref": ref}
     event_hash = chain.entry_hash(previous, seq, now, actor, verb, ref, text)
-    connection.execute(insert(events).values(**entry, detail=text, previous_hash=previous, hash=event_hash))
-    return Event(**entry, detail=json.loads(text), previous_hash=previous, hash=event_hash)
+    _ADD_EVENT.run(connection, (seq, now, actor, verb, ref, text, previous, event_hash))
+    entry = {"seq": seq, "at": now, "actor": actor, "verb": verb, "ref": ref, "detail": json.loads(text)}
+    return Event(**entry, previous_hash=previous, hash=event_hash)
 
 
 def list_events(

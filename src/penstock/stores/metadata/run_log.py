@@ -171,6 +171,11 @@ def _add_param(connection: Connection, row: RunRow, run_id: str, key: str, value
         )
 
 
+def add_tags(connection: Connection, row: RunRow, tags: Mapping[str, str]) -> None:
+    """Set the first tags of a run that has the name which the tag ``mlflow.runName`` says."""
+    _PUT_TAG.many(connection, [(row.id, key, value, row.experiment) for key, value in tags.items()])
+
+
 def put_tag(connection: Connection, row: RunRow, key: str, value: str) -> None:
     """Set a tag of a run given by its row; ``mlflow.runName`` renames it."""
     _PUT_TAG.run(connection, (row.id, key, value, row.experiment))

@@ -23,6 +23,7 @@ from penstock.stores.metadata.metrics import (
 )
 from penstock.stores.metadata.run_log import (
     RUN_NAME_TAG,
+    add_tags,
     delete_tag,
     find_row,
     log_batch,
@@ -131,8 +132,7 @@ def create_run(
     active = LifecycleStage.ACTIVE.value
     _ADD_RUN.run(connection, (run_id, experiment.id, run_name, user_id, status.value, active, start_time, None, uri, 0))
     row = row_of(connection, run_id)
-    for key, value in {**(tags or {}), RUN_NAME_TAG: run_name}.items():
-        put_tag(connection, row, key, value)
+    add_tags(connection, row, {**(tags or {}), RUN_NAME_TAG: run_name})
     return get_run(connection, run_id)
 
 
