@@ -13,7 +13,7 @@ Shape, chosen for the whole MLflow protocol:
 * ``latest`` has one row for each (run, key): what comparing and ordering runs by a metric joins. It repeats the
   run's experiment and start, which never change, so that one index answers "the runs of this experiment in the
   order of this metric, equal ones newest first". ``params`` and ``tags`` repeat the experiment for the same reason;
-  their index holds the first characters of a value, because PostgreSQL indexes no long texts.
+  their index holds the value, on PostgreSQL, which indexes no long texts, its first characters.
 * NaN is the value 0 with ``is_nan``, because SQLite stores no NaN and because NaN competes as 0.
 * A registered model is a row of ``asset_names``, its versions are rows of ``asset_versions``: what MLflow's client
   registers and what ``penstock model`` lists is the same row.
@@ -60,7 +60,7 @@ NAME = Text().with_variant(Text(collation="C"), "postgresql")
 ROW = BigInteger().with_variant(Integer(), "sqlite")
 DIGEST = String(64)
 INDEXED_CHARACTERS = 64
-"""So much of a parameter's or tag's value is in its index."""
+"""So much of a parameter's or tag's value is in its index on PostgreSQL."""
 
 # Named as Alembic names it, so that it finds its own table.
 schema_version = Table(
@@ -118,6 +118,16 @@ runs = Table(
     sqlite_autoincrement=True,
 )
 Index("ix_runs_newest", runs.c.experiment, runs.c.lifecycle_stage, runs.c.start_time.desc(), runs.c.run_id)
+# Holds every short attribute, so that comparing them reads no whole rows.
+Index(
+    "ix_runs_attributes",
+    runs.c.experiment,
+    runs.c.lifecycle_stage,
+    runs.c.status,
+    runs.c.user_id,
+    runs.c.start_time,
+    runs.c.end_time,
+)
 
 params = Table(
     "params",
@@ -129,14 +139,6 @@ params = Table(
     PrimaryKeyConstraint("run", "key"),
     sqlite_with_rowid=False,
 )
-Index(
-    "ix_params_find",
-    params.c.experiment,
-    params.c.key,
-    func.substr(params.c.value, 1, INDEXED_CHARACTERS),
-    params.c.run,
-)
-
 tags = Table(
     "tags",
     metadata,
@@ -147,7 +149,13 @@ tags = Table(
     PrimaryKeyConstraint("run", "key"),
     sqlite_with_rowid=False,
 )
-Index("ix_tags_find", tags.c.experiment, tags.c.key, func.substr(tags.c.value, 1, INDEXED_CHARACTERS), tags.c.run)
+for _pairs in (params, tags):
+    # An index that holds all a search reads is many times faster on SQLite; PostgreSQL's entries are at most 2.7 kB.
+    _scope = (_pairs.c.experiment, _pairs.c.key)
+    Index(f"ix_{_pairs.name}_value", *_scope, _pairs.c.value, _pairs.c.run).ddl_if(dialect="sqlite")
+    Index(f"ix_{_pairs.name}_find", *_scope, func.substr(_pairs.c.value, 1, INDEXED_CHARACTERS), _pairs.c.run).ddl_if(
+        dialect="postgresql"
+    )
 
 metric_keys = Table(
     "metric_keys",

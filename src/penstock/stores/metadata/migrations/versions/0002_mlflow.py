@@ -30,6 +30,8 @@ def upgrade() -> None:
     _widen_attempts_and_tokens()
     _widen_assets()
     _move_inputs()
+    attributes = ["experiment", "lifecycle_stage", "status", "user_id", "start_time", "end_time"]
+    op.create_index("ix_runs_attributes", "runs", attributes)
     _recreate("params", _make_pairs, "run, key, value", "o.run, o.key, o.value, r.experiment")
     _recreate("tags", _make_pairs, "run, key, value", "o.run, o.key, o.value, r.experiment")
     _recreate(
@@ -158,7 +160,10 @@ def _make_pairs(table: str) -> None:
         sa.PrimaryKeyConstraint("run", "key", name=op.f(f"pk_{table}")),
         sqlite_with_rowid=False,
     )
-    op.create_index(f"ix_{table}_find", table, ["experiment", "key", sa.text("substr(value, 1, 64)"), "run"])
+    if op.get_bind().dialect.name == "sqlite":
+        op.create_index(f"ix_{table}_value", table, ["experiment", "key", "value", "run"])
+    else:
+        op.create_index(f"ix_{table}_find", table, ["experiment", "key", sa.text("substr(value, 1, 64)"), "run"])
 
 
 def _make_latest(table: str) -> None:
