@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from penstock.sdk.run import Run
     from penstock.sdk.workspace import Workspace
     from penstock.shim.log import (
+        log_accuracy_table,
         log_artifact,
         log_artifacts,
         log_confusion_matrix,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
         log_metrics,
         log_param,
         log_params,
+        log_predictions,
+        log_residuals,
         log_row,
         log_table,
         log_text,
@@ -50,6 +53,7 @@ __all__ = [
     "__version__",
     "command",
     "load_model",
+    "log_accuracy_table",
     "log_artifact",
     "log_artifacts",
     "log_confusion_matrix",
@@ -61,6 +65,8 @@ __all__ = [
     "log_metrics",
     "log_param",
     "log_params",
+    "log_predictions",
+    "log_residuals",
     "log_row",
     "log_table",
     "log_text",

@@ -17,6 +17,7 @@ from penstock.sdk.stream import JobEnd, JobEvent, LogText, StatusChange, follow_
 if TYPE_CHECKING:
     from penstock.entities.asset import AssetVersion
     from penstock.entities.job import Job
+    from penstock.shim.context import Run as JobContext
 
 FILES_HINT = "List them with: run.get_file_names()"
 
@@ -30,6 +31,16 @@ class Run:
     def __init__(self, rest: Rest, data: Json) -> None:
         self._rest = rest
         self._data = data
+
+    @classmethod
+    def get_context(cls, allow_offline: bool = True) -> JobContext:
+        """Return the job this very process runs in, to log to it as scripts for Azure ML v1 do.
+
+        Outside a job it is an offline run, which keeps nothing.
+        """
+        from penstock.shim.context import Run as Context  # only jobs need it
+
+        return Context.get_context(allow_offline)
 
     def __repr__(self) -> str:
         return f"Run(name={self.name!r}, status={self._data['status']!r}, display_name={self.display_name!r})"

@@ -50,6 +50,30 @@ class Spool:
         except OSError as error:
             warn_once("what was logged could not be kept: %s" % error)
 
+    def read(self) -> list[dict[str, Any]]:
+        """Return the events of this attempt so far, whoever of its processes logged them; none that is damaged."""
+        found = []
+        try:
+            with open(self._events, "rb") as file:
+                for line in file:
+                    try:
+                        event = json.loads(line)
+                    except ValueError:
+                        continue
+                    if isinstance(event, dict):
+                        found.append(event)
+        except OSError:
+            return found
+        return found
+
+    def sync(self) -> None:
+        """Put the events on the disk; an OSError becomes a warning."""
+        try:
+            if self._descriptor >= 0:
+                os.fdatasync(self._descriptor)
+        except OSError as error:
+            warn_once("what was logged may not be on the disk: %s" % error)
+
     def put_artifact(self, path: str, content: bytes) -> None:
         """Keep ``content`` as the artifact ``path`` (checked), replacing an earlier one at once."""
         try:
@@ -103,6 +127,16 @@ def warn_once(message: str, kind: str | None = None) -> None:
             return
         _warned.add(kind or message)
     logger.warning(message)
+
+
+def _renew_lock() -> None:
+    """Give a forked process a lock that nobody holds: the thread that held it was not forked."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _copy(source: int, target: int) -> None:

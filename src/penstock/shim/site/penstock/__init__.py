@@ -1,4 +1,4 @@
-"""``import penstock`` in a job's own interpreter: the logging functions, and nothing that needs a package.
+"""``import penstock`` in a job's own interpreter: ``log_*``, ``Run.get_context()``, and nothing that needs a package.
 
 This folder is put on ``PYTHONPATH`` of jobs whose environment is not Penstock's own interpreter. The code is the same
 file that the real package uses; ``__path__`` leads to it.
@@ -10,7 +10,9 @@ import os
 
 __path__ = [os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))]
 
+from penstock.shim.context import Run
 from penstock.shim.log import (
+    log_accuracy_table,
     log_artifact,
     log_artifacts,
     log_confusion_matrix,
@@ -22,6 +24,8 @@ from penstock.shim.log import (
     log_metrics,
     log_param,
     log_params,
+    log_predictions,
+    log_residuals,
     log_row,
     log_table,
     log_text,
@@ -30,6 +34,8 @@ from penstock.shim.log import (
 )
 
 __all__ = [
+    "Run",
+    "log_accuracy_table",
     "log_artifact",
     "log_artifacts",
     "log_confusion_matrix",
@@ -41,6 +47,8 @@ __all__ = [
     "log_metrics",
     "log_param",
     "log_params",
+    "log_predictions",
+    "log_residuals",
     "log_row",
     "log_table",
     "log_text",
