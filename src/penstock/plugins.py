@@ -37,6 +37,9 @@ MODULES: Mapping[str, str] = {
     "numpy": "",
     "onnxruntime": "",
     "PIL.Image": "",
+    "pandas": "pandas",
+    "pyarrow": "arrow",
+    "pyarrow.parquet": "arrow",
     "re2": "",
     "yaml": "",
 }

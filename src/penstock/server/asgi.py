@@ -20,6 +20,7 @@ from penstock.server.api import (
     content,
     endpoints,
     experiments,
+    export,
     gc,
     internal,
     jobs,
@@ -66,7 +67,20 @@ def create_api(services: Services) -> FastAPI:
     app.state.once = Once(services)
     app.state.collector = Collector(services.store, services.blobs, clock=services.now)
     api = APIRouter(prefix=API)
-    for part in (jobs, run_search, run_records, runs, experiments, content, workspace, tokens, audit, gc, endpoints):
+    for part in (
+        jobs,
+        run_search,
+        export,
+        run_records,
+        runs,
+        experiments,
+        content,
+        workspace,
+        tokens,
+        audit,
+        gc,
+        endpoints,
+    ):
         api.include_router(part.router)
     api.include_router(build_router(AssetKind.MODEL, "models", ModelSpec))
     api.include_router(build_router(AssetKind.DATA, "data", DataSpec))

@@ -1,0 +1,191 @@
+"""All runs that a search finds, as one stream: JSON lines, CSV, or Arrow and Parquet made by a process beside.
+
+Rows are read a page at a time, each page in a snapshot of its own, so memory stays the same however many runs there
+are, and no snapshot is held while a slow client reads. Arrow's formats are computed by a short-lived process that is
+fed the same JSON lines: the server itself never loads pyarrow.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from typing import IO, Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from penstock.entities.errors import InternalError
+from penstock.entities.run_query import RunExport
+from penstock.plugins import load_module
+from penstock.server.api import wire
+from penstock.server.run_selection import Selected, names_of, walk_pages
+from penstock.stores.metadata.run_columns import Columns, read_columns, read_latest, read_points
+
+Read = Callable[[], AbstractContextManager[Connection]]
+Row = list[Any]
+
+RUNS_AT_ONCE = 500
+PIECE_BYTES = 1 << 16
+MEDIA = {
+    "jsonl": "application/x-ndjson",
+    "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+    "arrow": "application/vnd.apache.arrow.stream",
+}
+WORKER = "penstock.server.export_worker"
+_TIMES = frozenset({"start_time", "end_time", "timestamp"})
+_VALUES = ("run_id", "metric", "step", "timestamp", "value")
+
+
+def export_runs(read: Read, selected: Selected, export: RunExport) -> Iterator[bytes]:
+    """Return the pieces of the file that an export asks for.
+
+    Raises
+    ------
+    MissingPartError
+        If the format needs pyarrow and it is not installed here.
+    """
+    if export.format in {"arrow", "parquet"}:
+        _demand("pyarrow")
+    with read() as connection:
+        columns = names_of(connection, selected)
+    header = header_of(columns) if export.what == "runs" else list(_VALUES)
+    rows = _rows(read, selected, columns, export.what)
+    if export.format == "jsonl":
+        return _lines(header, rows)
+    if export.format == "csv":
+        return _csv(header, rows)
+    return _arrow(header, rows, export.format)
+
+
+def _demand(name: str) -> None:
+    """Raise MissingPartError unless a module is installed, without loading it."""
+    if find_spec(name) is None:
+        load_module(name)
+
+
+def header_of(columns: Columns) -> list[str]:
+    """Return the names of an export's columns: attributes as they are, the others as ``metrics.accuracy``."""
+    attributes = list(columns.attributes or ())
+    if "run_id" not in attributes:
+        attributes.insert(0, "run_id")
+    parts = (("metrics", columns.metrics), ("params", columns.params), ("tags", columns.tags))
+    return attributes + [f"{kind}.{name}" for kind, names in parts for name in names or ()]
+
+
+def type_of(column: str) -> str:
+    """Return what a column holds: ``text``, ``time`` (ms UTC), ``integer`` or ``number``."""
+    if column in _TIMES:
+        return "time"
+    if column in {"duration", "step"}:
+        return "integer"
+    return "number" if column == "value" or column.startswith("metrics.") else "text"
+
+
+def _rows(read: Read, selected: Selected, columns: Columns, what: str) -> Iterator[list[Row]]:
+    """Yield pages of rows in the order of the header; times in ms, numbers as floats."""
+    for connection, found in walk_pages(read, selected, size=RUNS_AT_ONCE):
+        if what == "runs":
+            yield [_flat(run, columns) for run in read_columns(connection, found, columns)]
+            continue
+        reader = read_latest if what == "metrics" else read_points
+        page: list[Row] = []
+        for values in reader(connection, found, columns.metrics):
+            page.append(list(values))
+            if len(page) == RUNS_AT_ONCE:
+                yield page
+                page = []
+        yield page
+
+
+def _flat(run: dict[str, Any], columns: Columns) -> Row:
+    row = [run["run_id"]] if "run_id" not in (columns.attributes or ()) else []
+    row += [run[name] for name in columns.attributes or ()]
+    for kind, names in (("metrics", columns.metrics), ("params", columns.params), ("tags", columns.tags)):
+        found = run.get(kind, {})
+        row += [found.get(name) for name in names or ()]
+    return row
+
+
+def _lines(header: Sequence[str], pages: Iterator[list[Row]]) -> Iterator[bytes]:
+    shows = [_shown(name) for name in header]
+    for page in pages:
+        lines = (
+            {name: show(value) for name, show, value in zip(header, shows, row, strict=True) if value is not None}
+            for row in page
+        )
+        if text := b"".join(msgspec.json.encode(line) + b"\n" for line in lines):
+            yield text
+
+
+def _csv(header: Sequence[str], pages: Iterator[list[Row]]) -> Iterator[bytes]:
+    shows = [_shown(name) for name in header]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    for page in pages:
+        for row in page:
+            writer.writerow(["" if value is None else show(value) for show, value in zip(shows, row, strict=True)])
+        yield buffer.getvalue().encode()
+        buffer.seek(0)
+        buffer.truncate()
+    if buffer.getvalue():
+        yield buffer.getvalue().encode()
+
+
+def _shown(column: str) -> Callable[[Any], Any]:
+    kind = type_of(column)
+    return wire.rfc3339 if kind == "time" else wire.number if kind == "number" else _same
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _arrow(header: Sequence[str], pages: Iterator[list[Row]], form: str) -> Iterator[bytes]:
+    schema = [[name, type_of(name)] for name in header]
+    worker = subprocess.Popen(
+        [sys.executable, "-m", WORKER, form], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    assert worker.stderr is not None
+    failures: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
+    feeder = threading.Thread(target=_feed, args=(worker.stdin, schema, pages, failures), daemon=True)
+    feeder.start()
+    try:
+        while piece := worker.stdout.read(PIECE_BYTES):
+            yield piece
+        feeder.join()
+        complaint = worker.stderr.read().decode("utf-8", "replace")
+        if not failures.empty():
+            raise failures.get()
+        if worker.wait() != 0:
+            raise InternalError("the process that makes the file failed", hint=complaint[-2000:])
+    finally:
+        worker.kill()
+        worker.wait()
+        for pipe in (worker.stdout, worker.stderr):
+            pipe.close()
+        feeder.join()
+
+
+def _feed(pipe: IO[bytes], schema: list[list[str]], pages: Iterator[list[Row]], failures: Any) -> None:
+    """Write the header and the pages to the process; what goes wrong on the way is told to who reads."""
+    try:
+        with pipe:
+            pipe.write(msgspec.json.encode(schema) + b"\n")
+            for page in pages:
+                rows = [[wire.number(value) if isinstance(value, float) else value for value in row] for row in page]
+                pipe.write(msgspec.json.encode(rows) + b"\n")
+    except BrokenPipeError:
+        return  # the reader hung up or the process died, which its status says
+    except BaseException as error:
+        failures.put(error)
