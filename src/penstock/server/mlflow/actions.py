@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from penstock.rules.permissions import Action, default_action
+from penstock.server.mlflow.traces import is_trace
 
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 _PREFIXES = ("/api/2.0/mlflow/", "/api/3.0/mlflow/")
@@ -41,7 +42,8 @@ def action_of(method: str, path: str) -> Action:
     prefix = next((prefix for prefix in _PREFIXES if path.startswith(prefix)), "")
     noun, _, rest = path.removeprefix(prefix).partition("/")
     if not prefix or noun not in _NOUNS:
-        return default_action(method)
+        # Traces are refused to everybody in the same words.
+        return Action.WORKSPACE_ASK if is_trace(path) else default_action(method)
     parts = rest.split("/")
     # Only a logged model is named in its path; its last part is then an id, whatever it is spelled like.
     is_item = noun == "logged-models" and len(parts) == 1 and method in {"GET", "PATCH", "DELETE"}
