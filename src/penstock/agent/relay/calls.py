@@ -28,8 +28,7 @@ MAX_KEY = 250
 MAX_PART_BYTES, MAX_PATH_BYTES = 255, 1024
 MAX_BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 MAX_IN_ALL = 1000
-STATUSES = frozenset({"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED", "1", "2", "3", "4", "5"})
-WORDS = frozenset({"nan", "infinity", "-infinity", "inf", "-inf"})
+WORDS = frozenset({"NaN", "Infinity", "-Infinity", "inf", "-inf"})
 KEY = re.compile(r"[\w\-. /:]+")
 NUMBER = re.compile(r"-?\d{1,19}")
 ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -111,7 +110,7 @@ def _point(item: Any) -> None:
     _key(item)
     value = item.get("value")
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number and not (isinstance(value, str) and value.lower() in WORDS):
+    if not is_number and not (isinstance(value, str) and value in WORDS):
         raise BadCall("Invalid value for parameter 'value': it is a number.")
     _whole(item, "timestamp", is_required=True)
     _whole(item, "step", is_required=False)
@@ -119,7 +118,7 @@ def _point(item: Any) -> None:
 
 def _pair(item: Any) -> None:
     _key(item)
-    if not isinstance(item.get("value", ""), str):
+    if not isinstance(item.get("value") or "", str):
         raise BadCall("Invalid value for parameter 'value': it is a text.")
 
 
@@ -141,7 +140,7 @@ def _batch(message: dict[str, Any]) -> None:
 
 def _update(message: dict[str, Any]) -> None:
     status = message.get("status")
-    if status is not None and str(status) not in STATUSES:
+    if isinstance(status, int) and not 1 <= status <= 5:
         raise BadCall(f"Invalid value {status!r} for parameter 'status'.")
     _whole(message, "end_time", is_required=False)
 

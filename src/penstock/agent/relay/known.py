@@ -49,15 +49,15 @@ class KnownRun:
         self.info: dict[str, Any] = dict(run.get("info") or {})
         self.inputs: dict[str, Any] = run.get("inputs") or {}
         self.metrics: dict[str, dict[str, Any]] = {item["key"]: item for item in data.get("metrics") or ()}
-        self.params: dict[str, str] = {item["key"]: item.get("value", "") for item in data.get("params") or ()}
-        self.tags: dict[str, str] = {item["key"]: item.get("value", "") for item in data.get("tags") or ()}
+        self.params: dict[str, str] = {item["key"]: (item.get("value") or "") for item in data.get("params") or ()}
+        self.tags: dict[str, str] = {item["key"]: (item.get("value") or "") for item in data.get("tags") or ()}
 
     def check_params(self, path: str, message: dict[str, Any]) -> None:
         """Refuse another value for a param that is known; raises BadCall."""
         items = {LOG_PARAM: [message], LOG_BATCH: message.get("params") or []}.get(path, [])
         for item in items:
             known = self.params.get(item["key"])
-            if known is not None and known != item.get("value", "")[: len(known) if len(known) >= 6000 else None]:
+            if known is not None and known != (item.get("value") or "")[: len(known) if len(known) >= 6000 else None]:
                 raise BadCall(
                     f"Changing param values is not allowed. Param with key='{item['key']}' was already logged with "
                     f"value='{known[:200]}' for run ID='{self.info.get('run_id')}'."
@@ -68,19 +68,21 @@ class KnownRun:
         if path == LOG_METRIC:
             self._point(message)
         elif path == LOG_PARAM:
-            self.params[message["key"]] = message.get("value", "")
+            self.params[message["key"]] = (message.get("value") or "")
         elif path == SET_TAG:
-            self._tag(message["key"], message.get("value", ""))
+            self._tag(message["key"], (message.get("value") or ""))
         elif path == LOG_BATCH:
             for item in message.get("metrics") or ():
                 self._point(item)
             for item in message.get("params") or ():
-                self.params[item["key"]] = item.get("value", "")
+                self.params[item["key"]] = (item.get("value") or "")
             for item in message.get("tags") or ():
-                self._tag(item["key"], item.get("value", ""))
+                self._tag(item["key"], (item.get("value") or ""))
         elif path == UPDATE_RUN:
             if message.get("status") is not None:
-                self.info["status"] = STATUSES.get(str(message["status"]), str(message["status"]))
+                status = STATUSES.get(str(message["status"]), str(message["status"]))
+                if status in STATUSES.values():
+                    self.info["status"] = status
             if message.get("end_time"):
                 self.info["end_time"] = int(message["end_time"])
             if message.get("run_name"):
@@ -175,7 +177,7 @@ class Known:
         if str(message.get("experiment_id") or "0") != self._experiment or len(self._runs) >= MAX_REMEMBERED:
             return None
         run_id = os.urandom(16).hex()
-        tags = {item["key"]: item.get("value", "") for item in message.get("tags") or ()}
+        tags = {item["key"]: (item.get("value") or "") for item in message.get("tags") or ()}
         name = message.get("run_name") or tags.get(NAME_TAG) or f"run-{run_id[:8]}"
         start = int(message.get("start_time") or time.time_ns() // 1_000_000)
         message.update(run_name=name, start_time=start)

@@ -7,7 +7,6 @@ call that is refused is told to the agent, and does not hold up those behind it.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Callable, Coroutine
@@ -33,14 +32,13 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 API = "/api/2.0/mlflow"
-LOG_METRIC = f"{API}/runs/log-metric"
 CREATE_RUN = f"{API}/runs/create"
-POINT = ("key", "value", "timestamp", "step")
 NEW_RUN = re.compile(r"[0-9a-f]{32}")
 OVER = 1 << 62
 HANDLERS: dict[str, Callable[[Call], Coroutine[Any, Any, Json]]] = {
     CREATE_RUN: runs.create_run,
     f"{API}/runs/update": runs.update_run,
+    f"{API}/runs/log-metric": ingest.log_metric,
     f"{API}/runs/log-batch": ingest.log_batch,
     f"{API}/runs/log-parameter": ingest.log_parameter,
     f"{API}/runs/set-tag": ingest.set_tag,
@@ -140,8 +138,6 @@ def _handle(call: _Relayed) -> Coroutine[Any, Any, Any]:
         if not path.startswith(f"{ARTIFACTS}/"):
             raise UsageError(f"{path} takes no file")
         return keep_upload(call, path.removeprefix(f"{ARTIFACTS}/"), item["digest"], item["size"])
-    if path == LOG_METRIC:
-        return ingest.log_batch(replace(call, item={**item, "body": _as_batch(item["body"])}))
     if path not in HANDLERS:
         raise UsageError(f"{path} cannot be relayed")
     if path == CREATE_RUN:
@@ -150,13 +146,6 @@ def _handle(call: _Relayed) -> Coroutine[Any, Any, Any]:
             raise UsageError("a relayed run has an id of 32 hex digits")
         call = replace(call, services=replace(call.services, new_id=lambda: promised))
     return HANDLERS[path](call)
-
-
-def _as_batch(body: str) -> str:
-    """Return a log-metric message as a batch of one; the former's own handler collects points of many requests."""
-    sent = json.loads(body)
-    point = {name: sent[name] for name in POINT if name in sent}
-    return json.dumps({"run_id": sent.get("run_id") or sent.get("run_uuid"), "metrics": [point]})
 
 
 def _finish(handler: Coroutine[Any, Any, T]) -> T:
