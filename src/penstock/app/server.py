@@ -7,6 +7,7 @@ time and is not needed for the first answer (the idle agent, looking for orphans
 from __future__ import annotations
 
 import argparse
+import gc
 import getpass
 import os
 import socket
@@ -216,6 +217,7 @@ def configure(app: ASGIApp) -> uvicorn.Config:
 
 
 def _begin(house: House, control: socket.socket) -> None:
+    gc.freeze()  # what was composed stays; a batch of points otherwise has the collector walk all of it
     control.sendall(b"ready\n")
     house.scheduler.start()
     house.compute.warm_up()

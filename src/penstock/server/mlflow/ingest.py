@@ -14,6 +14,7 @@ from penstock.server.mlflow.limits import (
     check_batch,
     check_key,
     read_metric,
+    read_metrics,
     read_params,
     read_tags,
 )
@@ -41,7 +42,7 @@ async def log_batch(call: Call) -> Json:
     """Log many values; all of them are stored, or none."""
     sent = await call.read(LogBatch)
     check_batch(sent)
-    metrics = [read_metric(point, index) for index, point in enumerate(sent.metrics)]
+    metrics = read_metrics(sent.metrics)
     of_models = _of_models(sent.metrics, metrics)
     await _log_points(call, sent.run, metrics, of_models, read_params(sent.params), read_tags(sent.tags))
     return {}

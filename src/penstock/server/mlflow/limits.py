@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from penstock.entities.errors import UsageError
 from penstock.entities.run import Metric
@@ -53,17 +53,27 @@ def check_key(key: str, name: str = "key") -> str:
 
 def read_metric(point: LogMetric | MetricPoint, index: int | None = None) -> Metric:
     """Return a point that may be stored, or raise UsageError; ``index`` is its place in a batch."""
-    value, timestamp = point.value, point.timestamp
-    if value is None or timestamp is None or timestamp < 0 or not _PLAIN_KEY.fullmatch(point.key):
-        path = "" if index is None else f"metrics[{index}]."
-        check_key(point.key, f"{path}key")
-        required(value, f"{path}value")
-        required(timestamp, f"{path}timestamp")
-        assert value is not None
-        assert timestamp is not None
-        if timestamp < 0:
-            raise UsageError(f"Invalid value {timestamp} for parameter '{path}timestamp': it must not be negative.")
-    return Metric(point.key, value, timestamp, point.step)
+    path = "" if index is None else f"metrics[{index}]."
+    check_key(point.key, f"{path}key")
+    required(point.value, f"{path}value")
+    required(point.timestamp, f"{path}timestamp")
+    assert point.value is not None
+    assert point.timestamp is not None
+    if point.timestamp < 0:
+        raise UsageError(f"Invalid value {point.timestamp} for parameter '{path}timestamp': it must not be negative.")
+    return Metric(point.key, point.value, point.timestamp, point.step)
+
+
+def read_metrics(points: Sequence[MetricPoint]) -> list[Metric]:
+    """Return the points of a batch, or raise UsageError for the first that may not be stored."""
+    plain: set[str] = set()
+    for index, point in enumerate(points):
+        timestamp = point.timestamp
+        if point.key not in plain or point.value is None or timestamp is None or timestamp < 0:
+            read_metric(point, index)
+            plain.add(point.key)
+    # They have a metric's members, all of them set now; copying each would cost a fifth of the batch.
+    return cast("list[Metric]", points)
 
 
 def read_params(pairs: Iterable[Pair]) -> dict[str, str]:
@@ -135,3 +145,14 @@ def read_view(view: str | int) -> str:
     if str(view) in {"1", "2", "3"}:
         return names[int(view) - 1]
     raise UsageError(f"Invalid value {view!r} for the view type: it is one of {', '.join(names)}.")
+
+
+def read_experiment_id(text: str) -> str:
+    """Return an experiment's id as it is stored, or raise UsageError for what is no whole number."""
+    try:
+        return str(int(text))
+    except ValueError as error:
+        raise UsageError(
+            f"Invalid experiment ID '{text[:60]}'. Experiment ID must be a valid integer.",
+            hint="Ids are whole numbers, such as '0'.",
+        ) from error

@@ -23,14 +23,14 @@ Json = dict[str, Any]
 LARGEST = sys.float_info.max
 
 
-class Pair(Struct):
+class Pair(Struct, gc=False):
     """A parameter or tag."""
 
     key: str = ""
     value: str = ""
 
 
-class MetricPoint(Struct):
+class MetricPoint(Struct, gc=False):
     """One value of a metric."""
 
     key: str = ""
