@@ -105,11 +105,14 @@ def _move_inputs() -> None:
         kept = json.loads(text)
         for item in kept.get("dataset_inputs", []):
             _move_dataset(connection, run, experiment, item)
-        for item in kept.get("model_inputs", []):
-            connection.execute(
-                sa.text("INSERT INTO run_models (run, direction, model_id, step) VALUES (:run, 'input', :model, 0)"),
-                {"run": run, "model": str(item.get("model_id"))},
-            )
+        for model_id in {item.get("model_id"): None for item in kept.get("model_inputs", [])}:
+            if isinstance(model_id, str):
+                connection.execute(
+                    sa.text(
+                        "INSERT INTO run_models (run, direction, model_id, step) VALUES (:run, 'input', :model, 0)"
+                    ),
+                    {"run": run, "model": model_id},
+                )
     connection.execute(sa.text("DELETE FROM tags WHERE key = :key"), {"key": HIDDEN_TAG})
 
 
@@ -128,16 +131,21 @@ def _move_dataset(connection: sa.Connection, run: int, experiment: int, item: di
                 **found,
                 "source_type": dataset["source_type"],
                 "source": dataset["source"],
-                "schema": dataset.get("schema"),
-                "profile": dataset.get("profile"),
+                "schema": _text(dataset.get("schema")),
+                "profile": _text(dataset.get("profile")),
             },
         )
         row = connection.execute(known, found).scalar_one()
-    tags = {tag["key"]: tag["value"] for tag in item.get("tags", [])}
+    tags = {str(tag["key"]): str(tag.get("value") or "") for tag in item.get("tags") or [] if "key" in tag}
     connection.execute(
         sa.text("INSERT INTO run_datasets (run, dataset, context, tags) VALUES (:run, :dataset, :context, :tags)"),
         {"run": run, "dataset": row, "context": tags.get("mlflow.data.context"), "tags": json.dumps(tags)},
     )
+
+
+def _text(value: Any) -> str | None:
+    """Return what the old version kept as it was sent: mostly a text, but nothing saw to it."""
+    return value if value is None or isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def _recreate(table: str, make: Callable[[str], None], kept: str, chosen: str) -> None:
