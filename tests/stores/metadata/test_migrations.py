@@ -65,7 +65,7 @@ def search(store: MetadataStore, where: str, *order: str, view: str = "ACTIVE_ON
     query = RunQuery(None, parse_run_filter(where), parse_run_order(order), view)
     with store.read() as connection:
         rows = find_runs(connection, query).rows
-        ids = dict(connection.exec_driver_sql("SELECT id, run_id FROM runs").all())
+        ids: dict[int, str] = {row[0]: row[1] for row in connection.exec_driver_sql("SELECT id, run_id FROM runs")}
     return [ids[row] for row in rows]
 
 
