@@ -8,12 +8,16 @@ from sqlalchemy import Connection
 
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.run import Experiment, LifecycleStage
+from penstock.rules.filters.mlflow import parse_experiment_filter, parse_experiment_order
+from penstock.rules.filters.tree import And, Comparison, Field, Op, Scope
 from penstock.server.mlflow.call import Call
-from penstock.server.mlflow.errors import NotHereYetError
 from penstock.server.mlflow.limits import check_experiment_tag, check_name, check_page, read_view, required
 from penstock.server.mlflow.paging import make_token, read_token
 from penstock.server.mlflow.wire import CreateExperiment, Json, OfExperiment, SearchExperiments, shown_experiment
 from penstock.stores.metadata import experiments as rows
+from penstock.stores.metadata.experiment_search import search_experiments as search_rows
+
+_ID = Field(Scope.ATTRIBUTE, "experiment_id")
 
 MAX_SHOWN = 200
 """So much of a tag's value stands in the audit log."""
@@ -63,20 +67,19 @@ async def get_by_name(call: Call) -> Json:
 
 
 async def search_experiments(call: Call) -> Json:
-    """List experiments, newest first."""
+    """Return a page of the experiments that a filter finds, in an order."""
     sent = await call.read(SearchExperiments)
     limit, offset, view = check_page(sent.max_results), read_token(sent.page_token), read_view(sent.view_type)
-    if sent.filter.strip():
-        raise NotHereYetError("This server does not filter experiments yet.", hint="Filter the result instead.")
-    if sent.order_by:
-        raise NotHereYetError(f"This server does not order experiments by {sent.order_by[0]!r} yet.")
+    where, order = parse_experiment_filter(sent.filter), parse_experiment_order(sent.order_by)
 
     def question(connection: Connection) -> list[Experiment]:
-        if not call.actor.sees_all:
-            return [rows.get_experiment(connection, call.actor.experiment_id or "")]
-        return rows.list_experiments(connection, limit=offset + limit + 1, view=view)
+        own = None if call.actor.sees_all else Comparison(_ID, Op.EQ, call.actor.experiment_id or "")
+        wanted = tuple(one for one in (own, where) if one is not None)
+        return search_rows(
+            connection, And(wanted) if wanted else None, order, view=view, limit=limit + 1, offset=offset
+        )
 
-    found = (await call.ask(question))[offset:]
+    found = await call.ask(question)
     answer: Json = {"experiments": [shown_experiment(one) for one in found[:limit]]} if found else {}
     if len(found) > limit:
         answer["next_page_token"] = make_token(offset + limit)

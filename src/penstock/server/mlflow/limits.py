@@ -145,14 +145,3 @@ def read_view(view: str | int) -> str:
     if str(view) in {"1", "2", "3"}:
         return names[int(view) - 1]
     raise UsageError(f"Invalid value {view!r} for the view type: it is one of {', '.join(names)}.")
-
-
-def read_experiment_id(text: str) -> str:
-    """Return an experiment's id as it is stored, or raise UsageError for what is no whole number."""
-    try:
-        return str(int(text))
-    except ValueError as error:
-        raise UsageError(
-            f"Invalid experiment ID '{text[:60]}'. Experiment ID must be a valid integer.",
-            hint="Ids are whole numbers, such as '0'.",
-        ) from error

@@ -1,4 +1,4 @@
-"""Page tokens of the protocol: base64 of ``{"offset": N}``, as the real server makes them."""
+"""What a search says besides its filter: page tokens, base64 of ``{"offset": N}``, and experiments."""
 
 from __future__ import annotations
 
@@ -37,3 +37,14 @@ def read_token(token: str) -> int:
     if found.offset < 0:
         raise UsageError("Invalid page token: its offset is negative.")
     return found.offset
+
+
+def read_experiment_id(text: str) -> str:
+    """Return an experiment's id as it is stored, or raise UsageError for what is no whole number."""
+    try:
+        return str(int(text))
+    except ValueError as error:
+        raise UsageError(
+            f"Invalid experiment ID '{text[:60]}'. Experiment ID must be a valid integer.",
+            hint="Ids are whole numbers, such as '0'.",
+        ) from error

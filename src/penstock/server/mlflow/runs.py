@@ -9,12 +9,13 @@ from sqlalchemy import Connection
 from penstock.access.actors import Role
 from penstock.entities.errors import UsageError
 from penstock.entities.run import LifecycleStage, Run, RunStatus
+from penstock.rules.filters.mlflow import parse_run_filter, parse_run_order
 from penstock.rules.names import new_display_name
 from penstock.server.mlflow.call import CREATOR_TAG, Call
-from penstock.server.mlflow.errors import NotHereYetError
 from penstock.server.mlflow.inputs import shown_inputs, shown_outputs
 from penstock.server.mlflow.limits import check_page, read_tags, read_view
-from penstock.server.mlflow.paging import make_token, read_token
+from penstock.server.mlflow.paging import make_token, read_experiment_id, read_token
+from penstock.server.mlflow.run_pages import encode_runs
 from penstock.server.mlflow.wire import (
     CreateRun,
     Json,
@@ -27,11 +28,11 @@ from penstock.server.mlflow.wire import (
 )
 from penstock.stores.metadata import runs as rows
 from penstock.stores.metadata.datasets import RunInputs, inputs_of_runs
+from penstock.stores.metadata.run_search import RunQuery, find_runs
 
 RUN_NAME_TAG = "mlflow.runName"
 USER_TAG = "mlflow.user"
 _STATUSES = (RunStatus.RUNNING, RunStatus.SCHEDULED, RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED)
-_NEWEST_FIRST = {"start_time desc", "attributes.start_time desc", "attribute.start_time desc", "run_id asc"}
 
 
 async def create_run(call: Call) -> Json:
@@ -100,29 +101,29 @@ async def update_run(call: Call) -> Json:
 
 
 async def search_runs(call: Call) -> Json:
-    """List runs of some experiments, newest first."""
+    """Return a page of the runs of some experiments that a filter finds, in an order."""
     sent = await call.read(SearchRuns)
     limit, offset, view = check_page(sent.max_results), read_token(sent.page_token), read_view(sent.run_view_type)
-    if sent.filter.strip():
-        raise NotHereYetError(
-            "This server does not filter runs yet.", hint="Leave the filter out and filter the result."
-        )
-    wrong = [clause for clause in sent.order_by if " ".join(clause.lower().split()) not in _NEWEST_FIRST]
-    if wrong:
-        raise NotHereYetError(f"This server does not order runs by {wrong[0]!r} yet, only 'start_time DESC'.")
-    wanted = sent.experiment_ids
+    wanted = tuple(read_experiment_id(experiment_id) for experiment_id in sent.experiment_ids)
     if not call.actor.sees_all:
-        wanted = [experiment_id for experiment_id in wanted if experiment_id == call.actor.experiment_id]
+        wanted = tuple(experiment_id for experiment_id in wanted if experiment_id == call.actor.experiment_id)
+    query = RunQuery(
+        wanted,
+        where=parse_run_filter(sent.filter),
+        order=parse_run_order(sent.order_by),
+        view=view,
+        limit=limit,
+        offset=offset,
+    )
 
-    def question(connection: Connection) -> tuple[list[Run], dict[str, RunInputs]]:
-        page = rows.search_runs(connection, wanted, limit=limit + 1, offset=offset, view=view)
-        return page, inputs_of_runs(connection, [run.run_id for run in page])
+    def question(connection: Connection) -> Json:
+        found = find_runs(connection, query)
+        answer: Json = {"runs": encode_runs(connection, found.rows)} if found.rows else {}
+        if found.next is not None:
+            answer["next_page_token"] = make_token(offset + limit)
+        return answer
 
-    found, inputs = await call.ask(question)
-    answer: Json = {"runs": [shown_run(run, inputs[run.run_id]) for run in found[:limit]]} if found else {}
-    if len(found) > limit:
-        answer["next_page_token"] = make_token(offset + limit)
-    return answer
+    return await call.ask(question)
 
 
 def shown_run(run: Run, inputs: RunInputs) -> Json:

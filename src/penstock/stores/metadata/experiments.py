@@ -79,13 +79,13 @@ def get_experiment(connection: Connection, experiment_id: str) -> Experiment:
     row = connection.execute(select(experiments).where(experiments.c.id == parse_id(experiment_id))).one_or_none()
     if row is None:
         raise _unknown(experiment_id)
-    return _experiments(connection, [row])[0]
+    return read_experiments(connection, [row])[0]
 
 
 def find_experiment_by_name(connection: Connection, name: str) -> Experiment | None:
     """Return the experiment of that name, deleted or not, or None."""
     row = connection.execute(select(experiments).where(experiments.c.name == name)).one_or_none()
-    return None if row is None else _experiments(connection, [row])[0]
+    return None if row is None else read_experiments(connection, [row])[0]
 
 
 def list_experiments(
@@ -107,7 +107,7 @@ def list_experiments(
     stages = stages_of(view)
     if stages is not None:
         statement = statement.where(experiments.c.lifecycle_stage == stages)
-    return _experiments(connection, connection.execute(statement).all())
+    return read_experiments(connection, connection.execute(statement).all())
 
 
 def rename_experiment(connection: Connection, experiment_id: str, name: str, *, now: int) -> Experiment:
@@ -193,7 +193,8 @@ def _unknown(experiment_id: str) -> NotFoundError:
     )
 
 
-def _experiments(connection: Connection, rows: Sequence[Row[Any]]) -> list[Experiment]:
+def read_experiments(connection: Connection, rows: Sequence[Row[Any]]) -> list[Experiment]:
+    """Return experiments with their tags from rows of their table, in that order."""
     tags: dict[int, dict[str, str]] = {row.id: {} for row in rows}
     table = experiment_tags
     for experiment, key, value in connection.execute(select(table).where(table.c.experiment.in_(list(tags)))):

@@ -1,0 +1,89 @@
+"""Pages of runs as the protocol's JSON, encoded a few runs at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+from sqlalchemy import Connection
+
+from penstock.server.mlflow.inputs import shown_inputs, shown_outputs
+from penstock.server.mlflow.wire import LARGEST, Json
+from penstock.stores.metadata.datasets import RunInputs, inputs_of
+from penstock.stores.metadata.run_pages import ShownRun, read_runs
+
+
+class _Info(Struct):
+    run_uuid: str
+    run_id: str
+    experiment_id: str
+    run_name: str
+    user_id: str
+    status: str
+    start_time: int
+    artifact_uri: str
+    lifecycle_stage: str
+    end_time: int | UnsetType = UNSET
+
+
+class _Metric(Struct):
+    key: str
+    value: float | str
+    timestamp: int
+    step: int
+
+
+class _Data(Struct):
+    metrics: list[_Metric] | UnsetType = UNSET
+    params: Raw | UnsetType = UNSET
+    tags: Raw | UnsetType = UNSET
+
+
+class _Run(Struct):
+    info: _Info
+    data: _Data
+    inputs: Json
+    outputs: Json
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def encode_runs(connection: Connection, rows: Sequence[int]) -> Raw:
+    """Return the JSON array of runs, given by their rows, in that order."""
+    parts: list[bytes] = []
+    for page in read_runs(connection, rows):
+        inputs = inputs_of(connection, [run.info.id for run in page])
+        made = [_run(run, inputs[run.info.id]) for run in page]
+        parts.append(_encode(made)[1:-1])
+    return Raw(b"[" + b",".join(part for part in parts if part) + b"]")
+
+
+def _run(run: ShownRun, inputs: RunInputs) -> _Run:
+    row = run.info
+    info = _Info(
+        row.run_id,
+        row.run_id,
+        str(row.experiment),
+        row.run_name,
+        row.user_id,
+        row.status,
+        row.start_time,
+        row.artifact_uri,
+        row.lifecycle_stage,
+        UNSET if row.end_time is None else row.end_time,
+    )
+    data = _Data(
+        [_metric(*metric) for metric in run.metrics] or UNSET,
+        Raw(run.params.encode()) if run.params else UNSET,
+        Raw(run.tags.encode()) if run.tags else UNSET,
+    )
+    return _Run(info, data, shown_inputs(inputs), shown_outputs(inputs))
+
+
+def _metric(key: str, value: float, timestamp: int, step: int, is_nan: bool) -> _Metric:
+    if is_nan:
+        return _Metric(key, "NaN", timestamp, step)
+    return _Metric(key, value if math.isfinite(value) else math.copysign(LARGEST, value), timestamp, step)
