@@ -13,7 +13,7 @@ from penstock.rules.filters.mlflow import parse_run_filter, parse_run_order
 from penstock.rules.names import new_display_name
 from penstock.server.mlflow.call import CREATOR_TAG, Call
 from penstock.server.mlflow.inputs import shown_inputs, shown_outputs
-from penstock.server.mlflow.limits import check_page, read_tags, read_view
+from penstock.server.mlflow.limits import check_page, read_tags, read_view, required
 from penstock.server.mlflow.paging import make_token, read_experiment_id, read_token
 from penstock.server.mlflow.run_pages import encode_runs
 from penstock.server.mlflow.wire import (
@@ -45,7 +45,8 @@ async def create_run(call: Call) -> Json:
             "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values "
             f"(run_name='{sent.run_name}', mlflow.runName='{named}')."
         )
-    experiment_id = sent.experiment_id or "0"
+    experiment_id = sent.experiment_id
+    required(experiment_id, "experiment_id")
     call.actor.check_experiment(experiment_id)
     if call.actor.role is Role.JOB:
         tags[CREATOR_TAG] = call.actor.name

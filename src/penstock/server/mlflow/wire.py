@@ -166,20 +166,28 @@ def read_body(kind: type[StructT], body: bytes) -> StructT:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind, strict=False)
     try:
         return decoder.decode(body or b"{}")  # type: ignore[no-any-return] # the decoder was made for this kind
-    except msgspec.ValidationError as error:
-        raise UsageError(f"Invalid value in the request: {error}.") from error
     except RecursionError as error:
         raise UsageError("The request's body is nested too deeply.") from error
-    except msgspec.DecodeError:
+    except msgspec.DecodeError:  # also what has a member of another type
         return _read_lenient(kind, body)
 
 
 def _read_lenient(kind: type[StructT], body: bytes) -> StructT:
-    """Read what Python's own JSON writes for NaN and infinity, which is no JSON."""
+    """Read what the strict way refuses: NaN and infinity, which are no JSON, and null, which means absent."""
     try:
-        return msgspec.convert(json.loads(body), kind, strict=False)
+        return msgspec.convert(_without_null(json.loads(body or b"{}")), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"Invalid value in the request: {error}.") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"The request's body is not what is wanted here: {error}.") from error
+
+
+def _without_null(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_null(member) for name, member in value.items() if member is not None}
+    if isinstance(value, list):
+        return [_without_null(member) for member in value]
+    return value
 
 
 def read_query(kind: type[StructT], query: dict[str, Any]) -> StructT:

@@ -177,7 +177,9 @@ def add_tags(connection: Connection, row: RunRow, tags: Mapping[str, str]) -> No
 
 
 def put_tag(connection: Connection, row: RunRow, key: str, value: str) -> None:
-    """Set a tag of a run given by its row; ``mlflow.runName`` renames it."""
+    """Set a tag of a run given by its row; ``mlflow.runName`` renames it, an empty one leaves its name."""
+    if key == RUN_NAME_TAG and not value:
+        return
     _PUT_TAG.run(connection, (row.id, key, value, row.experiment))
     if key == RUN_NAME_TAG:
         connection.execute(update(runs).where(runs.c.id == row.id).values(run_name=value))
