@@ -208,7 +208,9 @@ def find_job(connection: Connection, reference: str) -> Job:
         if job.name == reference:
             return job
     if not found or len(reference) < SHORTEST_PREFIX:
-        raise NotFoundError(f'no job "{reference}"', hint="List them with: penstock job list", ref=f"job:{reference}")
+        is_run = runs.find_run(connection, reference, details=False) is not None
+        hint = f"It is a run: penstock run show {reference}" if is_run else "List them with: penstock job list"
+        raise NotFoundError(f'no job "{reference}"', hint=hint, ref=f"job:{reference}")
     if len(found) > 1:
         raise UsageError(f'"{reference}" fits several jobs', hint="Such as " + ", ".join(job.name for job in found))
     return found[0]

@@ -6,7 +6,8 @@ command line prints it as it came, which spares it loading them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from penstock.sdk.http import HttpClient, quoted
@@ -15,6 +16,7 @@ from penstock.sdk.response import Response
 Json = dict[str, Any]
 API = "/api/v1"
 PAGE = 200
+LARGEST_PAGE = 1000
 
 
 class Rest:
@@ -82,6 +84,89 @@ class Rest:
     def open_artifact(self, name: str, path: str) -> Response:
         """Open one file of a run's artifacts."""
         return self.http.request("GET", API + quoted("runs", name, "artifacts", *path.split("/")))
+
+    # -- runs
+
+    def search_runs(
+        self, selection: Json, *, limit: int | None = None, say: Callable[[str], object] | None = None
+    ) -> Iterator[Json]:
+        """Yield the runs that a search finds, asked for a page at a time; ``say`` is told what the server remarks."""
+        left, following = limit, None
+        while left is None or left > 0:
+            size = LARGEST_PAGE if left is None else min(left, LARGEST_PAGE)
+            page = self.http.post(f"{API}/runs/search", {**selection, "limit": size, "next": following})
+            if say is not None and following is None:
+                for warning in page.get("warnings", ()):
+                    say(warning)
+            yield from page["items"]
+            following = page.get("next")
+            if not following:
+                return
+            left = None if left is None else left - len(page["items"])
+
+    def export_runs(self, selection: Json) -> Response:
+        """Open the file of all runs that a selection finds."""
+        return self.http.request("POST", f"{API}/runs/export", content=selection, timeout_s=300.0)
+
+    def get_run(self, name: str) -> Json:
+        """Return a whole run by its id or a unique prefix of it."""
+        return self._object(self.http.get(API + quoted("runs", name)))
+
+    def change_run(self, name: str, change: Json) -> Json:
+        """Change a run's name or tags and return it."""
+        return self._object(self.http.request("PATCH", API + quoted("runs", name), content=change).json())
+
+    def delete_run(self, name: str, *, restore: bool = False) -> Json:
+        """Hide a run, or show it again."""
+        return self._object(self.http.post(API + quoted("runs", name) + (":restore" if restore else ":delete")))
+
+    def read_history(self, name: str, key: str, **query: int | None) -> Iterator[Json]:
+        """Yield ``{"step", "timestamp", "value"}`` of one metric in the order of time.
+
+        Parameters
+        ----------
+        **query : int, optional
+            ``from_step``, ``to_step``, ``max_points``.
+        """
+        path = API + quoted("runs", name, "metrics", *key.split("/"))
+        return self._pages(path, {**query, "limit": LARGEST_PAGE}, None)
+
+    # -- experiments
+
+    def list_experiments(self, *, view: str | None = None) -> Iterator[Json]:
+        """Yield experiments, newest first."""
+        return self._pages(f"{API}/experiments", {"view": view}, None)
+
+    def get_experiment(self, name: str) -> Json:
+        """Return an experiment by its name or id."""
+        return self._object(self.http.get(API + quoted("experiments", name)))
+
+    def create_experiment(self, spec: Json) -> Json:
+        """Create an experiment and return it."""
+        return self._object(self.http.post(f"{API}/experiments", spec))
+
+    def change_experiment(self, name: str, change: Json) -> Json:
+        """Change an experiment's name or tags and return it."""
+        return self._object(self.http.request("PATCH", API + quoted("experiments", name), content=change).json())
+
+    def delete_experiment(self, name: str, *, restore: bool = False) -> Json:
+        """Hide an experiment and its runs, or show them again."""
+        verb = ":restore" if restore else ":delete"
+        return self._object(self.http.post(API + quoted("experiments", name) + verb))
+
+    # -- permanent deletion
+
+    def plan_collection(self, scope: Json) -> Json:
+        """Return what a permanent deletion would take."""
+        return self._object(self.http.post(f"{API}/gc:plan", scope))
+
+    def collect(self, scope: Json) -> Iterator[Json]:
+        """Delete for good; yield what happens as it happens."""
+        answer = self.http.request("POST", f"{API}/gc", content=scope, timeout_s=600.0)
+        rest = b""
+        for piece in answer.iter_bytes():
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from map(json.loads, lines)
 
     # -- content
 
@@ -228,10 +313,6 @@ class Rest:
         return self.http.request("GET", f"{API}/events:export", query={**query, "format": "jsonl"})
 
     # -- the rest
-
-    def list_experiments(self) -> Iterator[Json]:
-        """Yield experiments."""
-        return self._pages(f"{API}/experiments", {}, None)
 
     def list_computes(self) -> Iterator[Json]:
         """Yield compute targets."""

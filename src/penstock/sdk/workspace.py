@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from penstock.sdk.http import HttpClient
 from penstock.sdk.launch import ensure_server, shorten
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from penstock.sdk.audit import AuditClient
     from penstock.sdk.compute import ComputeTargets
     from penstock.sdk.endpoints import EndpointsClient
+    from penstock.sdk.experiments import ExperimentsClient
+    from penstock.sdk.gc import Collected
     from penstock.sdk.jobs import JobsClient
+    from penstock.sdk.runs import RunsClient
     from penstock.sdk.tokens import TokensClient
 
 
@@ -80,6 +83,20 @@ class Workspace:
         return Client(self.rest)
 
     @cached_property
+    def runs(self) -> RunsClient:
+        """Return the runs: every job's, and those that MLflow's client made."""
+        from penstock.sdk.runs import RunsClient as Client
+
+        return Client(self.rest)
+
+    @cached_property
+    def experiments(self) -> ExperimentsClient:
+        """Return the experiments."""
+        from penstock.sdk.experiments import ExperimentsClient as Client
+
+        return Client(self.rest)
+
+    @cached_property
     def models(self) -> ModelsClient:
         """Return the registered models."""
         from penstock.sdk.assets import ModelsClient as Client
@@ -127,6 +144,12 @@ class Workspace:
         from penstock.sdk.audit import AuditClient as Client
 
         return Client(self.rest)
+
+    def collect_garbage(self, **scope: Any) -> Collected:
+        """Say what a permanent deletion would take, or with ``apply=True`` take it; see `penstock.sdk.gc.collect`."""
+        from penstock.sdk.gc import collect
+
+        return collect(self.rest, **scope)
 
     def close(self) -> None:
         """Close idle connections; the workspace can still be used afterwards."""

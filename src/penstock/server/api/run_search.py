@@ -11,10 +11,9 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from penstock.access.actors import Actor
-from penstock.entities.errors import UsageError
 from penstock.entities.run_query import EVERYTHING, RunColumns, RunSearch, View
+from penstock.rules.column_names import parse_columns
 from penstock.rules.permissions import Action
-from penstock.rules.suggest import did_you_mean
 from penstock.server import run_selection
 from penstock.server.api import wire
 from penstock.server.api.callers import Body, Caller, Wired, read_entity
@@ -48,8 +47,6 @@ PAGE: Schema = {
         "warnings": array(text("a name in the search that no run has")),
     },
 }
-PREFIXES = {"metrics": "metrics", "params": "params", "tags": "tags", "attributes": "attributes"}
-PREFIXES |= {"metric": "metrics", "param": "params", "parameter": "params", "tag": "tags", "attribute": "attributes"}
 
 
 @router.post(
@@ -122,17 +119,4 @@ def read_column_names(joined: str) -> RunColumns:
     UsageError
         If a name has another prefix than metrics, params, tags or attributes.
     """
-    found: dict[str, Any] = {"attributes": [], "metrics": [], "params": [], "tags": []}
-    for name in filter(None, (part.strip() for part in joined.split(","))):
-        prefix, dot, key = name.partition(".")
-        if not dot:
-            prefix, key = "attributes", name
-        kind = PREFIXES.get(prefix)
-        if kind is None:
-            hint = did_you_mean(prefix, PREFIXES) or "Write metrics.NAME, params.NAME, tags.NAME or an attribute."
-            raise UsageError(f'"{name}" is no column of a run', hint=hint)
-        if key == "*":
-            found[kind] = "*"
-        elif found[kind] != "*":
-            found[kind].append(key)
-    return RunColumns(**{kind: names if names == "*" else tuple(names) for kind, names in found.items()})
+    return RunColumns.model_validate(parse_columns(joined.split(",")))
