@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from penstock.entities.token import Role
 from penstock.rules.permissions import (
     GRANTS,
     IN_EXPERIMENT,
     LIMITS,
     MEANINGS,
     Action,
-    Role,
     allows,
     default_action,
     least_role,

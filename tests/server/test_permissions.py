@@ -11,8 +11,8 @@ from starlette.responses import Response
 from tests.server.harness import House, serving
 
 from penstock.access.people import PeopleTokens
-from penstock.entities.token import TokenSpec
-from penstock.rules.permissions import Action, Role, allows, default_action
+from penstock.entities.token import Role, TokenSpec
+from penstock.rules.permissions import Action, allows, default_action
 from penstock.server.asgi import create_api
 from penstock.server.mlflow.actions import action_of
 from penstock.server.mlflow.routes import _HANDLERS, ARTIFACTS, FILE_HANDLERS, find_handler
@@ -78,7 +78,7 @@ def test_every_rest_door_asks_the_table(house: House, tokens: dict[str, str], ho
     asked = 0
     for method, path, named in rest_doors(house):
         action = named or default_action(method)
-        content = {} if method in {"POST", "PUT", "PATCH"} else None
+        content: dict[str, str] | None = {} if method in {"POST", "PUT", "PATCH"} else None
         answer = house.ask(method, path, content, token=tokens[holder])
         asked += 1
         if not is_allowed(holder, action):
@@ -96,7 +96,7 @@ def test_every_mlflow_door_asks_the_table(house: House, tokens: dict[str, str], 
     for method, path in mlflow_doors():
         assert find_handler(method, path) is not None or path.startswith(ARTIFACTS), (method, path)
         action = action_of(method, path)
-        content = None if method in {"GET", "HEAD"} else {}
+        content: dict[str, str] | None = None if method in {"GET", "HEAD"} else {}
         answer = house.ask(method, path, content, token=tokens[holder])
         if not is_allowed(holder, action):
             assert answer.status == 403, (method, path, action, answer.body)
