@@ -6,10 +6,55 @@ import json
 import os
 import subprocess
 import tempfile
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 WORKER = Path(__file__).with_name("worker.py")
+
+
+_PROLOGUE = """
+import json, os, pathlib
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+
+def refused(call, *arguments, **options):
+    try:
+        call(*arguments, **options)
+    except MlflowException as error:
+        return [error.error_code, error.get_http_status_code()]
+
+
+client = MlflowClient()
+result = None
+"""
+
+
+def run_program(python: Path, folder: Path, code: str, variables: Mapping[str, str], timeout_s: float = 100) -> Any:
+    """Run code with the real client in a folder and return what it left in ``result``."""
+    program = f"{_PROLOGUE}{textwrap.dedent(code)}\npathlib.Path('result.json').write_text(json.dumps(result))\n"
+    done = subprocess.run(
+        [str(python), "-c", program],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+            "GIT_PYTHON_REFRESH": "quiet",
+            **{name: value for name, value in variables.items() if value},
+        },
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads((folder / "result.json").read_text())
 
 
 class CaseError(AssertionError):

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.mlflow.client import run_program
 from tests.mlflow.peer import serving_mlflow
 from tests.mlflow.venvs import CLIENT, FULL, make_venv
 from tests.server.harness import House, open_house
@@ -47,35 +44,7 @@ def client(house: House, mlflow_python: Path, tmp_path: Path) -> Client:
     """Return a function that runs code with the real client and returns what it left in ``result``."""
 
     def run(code: str, *, token: str = "", timeout_s: float = 100, **environment: str) -> Any:
-        program = (
-            "import json, os\nimport mlflow\n"
-            "from mlflow import MlflowClient\nfrom mlflow.exceptions import MlflowException\n"
-            "def refused(call, *a, **k):\n"
-            "    try:\n        call(*a, **k)\n    except MlflowException as e:\n"
-            "        return [e.error_code, e.get_http_status_code()]\n    return None\n"
-            "client = MlflowClient()\nresult = None\n"
-            f"{textwrap.dedent(code)}\nopen('result.json', 'w').write(json.dumps(result))\n"
-        )
-        variables = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "MLFLOW_TRACKING_URI": house.url,
-            "MLFLOW_TRACKING_TOKEN": token or house.token,
-            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            **environment,
-        }
-        variables = {name: value for name, value in variables.items() if value}
-        done = subprocess.run(
-            [str(mlflow_python), "-c", program],
-            env=variables,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return json.loads((tmp_path / "result.json").read_text())
+        place = {"MLFLOW_TRACKING_URI": house.url, "MLFLOW_TRACKING_TOKEN": token or house.token}
+        return run_program(mlflow_python, tmp_path, code, {**place, **environment}, timeout_s)
 
     return run

@@ -18,11 +18,27 @@ CLIENT = ("mlflow", ("mlflow-skinny>=3.17,<4",))
 FULL = ("mlflow-full", ("mlflow==3.17.2",))
 """Server, flavours and scikit-learn; of one version, because its answers are recorded."""
 
+TORCH = "torch==2.13.0"
+TORCH_PARTS = ("mlflow-skinny==3.17.2", "numpy", "pandas", "scipy", "pytorch-lightning")
 
-def make_venv(name: str, requirements: tuple[str, ...]) -> Path:
+
+def make_torch_venv() -> Path | None:
+    """Return the interpreter of a venv with PyTorch, or None where nobody asked for so large a download.
+
+    The default build of PyTorch is several GB, so it is fetched in continuous integration only (``CI`` is set), by
+    plain pip, which takes a CPU build where the machine's pip is set up to find one. Elsewhere the venv is used if
+    it is there.
+    """
+    folder = ROOT / ".venvs" / "mlflow-torch"
+    if not os.environ.get("CI") and not (folder / "requirements.json").exists():
+        return None
+    return make_venv("mlflow-torch", TORCH_PARTS, by_pip=(TORCH,))
+
+
+def make_venv(name: str, requirements: tuple[str, ...], by_pip: tuple[str, ...] = ()) -> Path:
     """Return the interpreter of a venv that holds what is required."""
     folder = ROOT / ".venvs" / name
-    stamp, wanted = folder / "requirements.json", list(requirements)
+    stamp, wanted = folder / "requirements.json", [*by_pip, *requirements]
     folder.parent.mkdir(exist_ok=True)
     with (folder.parent / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -31,7 +47,11 @@ def make_venv(name: str, requirements: tuple[str, ...]) -> Path:
             python = str(folder / "bin" / "python")
             uv = [sys.executable, "-m", "uv"]
             environment = {**os.environ, "UV_SYSTEM_CERTS": "1"}
-            subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(folder)], check=True)
+            seed = ["--seed"] if by_pip else []
+            subprocess.run([*uv, "venv", "-q", *seed, "--python", sys.executable, str(folder)], check=True)
+            if by_pip:
+                pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+                subprocess.run([*pip, *by_pip], check=True)
             install = [*uv, "pip", "install", "-q", "--compile-bytecode", "--python", python, *wanted]
             subprocess.run(install, check=True, env=environment)
             stamp.write_text(json.dumps(wanted))

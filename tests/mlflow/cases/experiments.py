@@ -64,9 +64,9 @@ def name_is_taken(bench: Bench) -> Any:
     return [taken, renamed, itself, bench.ask(bench.client.create_experiment, bench.name("a"))]
 
 
-@cases({"empty": "", "blank": " ", "number": 7, "500": "x" * 500, "501": "x" * 501, "slash": "/a", "null": None})
+@cases({"empty": "", "number": 7, "500": "x" * 500, "501": "x" * 501, "slash": "/a", "null": None})
 def name(bench: Bench, name: Any) -> Any:
-    given = name if not isinstance(name, str) or len(name.strip()) < 2 else (bench.name("") + name)[: len(name)]
+    given = (bench.name("") + name)[: max(len(name), 12)] if isinstance(name, str) and name else name
     status, answer = bench.post("experiments/create", {"name": given})
     return [status, answer if status >= 400 else "made"]
 

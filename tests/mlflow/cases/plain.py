@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 _ID = re.compile(r"(?<![0-9a-f])(m-)?[0-9a-f]{32}(?![0-9a-f])")
-_RANDOM_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,4}")
+_RANDOM_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,4}|[a-z]+_[a-z]+_[0-9a-f]{6}")
 _LOCATION = re.compile(r"(?<=mlflow-artifacts:/)\d+")
 _EXPERIMENT_KEYS = {"experiment_id", "experiment_ids"}
 _UNORDERED = {"tags", "params"}

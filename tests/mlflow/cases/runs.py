@@ -150,7 +150,6 @@ def unknown(bench: Bench) -> Any:
         "outputs": bench.post("runs/outputs", {"run_id": gone, "models": []}),
         "history": bench.ask(client.get_metric_history, gone, "m"),
         "artifacts": bench.get("artifacts/list", run_id=gone),
-        "bulk": bench.get("metrics/get-history-bulk", run_id=gone, metric_key="m"),
     }
 
 
@@ -182,7 +181,6 @@ def odd_id(bench: Bench, run: str) -> Any:
         "runs/outputs",
         "runs/log-model",
         "metrics/get-history",
-        "metrics/get-history-bulk",
         "metrics/get-history-bulk-interval",
         "artifacts/list",
     ]

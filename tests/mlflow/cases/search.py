@@ -252,7 +252,6 @@ def filtered(bench: Bench, filter_string: str) -> Any:
         "Created": ["attributes.Created DESC"],
         "duration": ["attributes.duration"],
         "user": ["attributes.user_id", "run_name"],
-        "artifact": ["attributes.artifact_uri"],
         "lifecycle": ["attributes.lifecycle_stage"],
         "experiment": ["attributes.experiment_id"],
         "twice": ["metrics.acc", "metrics.acc DESC"],
