@@ -77,6 +77,24 @@ def source_tree(connection: Connection, source: str, *, hops: int = _HOPS) -> Tr
     return None
 
 
+def follow_source(connection: Connection, source: str, *, hops: int = _HOPS) -> str:
+    """Return where a ``models:/`` address leads: a logged model's own location, or a version's source in turn."""
+    if not source.startswith("models:/") or not hops:
+        return source
+    try:
+        parsed = references.parse_reference(source)
+        if isinstance(parsed, references.LoggedModelReference):
+            location = logged_models.get_model(connection, parsed.model_id).artifact_location
+            return f"{location}/{parsed.path}" if parsed.path else location
+        if isinstance(parsed, references.AssetReference) and parsed.version:
+            version = assets.get_version(connection, AssetKind.MODEL, parsed.name, parsed.version)
+            own = places.registered_location(version.name, version.version)
+            return follow_source(connection, version.source or own, hops=hops - 1)
+    except (NotFoundError, UsageError):
+        return source
+    return source
+
+
 def is_complete(connection: Connection, source: str) -> bool:
     """Return whether no more files are expected at an address: a logged model that is pending still gets some."""
     path = places.path_of(source)

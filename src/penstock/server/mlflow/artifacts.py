@@ -62,15 +62,16 @@ async def download(call: Call, path: str) -> Response:
     """Return one file; ``Range`` is understood."""
     check_path(path)
 
-    def question(connection: Connection) -> TreeEntry | None:
+    def question(connection: Connection) -> TreeEntry:
         place = _readable(call, connection, path)
-        if place.shelf is not None:
-            return rows.find_file(connection, place.shelf, place.path)
-        return next((entry for entry in _tree(connection, place).entries if entry.path == place.path), None)
+        entry = _find(connection, place)
+        if entry is not None:
+            return entry
+        if place.path and _has_children(connection, place):
+            raise UsageError(f"'{path}' is a folder, not a file.")
+        raise NotFoundError(f"No such artifact: '{path}'.")
 
     entry = await call.ask(question)
-    if entry is None:
-        raise NotFoundError(f"No such artifact: '{path}'.")
     return await send_blob(call.request, call.services.blobs, entry.digest, entry.size, name=posixpath.basename(path))
 
 
@@ -141,6 +142,18 @@ def _free(call: Call, connection: Connection, path: str) -> tuple[Place, Shelf]:
     place, shelf = _writable(call, connection, path)
     rows.check_free(connection, shelf, place.path)
     return place, shelf
+
+
+def _find(connection: Connection, place: Place) -> TreeEntry | None:
+    if place.shelf is not None:
+        return rows.find_file(connection, place.shelf, place.path)
+    return next((entry for entry in _tree(connection, place).entries if entry.path == place.path), None)
+
+
+def _has_children(connection: Connection, place: Place) -> bool:
+    if place.shelf is not None:
+        return rows.is_folder(connection, place.shelf, place.path)
+    return bool(_children(_tree(connection, place), place.path))
 
 
 def _tree(connection: Connection, place: Place) -> Tree:

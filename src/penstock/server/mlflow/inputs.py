@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import msgspec
 from msgspec import Struct, field
 from sqlalchemy import Connection
 
@@ -10,9 +14,12 @@ from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.limits import required
 from penstock.server.mlflow.wire import Json, OfRun, Pair, shown_pairs
 from penstock.stores.metadata.datasets import INPUT, OUTPUT, Dataset, RunInputs, log_datasets, log_models
+from penstock.stores.metadata.runs import find_tag, set_tag
 
 MAX_DATASETS = 1000
 _MAX_LENGTHS = {"name": 500, "digest": 36, "source": 65_535, "schema": 1_048_575, "profile": 16_777_215}
+HISTORY_TAG = "mlflow.log-model.history"
+_MODEL_MEMBERS = ("artifact_path", "flavors", "utc_time_created", "run_id")
 _MAX_TAG_KEY, _MAX_TAG_VALUE = 255, 500
 
 
@@ -51,7 +58,13 @@ class LogInputs(OfRun):
 class LogOutputs(OfRun):
     """``runs/outputs``."""
 
-    models: list[ModelLink] = field(default_factory=list)
+    models: list[ModelLink] | None = None
+
+
+class LogModel(OfRun):
+    """``runs/log-model``, by which clients of MLflow 2 say that they logged a model among a run's artifacts."""
+
+    model_json: str = ""
 
 
 async def log_inputs(call: Call) -> Json:
@@ -75,13 +88,39 @@ async def log_outputs(call: Call) -> Json:
     """Add logged models to what a run made."""
     sent = await call.read(LogOutputs)
     required(sent.run, "run_id")
-    if not sent.models:
+    if sent.models is None:
         raise UsageError("Missing value for required parameter 'models'.")
     models = _read_models(sent.models)
 
     def operation(connection: Connection) -> None:
         call.check_run(connection, sent.run)
         log_models(connection, sent.run, OUTPUT, models)
+
+    await call.write(operation)
+    return {}
+
+
+async def log_model(call: Call) -> Json:
+    """Add a model to the run's tag that lists the models among its artifacts."""
+    sent = await call.read(LogModel)
+    required(sent.run, "run_id")
+    required(sent.model_json, "model_json")
+    try:
+        model = msgspec.json.decode(sent.model_json, type=Json)
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"Malformed model info: it is no JSON object: {error}") from error
+    missing = [name for name in _MODEL_MEMBERS if name not in model]
+    if missing:
+        raise UsageError(f"Model json is missing mandatory fields: {', '.join(missing)}")
+    entry = {name: model.get(name) for name in ("run_id", "artifact_path", "utc_time_created", "model_uuid", "flavors")}
+
+    def operation(connection: Connection) -> None:
+        call.check_run(connection, sent.run)
+        try:
+            known = msgspec.json.decode(find_tag(connection, sent.run, HISTORY_TAG) or "[]", type=list[Any])
+        except msgspec.MsgspecError:
+            known = []
+        set_tag(connection, sent.run, HISTORY_TAG, json.dumps([*known, entry]))
 
     await call.write(operation)
     return {}

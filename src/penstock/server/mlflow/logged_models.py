@@ -20,7 +20,7 @@ from penstock.rules.artifact_paths import check_prefix
 from penstock.rules.filters.mlflow import parse_logged_model_filter
 from penstock.rules.names import new_display_name
 from penstock.server.mlflow.call import CREATOR_TAG, Call
-from penstock.server.mlflow.limits import MAX_PARAM, MAX_TAG, check_key, required
+from penstock.server.mlflow.limits import check_key, required
 from penstock.server.mlflow.paging import make_token, read_token
 from penstock.server.mlflow.registry_wire import read_message
 from penstock.server.mlflow.wire import Json, Pair, shown_pairs, shown_value
@@ -74,7 +74,7 @@ class SentOrder(Struct):
 class SearchModels(Struct):
     """``POST logged-models/search``."""
 
-    experiment_ids: list[str] = []
+    experiment_ids: list[str] | None = None
     filter: str = ""
     datasets: list[SentDataset] = []
     max_results: int | None = None
@@ -92,7 +92,7 @@ async def create_model(call: Call) -> Json:
             f"contain the following characters: {' '.join(_BAD_IN_NAME)}"
         )
     call.actor.check_experiment(sent.experiment_id)
-    params, tags = _read_pairs(sent.params, MAX_PARAM), _read_pairs(sent.tags, MAX_TAG)
+    params, tags = _read_pairs(sent.params), _read_pairs(sent.tags)
     if call.actor.role is Role.JOB:
         tags[CREATOR_TAG] = call.actor.name
 
@@ -117,9 +117,10 @@ async def create_model(call: Call) -> Json:
 async def search(call: Call) -> Json:
     """Find the logged models of some experiments, newest first."""
     sent = await call.read(SearchModels)
-    if not sent.experiment_ids:
+    if sent.experiment_ids is None:
         raise UsageError("Missing value for required parameter 'experiment_ids'.")
-    for experiment_id in sent.experiment_ids:
+    experiments = sent.experiment_ids
+    for experiment_id in experiments:
         call.actor.check_experiment(experiment_id)
     if not all(one.dataset_name for one in sent.datasets):
         raise UsageError("`dataset_name` in the `datasets` clause must be specified.")
@@ -136,7 +137,7 @@ async def search(call: Call) -> Json:
     def question(connection: Connection) -> tuple[list[LoggedModel], bool]:
         found = search_models(
             connection,
-            sent.experiment_ids,
+            experiments,
             where=where,
             datasets=datasets,
             order=order,
@@ -205,7 +206,7 @@ async def _delete(call: Call) -> Json:
 async def _add_params(call: Call) -> Json:
     """Add parameters to a logged model."""
     sent = await call.read(ChangeModel)
-    params = _read_pairs(sent.params, MAX_PARAM)
+    params = _read_pairs(sent.params)
     await call.write(lambda connection: rows.add_params(connection, _changeable(call, connection).model_id, params))
     return {}
 
@@ -213,7 +214,7 @@ async def _add_params(call: Call) -> Json:
 async def _set_tags(call: Call) -> Json:
     """Set tags of a logged model."""
     sent = await call.read(ChangeModel)
-    tags = _read_pairs(sent.tags, MAX_TAG)
+    tags = _read_pairs(sent.tags)
 
     def operation(connection: Connection) -> None:
         model = _changeable(call, connection)
@@ -332,8 +333,8 @@ def _read_status(status: str | int) -> ModelStatus:
         raise UsageError(f"Invalid value {status!r} for parameter 'status': it is one of {known}.") from error
 
 
-def _read_pairs(pairs: list[Pair], most: int) -> dict[str, str]:
-    return {check_key(pair.key): pair.value[:most] for pair in pairs}
+def _read_pairs(pairs: list[Pair]) -> dict[str, str]:
+    return {check_key(pair.key): pair.value for pair in pairs}
 
 
 def _ref(model: LoggedModel) -> str:

@@ -10,7 +10,7 @@ from penstock.server.mlflow.limits import check_key, required
 from penstock.server.mlflow.wire import Pair
 
 MAX_TAG_VALUE = 100_000
-MAX_NAME = 256
+MAX_NAME = 500
 MODELS_PAGE, MAX_MODELS = 100, 1000
 MAX_VERSIONS = 200_000
 STAGES = ("None", "Staging", "Production", "Archived")

@@ -107,7 +107,6 @@ def shown_version(version: AssetVersion, *, with_aliases: bool = True) -> Json:
         "source": version.source or registered_location(version.name, version.version),
         "run_id": version.job_name or "",
         "run_link": version.run_link or "",
-        "user_id": version.created_by,
         "status": version.status,
     }
     if version.status_message:

@@ -50,6 +50,7 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", f"{_API}/runs/delete-tag"): ingest.delete_tag,
     ("POST", f"{_API}/runs/log-inputs"): inputs.log_inputs,
     ("POST", f"{_API}/runs/outputs"): inputs.log_outputs,
+    ("POST", f"{_API}/runs/log-model"): inputs.log_model,
     ("POST", logged_models.PREFIX): logged_models.create_model,
     ("POST", f"{logged_models.PREFIX}/search"): logged_models.search,
     ("POST", f"{_API}/registered-models/create"): registry.create_model,

@@ -153,7 +153,7 @@ def _refuse_relative(source: str) -> None:
     while (decoded := unquote_plus(plain)) != plain:
         plain = decoded
     path = urlsplit(plain).path
-    if "\x00" in plain or any(part in {".", ".."} for part in plain.split("/")) or "\\" in path:
+    if not path.strip("/") or "\x00" in plain or any(part in {".", ".."} for part in plain.split("/")) or "\\" in path:
         raise UsageError(
             f"Invalid model version source: '{source[:200]}'. An absolute path must be provided without relative path "
             "references present."

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from penstock.assets.sources import adopt_files, source_tree
+from penstock.assets.sources import adopt_files, follow_source, source_tree
 from penstock.entities.asset import AssetVersion
 from penstock.entities.errors import UsageError
 from penstock.rules.filters.mlflow import parse_version_filter, parse_version_order
@@ -165,15 +165,12 @@ async def get_download_uri(call: Call) -> Json:
 
 def _location(connection: Connection, version: AssetVersion) -> str:
     """Return an address a client can read; a version with a tree never lacks one, whatever became of its source."""
-    source = version.source or ""
-    if source.startswith("models:/m-"):
-        model = logged_models.find_model(connection, source.removeprefix("models:/").partition("/")[0])
-        source = model.artifact_location if model is not None else ""
+    source = follow_source(connection, version.source or "")
     if version.tree is None:
         return source or registered_location(version.name, version.version)
-    if not source or source.startswith("models:/") or source_tree(connection, source) is None:
-        return registered_location(version.name, version.version)
-    return source
+    if source and not source.startswith("models:/") and source_tree(connection, source) is not None:
+        return source
+    return registered_location(version.name, version.version)
 
 
 async def search(call: Call) -> Json:

@@ -99,9 +99,14 @@ def check_free(connection: Connection, shelf: Shelf, path: str) -> None:
     parent = connection.execute(found).scalar_one_or_none()
     if parent is not None:
         raise UsageError(f"'{path}' cannot be stored: '{parent}' is a file, so nothing can lie below it")
-    below = select(table.c.path).where(*shelf.conditions, *_inside(table, path)).limit(1)
-    if connection.execute(below).scalar_one_or_none() is not None:
+    if is_folder(connection, shelf, path):
         raise UsageError(f"'{path}' cannot be stored as a file: it is a folder already")
+
+
+def is_folder(connection: Connection, shelf: Shelf, path: str) -> bool:
+    """Return whether files lie below ``path``."""
+    below = select(shelf.table.c.path).where(*shelf.conditions, *_inside(shelf.table, path)).limit(1)
+    return connection.execute(below).scalar_one_or_none() is not None
 
 
 def find_file(connection: Connection, shelf: Shelf, path: str) -> TreeEntry | None:
