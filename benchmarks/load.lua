@@ -1,4 +1,4 @@
--- What wrk sends: one kind of logging call, on kept-alive connections, to one run after another.
+-- What wrk sends: one kind of call, on kept-alive connections, to one run (or experiment) after another.
 -- wrk -s load.lua URL -- KIND TOKEN RUN[,RUN...]; prints one line of JSON at its end.
 
 local kind, token, runs, calls = "", "", {}, 0
@@ -34,6 +34,9 @@ function request()
     body = string.format(
       '{"run_uuid":"%s","run_id":"%s","key":"loss","value":%.6f,"timestamp":%d,"step":%d}',
       run, run, calls / 7, 1700000000000 + calls, calls)
+  elseif kind == "search" then
+    path = "search"
+    body = '{"experiment_ids":["' .. run .. '"],"max_results":100,"filter":"metrics.m1 > 0.5","order_by":["metrics.m3 DESC"]}'
   elseif kind == "create-run" then
     path = "create"
     body = '{"experiment_id":"0","user_id":"bench","start_time":1700000000000,'

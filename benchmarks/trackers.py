@@ -53,12 +53,13 @@ class Tracker(Protocol):
 
 @dataclass
 class Penstock:
-    """``penstock up``, as installed."""
+    """``penstock up``, as installed; ``settings`` are variables of its environment."""
 
     folder: Path
     name: str = "penstock"
     url: str = ""
     token: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -72,7 +73,7 @@ class Penstock:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
         self.url = f"http://127.0.0.1:{port}"
         command = [PENSTOCK, "up", "-w", str(self.folder), "--port", str(port)]
-        self._process, took_s = _start(command, self.url, self.folder.parent, kept)
+        self._process, took_s = _start(command, self.url, self.folder.parent, {**kept, **self.settings})
         token = subprocess.run([PENSTOCK, "token", "-w", str(self.folder)], capture_output=True, text=True, check=True)
         self.token = token.stdout.strip()
         return took_s

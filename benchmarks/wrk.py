@@ -22,14 +22,14 @@ class Load:
 
 
 def put_load(url: str, token: str, kind: str, runs: Sequence[str], *, connections: int, seconds: float) -> Load:
-    """Send logging calls as fast as they are answered and return how fast that was.
+    """Send calls as fast as they are answered and return how fast that was.
 
     Parameters
     ----------
-    kind : {"log-metric", "log-batch-10", "log-batch-1000", "create-run"}
+    kind : {"log-metric", "log-batch-10", "log-batch-1000", "create-run", "search"}
         What to send; a batch has 1000 points of so many keys.
     runs : sequence of str
-        Where to log to, in turn.
+        Where to log to, in turn; of a search, the experiments.
 
     Raises
     ------
