@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from penstock.clock import now_ms
 from penstock.entities.errors import UnavailableError
+from penstock.stores.metadata.checkpoints import Checkpoints
 from penstock.stores.metadata.failures import translate
 from penstock.stores.metadata.filesystem import refuse_network
 from penstock.stores.metadata.patterns import regexp
@@ -30,7 +31,12 @@ T = TypeVar("T")
 
 _IDLE_READERS = 8
 _EVERY = ("PRAGMA busy_timeout=10000", "PRAGMA foreign_keys=ON", "PRAGMA synchronous=FULL")
-_WRITER = ("PRAGMA journal_mode=WAL", "PRAGMA journal_size_limit=67108864", "PRAGMA cache_size=-16384")
+_WRITER = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA journal_size_limit=67108864",
+    "PRAGMA cache_size=-16384",
+    "PRAGMA wal_autocheckpoint=0",  # see checkpoints.py
+)
 _READER = ("PRAGMA query_only=ON",)
 
 
@@ -75,7 +81,7 @@ class SqliteMetadataStore:
             except BaseException:
                 writer.close()
                 raise
-        self._writer = Writer(writer, Link(lambda error: translate(error, path)))
+        self._writer = Writer(writer, _FileLink(path, self._connect))
 
     @property
     def place(self) -> str:
@@ -146,6 +152,22 @@ class SqliteMetadataStore:
             yield
         except (DBAPIError, sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             raise translate(error, self._path) from error
+
+
+class _FileLink(Link):
+    """The writer's link to a file: it never breaks, and has a log that somebody has to look after."""
+
+    def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(lambda error: translate(error, path))
+        self._checkpoints = Checkpoints(connect, path.with_name(f"{path.name}-wal"))
+
+    def after_group(self, connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        self._checkpoints.after_commit(driver)
+
+    def close(self) -> None:
+        self._checkpoints.close()
 
 
 def _begin(connection: Connection) -> None:

@@ -60,8 +60,11 @@ class Link:
         """Tell whether a transaction whose commit was cut off is kept; None where that cannot be learned."""
         return None
 
+    def after_group(self, connection: Connection) -> None:
+        """Do what is due between two groups, when those of the last one have been told; must not raise."""
+
     def close(self) -> None:
-        """Release what is held beside the writer's own connection."""
+        """Release what is held beside the writer's own connection; called before that is closed."""
 
 
 class Writer:
@@ -108,8 +111,8 @@ class Writer:
             self._is_closed = True
             self._queue.put(None)
         self._thread.join()
-        self._connection.close()
         self._link.close()
+        self._connection.close()
 
     def _put(self, queued: _Queued) -> None:
         with self._gate:
@@ -132,6 +135,7 @@ class Writer:
             is_open = queued is not None
             if group:
                 self._commit(group)
+                self._link.after_group(self._connection)
 
     def _commit(self, group: list[_Queued]) -> None:
         outcomes: list[tuple[Any, BaseException | None]] = []

@@ -1,0 +1,86 @@
+"""SQLite's log while somebody reads all the time, or for long: it does not grow without bound."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from penstock.stores.metadata import runs
+from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.testing.fixtures import make_run
+
+MIB = 2**20
+LOOK = text("SELECT count(*) FROM tags")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteMetadataStore]:
+    store = SqliteMetadataStore(tmp_path / "metadata.db")
+    yield store
+    store.close()
+
+
+def write(store: SqliteMetadataStore, run_id: str, megabytes: int) -> None:
+    """Write so much, a tenth of a megabyte at a time, over the same few rows."""
+    value = "x" * (MIB // 10)
+    for number in range(megabytes * 10):
+        store.write(lambda c, n=number: runs.set_tag(c, run_id, f"big {n % 20}", value))  # type: ignore[misc] # a default binds the loop variable
+
+
+def size(store: SqliteMetadataStore, tmp_path: Path) -> float:
+    return (tmp_path / "metadata.db-wal").stat().st_size / MIB
+
+
+def test_readers_that_take_turns_do_not_let_the_log_grow(store: SqliteMetadataStore, tmp_path: Path) -> None:
+    run_id = make_run(store)
+    opened = [threading.Semaphore(0), threading.Semaphore(0)]
+    enough = threading.Event()
+    seen = []
+
+    def read(me: int) -> None:
+        """Keep a snapshot until the other has opened a later one, so that there is always one."""
+        while not enough.is_set():
+            with store.read() as connection:
+                seen.append(connection.execute(LOOK).scalar_one())
+                opened[me].release()
+                while not enough.is_set() and not opened[1 - me].acquire(timeout=1):
+                    pass
+
+    threads = [threading.Thread(target=read, args=(me,)) for me in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        write(store, run_id, 70)
+        grown = size(store, tmp_path)
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
+    assert len(seen) > 100
+    assert grown < 80
+
+
+def test_a_long_read_holds_nobody_up_and_its_log_is_used_again(store: SqliteMetadataStore, tmp_path: Path) -> None:
+    run_id = make_run(store)
+    with store.read() as connection:
+        before = connection.execute(LOOK).scalar_one()
+        write(store, run_id, 30)
+        under_it = size(store, tmp_path)
+        assert connection.execute(LOOK).scalar_one() == before
+    write(store, run_id, 60)
+    assert size(store, tmp_path) < under_it + 50
+
+
+def test_nothing_is_left_in_the_log_after_a_close(tmp_path: Path) -> None:
+    store = SqliteMetadataStore(tmp_path / "metadata.db")
+    write(store, make_run(store), 1)
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(store.read())
+    store.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["metadata.db"]
