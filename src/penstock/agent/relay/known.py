@@ -68,14 +68,14 @@ class KnownRun:
         if path == LOG_METRIC:
             self._point(message)
         elif path == LOG_PARAM:
-            self.params[message["key"]] = (message.get("value") or "")
+            self.params[message["key"]] = message.get("value") or ""
         elif path == SET_TAG:
             self._tag(message["key"], (message.get("value") or ""))
         elif path == LOG_BATCH:
             for item in message.get("metrics") or ():
                 self._point(item)
             for item in message.get("params") or ():
-                self.params[item["key"]] = (item.get("value") or "")
+                self.params[item["key"]] = item.get("value") or ""
             for item in message.get("tags") or ():
                 self._tag(item["key"], (item.get("value") or ""))
         elif path == UPDATE_RUN:

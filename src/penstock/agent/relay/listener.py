@@ -43,6 +43,7 @@ class Listener:
         self._assignment = assignment
         self._note = note
         self._socket: socket.socket | None = None
+        self._port = 0
         self._switch: Switch | None = None
         self._sessions: set[Session] = set()
         self._lock = threading.Lock()
@@ -59,8 +60,9 @@ class Listener:
         except OSError as error:
             self._note(f"MLflow calls go to the server itself, without the relay: {error.strerror}")
             return
+        self._port = int(self._socket.getsockname()[1])
         environment[URI] = f"http://127.0.0.1:{self._port}"
-        threading.Thread(target=self._accept, name="relay", daemon=True).start()
+        threading.Thread(target=self._accept, args=(self._socket,), name="relay", daemon=True).start()
 
     def close(self) -> None:
         """End every connection and every thread that delivers; what was spooled stays on the disk."""
@@ -76,17 +78,10 @@ class Listener:
         if self._switch is not None:
             self._switch.close()
 
-    @property
-    def _port(self) -> int:
-        assert self._socket is not None
-        return int(self._socket.getsockname()[1])
-
-    def _accept(self) -> None:
-        assert self._socket is not None
-        port = self._port
+    def _accept(self, listening: socket.socket) -> None:
         while True:
             try:
-                connection = self._socket.accept()[0]
+                connection = listening.accept()[0]
             except OSError as error:
                 if self._is_closed:
                     return
@@ -94,12 +89,12 @@ class Listener:
                 threading.Event().wait(0.1)
                 continue
             try:
-                self._begin(connection, port)
+                self._begin(connection)
             except Exception:
                 connection.close()
                 complain_of_defect("the relay could not take a connection")
 
-    def _begin(self, connection: socket.socket, port: int) -> None:
+    def _begin(self, connection: socket.socket) -> None:
         from penstock.agent.relay.session import Session  # 2 ms that most jobs need not pay
         from penstock.agent.relay.switch import Switch
 
@@ -109,7 +104,7 @@ class Listener:
                 return
             if self._switch is None:
                 self._switch = Switch(self._assignment, self._note)
-            session = Session(connection, self._switch, port)
+            session = Session(connection, self._switch, self._port)
             self._sessions.add(session)
         threading.Thread(target=self._run, args=(session,), name="relay-session", daemon=True).start()
 

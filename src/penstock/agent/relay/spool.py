@@ -51,6 +51,7 @@ class CallSpool:
         self._synced = 0
         self._taken = 0
         self._names = 0
+        self._is_torn = False
         self.last = 0
         self.delivered = 0
         with contextlib.suppress(OSError):
@@ -67,11 +68,19 @@ class CallSpool:
             if self._descriptor < 0:
                 self._open()
             line = json.dumps({"seq": self.last + 1, **entry}, separators=(",", ":")).encode("ascii") + b"\n"
+            if self._is_torn:
+                line = b"\n" + line
             try:
                 _write_all(self._descriptor, line)
             except OSError:
-                os.ftruncate(self._descriptor, self._size)
+                self._is_torn = True
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, self._size)
+                    self._is_torn = False
+                if self._is_torn:
+                    self._size = os.fstat(self._descriptor).st_size
                 raise
+            self._is_torn = False
             self._size += len(line)
             self.last += 1
             number = self.last

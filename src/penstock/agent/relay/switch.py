@@ -93,6 +93,7 @@ class Switch:
         self.door.abort()
         if self._drainer is not None:
             self._drainer.join()
+        self.door.close()
         self._spool.close()
 
     def _may_ask(self) -> bool:
@@ -132,7 +133,7 @@ class Switch:
     def _answer_here(self, request: Request, path: str, spools: bool, away: Away | None = None) -> Reply:
         try:
             if spools and request.method == "PUT":
-                reply = self._keep_file(request, path.removeprefix(ARTIFACTS), was_sent=away is not None)
+                reply = self._keep_file(request, path.removeprefix(ARTIFACTS))
             elif spools and request.rest is None and len(request.content) <= MAX_SPOOLED:
                 reply = self._keep_call(path, request.content)
             else:
@@ -179,9 +180,9 @@ class Switch:
             answer = self._known.write(path, message)
         return Reply(200, json.dumps(answer).encode("ascii"))
 
-    def _keep_file(self, request: Request, path: str, *, was_sent: bool) -> Reply | None:
+    def _keep_file(self, request: Request, path: str) -> Reply | None:
         """Spool an upload of ours; None if it is not, or if a part of it is gone to the server already."""
-        if not self._known.owner_of(path) or (was_sent and request.rest is not None):
+        if not self._known.owner_of(path) or request.is_begun:
             return None
         check_file(path)
         kept = self._spool.put_file(_body_of(request))

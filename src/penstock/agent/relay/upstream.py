@@ -51,9 +51,11 @@ class Request:
         What follows of a body over ``IN_MEMORY`` bytes.
     length : int or None
         The whole body's bytes, None where it comes in chunks.
+    is_begun : bool
+        Whether some of ``rest`` went to the server already, and is not here any more.
     """
 
-    __slots__ = ("content", "kept", "length", "method", "rest", "target")
+    __slots__ = ("content", "is_begun", "kept", "length", "method", "rest", "target")
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class Request:
         self.content = content
         self.rest = rest
         self.length = length
+        self.is_begun = False
 
     def drain(self) -> None:
         """Read what is left of the body, so that an answer can follow it."""
@@ -115,6 +118,7 @@ class Upstream:
         self._url = url
         self._authorization = f"Authorization: Bearer {token}".encode("ascii")
         self._peer: Peer | None = None
+        self._is_last = False
         self._host = b""
 
     def forward(self, request: Request, timeout_s: float) -> Reply:
@@ -146,9 +150,10 @@ class Upstream:
         if self._peer is not None:
             self._peer.close()
         self._peer = None
+        self._is_last = False
 
     def _connected(self, timeout_s: float) -> Peer:
-        if self._peer is not None and not self._peer.is_idle():
+        if self._peer is not None and (self._is_last or not self._peer.is_idle()):
             self.close()
         if self._peer is None:
             url = self._url()
@@ -183,13 +188,11 @@ class Upstream:
             announced = head.fields.get(b"content-length", b"")
             return Reply(status, b"", head.kept, reason=reason, length=int(announced) if announced.isdigit() else None)
         if b"content-length" not in head.fields and b"transfer-encoding" not in head.fields:
-            pieces, length = peer.read_rest(), None
-            self._peer = None
+            pieces, length, self._is_last = peer.read_rest(), None, True
         else:
             length = head.length()
             pieces = peer.read_body(length)
-        if head.fields.get(b"connection", b"").lower() == b"close":
-            self._peer = None
+            self._is_last = head.fields.get(b"connection", b"").lower() == b"close"
         content, is_whole = take(pieces, IN_MEMORY)
         if is_whole:
             return Reply(status, content, head.kept, reason=reason)
@@ -206,6 +209,7 @@ def _whole(request: Request) -> Iterator[bytes]:
     """Yield a body from its beginning; the client's failures are told from the server's."""
     yield request.content
     pieces = request.rest or iter(())
+    request.is_begun = True
     while True:
         try:
             piece = next(pieces, None)

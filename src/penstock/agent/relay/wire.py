@@ -96,7 +96,7 @@ class Peer:
         """Return the next message's head, None if the other side closed before it began; raises OSError, BadMessage."""
         while True:
             end = self._buffer.find(b"\r\n\r\n")
-            if end >= 0:
+            if 0 <= end <= MAX_HEAD:
                 raw, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
                 return Head(raw)
             if len(self._buffer) > MAX_HEAD:
