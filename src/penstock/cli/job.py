@@ -133,8 +133,11 @@ def list_(
     from penstock.sdk.statuses import read_statuses
 
     wanted = read_statuses(status) if status else None
-    jobs = open_rest(workspace).list_jobs(status=wanted, experiment_name=experiment, limit=limit)
+    rest = open_rest(workspace)
+    jobs = rest.list_jobs(status=wanted, experiment_name=experiment, limit=limit)
     emit(list(jobs), columns=COLUMNS, output=output, query=query)
+    if not query and output in {None, Format.TABLE} and not wanted:
+        _tell_of_runs(rest, experiment)
 
 
 @command(app, "cancel", "penstock job cancel -n 3f2a91")
@@ -231,6 +234,20 @@ def download(
         if outputs and not everything:
             note(f"Left out: {', '.join(sorted(outputs))} (named outputs come with --all or --output-name)")
     note(f"{len(written)} {'file' if len(written) == 1 else 'files'} in {folder}")
+
+
+def _tell_of_runs(rest: Any, experiment: str | None) -> None:
+    """Say where runs are that are no jobs, such as those that MLflow's client made."""
+    from penstock.entities.errors import UsageError
+
+    selection = {"filter": "NOT tags.`mlflow.source.type` = 'JOB'", "columns": {"attributes": ["run_id"]}}
+    try:
+        found = list(rest.search_runs(selection | ({"experiments": [experiment]} if experiment else {}), limit=1))
+    except UsageError:  # an experiment that does not exist has no jobs either
+        return
+    if found:
+        where = f" -e {experiment}" if experiment else ""
+        note(f"There are also runs that are no jobs: `penstock run list{where}` shows them.")
 
 
 def _follow(rest: Any, job: dict[str, Any], output: Format | None, query: str | None) -> None:

@@ -19,6 +19,7 @@ from penstock.cli.command import CONTEXT_SETTINGS
 from penstock.version import __version__
 
 SERVER = "penstock.cli.server"
+GC = "penstock.cli.gc"
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": (SERVER, "Start the workspace's server and stay with it."),
     "down": (SERVER, "Stop the workspace's server; jobs go on."),
@@ -26,13 +27,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "token": ("penstock.cli.token", "Print the workspace's token; make, list and revoke others."),
     "env": (SERVER, "Print the exports other clients need, such as MLflow's."),
     "job": ("penstock.cli.job", "Run jobs and look at them."),
-    "experiment": ("penstock.cli.experiment", "Look at experiments."),
+    "run": ("penstock.cli.run", "Find, compare and look after runs, whoever made them."),
+    "experiment": ("penstock.cli.experiment", "Look after the groups that runs are in."),
     "model": ("penstock.cli.model", "Register models and take them out again."),
     "data": ("penstock.cli.data", "Register data and take it out again."),
     "environment": ("penstock.cli.environment", "Register what commands run in."),
     "online-endpoint": ("penstock.cli.online_endpoint", "Give models a stable URL."),
     "online-deployment": ("penstock.cli.online_deployment", "Put models behind an endpoint."),
     "audit": ("penstock.cli.audit", "See who did what, and whether that record is whole."),
+    "gc": (GC, "Remove for good what was deleted."),
     "compute": ("penstock.cli.compute", "See where jobs can run."),
 }
 
@@ -52,8 +55,9 @@ class LazyGroup(TyperGroup):
             return None
         path = COMMANDS[cmd_name][0]
         app: typer.Typer = importlib.import_module(path).app
-        if path == SERVER:
-            return get_group(app).commands[cmd_name]
+        if path in {SERVER, GC}:
+            command: Any = get_command(app)
+            return getattr(command, "commands", {cmd_name: command})[cmd_name]
         group = get_group(app)
         group.name = cmd_name
         return group

@@ -176,6 +176,8 @@ def _width(cell: str) -> int:
 
 
 def _at(item: Any, path: str) -> Any:
+    if isinstance(item, Mapping) and path in item:
+        return item[path]  # a column of its own, such as metrics.accuracy
     for part in path.split("."):
         if not isinstance(item, Mapping):
             return None

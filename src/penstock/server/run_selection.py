@@ -156,7 +156,7 @@ def _check_name(
 ) -> list[str]:
     """Raise SpecError where a name looks like another one that exists; return a remark where it is just not there."""
     kind = _KINDS.get(field.scope)
-    if kind is None:
+    if kind is None or field.key.startswith("mlflow."):  # its clients set those, nobody misspells them
         return []
     if kind == "metrics":
         is_there = run_columns.has_metric(connection, field.key, ids)

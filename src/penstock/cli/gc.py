@@ -1,0 +1,141 @@
+"""``penstock gc``: remove for good what was deleted, and the content that nothing names any more."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from penstock.cli.assets import confirm
+from penstock.cli.command import command, make_group
+from penstock.cli.options import OutputOption, QueryOption, WorkspaceOption, YesOption
+from penstock.cli.output import Format, emit, note
+from penstock.cli.session import open_rest
+
+app = make_group("Remove for good what was deleted.")
+
+SHOWN = 20
+ERASE_LINE = "\r\x1b[2K"
+_WORDS = {
+    "run": ("run", "runs"),
+    "experiment": ("experiment", "experiments"),
+    "logged-model": ("logged model", "logged models"),
+    "version": ("version", "versions"),
+}
+
+
+@command(
+    app,
+    "gc",
+    "penstock gc",
+    "penstock gc --older-than 0 --apply",
+    "penstock gc --experiment digits --older-than 0 --apply -y",
+    "penstock gc --run 3f2a91 --older-than 0 --apply",
+)
+def gc(
+    older_than: Annotated[
+        str, typer.Option("--older-than", help="What was deleted later than so long ago stays: 30d, 12h; 0 takes all.")
+    ] = "30d",
+    apply: Annotated[bool, typer.Option("--apply", help="Do it; without it nothing changes.")] = False,
+    yes: YesOption = False,
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only this run.")] = None,
+    experiment: Annotated[
+        str | None, typer.Option("--experiment", "-e", metavar="NAME", help="Only what is in this experiment.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    output: OutputOption = None,
+    query: QueryOption = None,
+) -> None:
+    """Remove for good what was deleted, and files that nothing names any more.
+
+    Without --apply it only says what would go. Names and ids of what went are free again; what went cannot be
+    brought back. Files used within the last hour stay, because somebody may be uploading; the next time takes them.
+    """
+    scope = {"older_than_s": _seconds(older_than), "run": run, "experiment": experiment}
+    scope = {key: value for key, value in scope.items() if value is not None}
+    rest = open_rest(workspace)
+    plan = rest.plan_collection(scope)
+    is_table = not query and output in {None, Format.TABLE}
+    if not apply:
+        if is_table:
+            _show_plan(plan)
+        else:
+            emit(plan, output=output, query=query)
+        return
+    if is_table:
+        _show_plan(plan, is_applied=True)
+    if not plan["counts"] and not plan["blobs"]:
+        return
+    confirm("Remove this for good?", yes)
+    done = _apply(rest, scope)
+    if is_table:
+        note(
+            f"Removed {_count(done.get('removed', {})) or 'no records'}; {_size(done.get('bytes', 0))} are free again."
+        )
+    else:
+        emit(done, output=output, query=query)
+
+
+def _apply(rest: Any, scope: dict[str, Any]) -> dict[str, Any]:
+    from penstock.sdk.gc import check_step
+
+    is_terminal = sys.stderr.isatty()
+    removed = 0
+    step: dict[str, Any] = {}
+    for step in rest.collect(scope):
+        check_step(step)
+        removed += step["step"] == "removed"
+        if is_terminal:
+            text = f"{step['done']} of {step['total']} files" if step["step"] == "blobs" else f"{removed} records"
+            sys.stderr.write(f"{ERASE_LINE}Removing: {text}")
+            sys.stderr.flush()
+    if is_terminal:
+        sys.stderr.write(ERASE_LINE)
+    return step
+
+
+def _show_plan(plan: dict[str, Any], *, is_applied: bool = False) -> None:
+    items, kept = plan["items"], plan["kept"]
+    rows = [{"KIND": one["kind"], "NAME": one["name"], "DELETED": one["deleted_at"]} for one in items[:SHOWN]]
+    if rows:
+        emit(rows)
+    total = sum(plan["counts"].values())
+    if total > SHOWN:
+        note(f"… and {total - SHOWN} more")
+    if plan["counts"] or plan["blobs"]:
+        files = f"{plan['blobs']} {'file' if plan['blobs'] == 1 else 'files'} of {_size(plan['bytes'])}"
+        note(f"{_count(plan['counts']) or 'No records'} and {files} {'go' if is_applied else 'would go'} for good.")
+    else:
+        note("Nothing to remove.")
+    if plan["young_blobs"]:
+        note(f"{_size(plan['young_bytes'])} that nothing names were used within the last hour and stay for now.")
+    for one in kept[:SHOWN]:
+        note(f"stays: {one['kind']} {one['name']}: {one['reason']}")
+    if not is_applied and (plan["counts"] or plan["blobs"]):
+        note("This was a dry run. Do it with --apply.")
+
+
+def _seconds(text: str) -> int:
+    from penstock.entities.errors import UsageError
+    from penstock.rules.durations import parse_duration
+
+    found = parse_duration(text)
+    if found is not None:
+        return int(found.total_seconds())
+    if text.strip() == "0":
+        return 0
+    raise UsageError(f'--older-than "{text}" is no time', hint="Write a duration such as 30d or 12h, or 0 for all.")
+
+
+def _count(counts: dict[str, int]) -> str:
+    parts = [f"{number} {_WORDS[kind][number != 1]}" for kind, number in counts.items()]
+    return ", ".join(parts)
+
+
+def _size(size: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

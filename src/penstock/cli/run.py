@@ -1,0 +1,424 @@
+"""``penstock run``: find, compare and look after runs, whoever made them."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from penstock.cli.command import command, make_group
+from penstock.cli.fitting import fit
+from penstock.cli.options import OutputOption, QueryOption, WorkspaceOption
+from penstock.cli.output import Format, emit, note
+from penstock.cli.session import open_rest
+
+app = make_group("Find, compare and look after runs: jobs' and those that MLflow's client made.")
+
+DEFAULT_COLUMNS = "run_name,experiment_name,status,start_time,duration"
+DETAILS = {
+    "run": "run_id",
+    "name": "run_name",
+    "experiment": "experiment_name",
+    "status": "status",
+    "deleted": "deleted",
+    "by": "user_id",
+    "started": "start_time",
+    "ended": "end_time",
+    "duration": "duration",
+    "metrics": "metrics",
+    "params": "params",
+    "tags": "tags",
+    "datasets": "datasets",
+    "models used": "model_inputs",
+    "models made": "model_outputs",
+}
+HEADERS = {
+    "run_id": "RUN",
+    "run_name": "NAME",
+    "experiment_name": "EXPERIMENT",
+    "experiment_id": "EXPERIMENT ID",
+    "start_time": "STARTED",
+    "end_time": "ENDED",
+    "user_id": "BY",
+}
+
+
+class View(StrEnum):
+    """Which runs are shown."""
+
+    ACTIVE = "active"
+    DELETED = "deleted"
+    ALL = "all"
+
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id; six characters are enough if unique.")]
+RunsArgument = Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs, or beginnings of them.")]
+ExperimentOption = Annotated[
+    list[str] | None,
+    typer.Option("--experiment", "-e", metavar="NAME", help="Only of this experiment; may be given several times."),
+]
+FilterOption = Annotated[
+    str, typer.Option("--filter", "-f", help="Such as \"metrics.accuracy > 0.9 or tags.best = 'yes'\".")
+]
+OrderOption = Annotated[
+    list[str] | None,
+    typer.Option("--order-by", "-s", help='Such as "metrics.accuracy desc"; newest first without it.'),
+]
+ViewOption = Annotated[View, typer.Option("--view", help="Which runs: active, deleted or all.")]
+MostOption = Annotated[int, typer.Option("--max-results", "-r", min=1, help="At most so many.")]
+
+
+@command(
+    app,
+    "list",
+    "penstock run list -e digits",
+    "penstock run list -e digits --filter \"metrics.accuracy > 0.9 or tags.best = 'yes'\" "
+    '--order-by "metrics.accuracy desc" --columns metrics.accuracy,params.lr',
+    "penstock run list --filter \"params.model in ('tree', 'forest') and not status = 'FAILED'\" -o tsv",
+    "penstock run list --view deleted -o json --query '[].run_id'",
+)
+def list_(
+    experiment: ExperimentOption = None,
+    where: FilterOption = "",
+    order_by: OrderOption = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", "-c", help="Such as metrics.accuracy,params.lr,tags.*,status.")
+    ] = None,
+    view: ViewOption = View.ACTIVE,
+    limit: MostOption = 50,
+    workspace: WorkspaceOption = None,
+    output: OutputOption = None,
+    query: QueryOption = None,
+) -> None:
+    """List runs, newest first unless ordered otherwise."""
+    _search(experiment, where, order_by, columns, view, limit, workspace, output, query)
+
+
+@command(
+    app,
+    "search",
+    "penstock run search \"metrics.accuracy > 0.9 and params.model matches '^tree'\"",
+    'penstock run search "duration > \'1h\'" -e digits --order-by "duration desc"',
+)
+def search(
+    where: Annotated[str, typer.Argument(metavar="FILTER", help="What to look for.")],
+    experiment: ExperimentOption = None,
+    order_by: OrderOption = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", "-c", help="Such as metrics.accuracy,params.lr,tags.*,status.")
+    ] = None,
+    view: ViewOption = View.ACTIVE,
+    limit: MostOption = 50,
+    workspace: WorkspaceOption = None,
+    output: OutputOption = None,
+    query: QueryOption = None,
+) -> None:
+    """List the runs that a filter finds.
+
+    The same as `run list --filter`.
+    """
+    _search(experiment, where, order_by, columns, view, limit, workspace, output, query)
+
+
+@command(app, "show", "penstock run show 3f2a91", "penstock run show 3f2a91 --query metrics.accuracy -o tsv")
+def show(
+    run: RunArgument, workspace: WorkspaceOption = None, output: OutputOption = None, query: QueryOption = None
+) -> None:
+    """Show a run.
+
+    Its parameters, latest metrics, tags, inputs and models.
+    """
+    found = open_rest(workspace).get_run(run)
+    if not query and output in {None, Format.TABLE}:
+        emit(_readable(found), columns=DETAILS, output=output)
+        return
+    emit(found, columns=DETAILS, output=output, query=query)
+
+
+@command(
+    app,
+    "compare",
+    "penstock run compare 3f2a91 77c0de",
+    "penstock run compare 3f2a91 77c0de 0a1b2c --all -o tsv",
+)
+def compare(
+    run: RunsArgument,
+    everything: Annotated[bool, typer.Option("--all", help="What is equal too.")] = False,
+    workspace: WorkspaceOption = None,
+    output: OutputOption = None,
+    query: QueryOption = None,
+) -> None:
+    """Show in what runs differ.
+
+    Their parameters and latest metrics stand beside each other.
+    """
+    rest = open_rest(workspace)
+    found = [rest.get_run(name) for name in run]
+    rows = _differences(found, everything=everything)
+    if query or output in {Format.JSON, Format.YAML}:
+        emit(rows, output=output, query=query)
+        return
+    if not rows:
+        note("They have the same parameters and metrics.")
+        return
+    heads = _heads(found)
+    table = [
+        {"": row["name"], **{head: _number(value) for head, value in zip(heads, row["values"], strict=True)}}
+        for row in rows
+    ]
+    _show_table(table, output, fixed=("",))
+
+
+@command(
+    app,
+    "metrics",
+    "penstock run metrics 3f2a91",
+    "penstock run metrics 3f2a91 loss",
+    "penstock run metrics 3f2a91 loss --from-step 1000 -o tsv",
+)
+def metrics(
+    run: RunArgument,
+    key: Annotated[
+        str | None, typer.Argument(metavar="METRIC", help="Draw this one; without it, all in short.")
+    ] = None,
+    from_step: Annotated[int | None, typer.Option("--from-step", help="Only from this step on.")] = None,
+    to_step: Annotated[int | None, typer.Option("--to-step", help="Only up to this step.")] = None,
+    workspace: WorkspaceOption = None,
+    output: OutputOption = None,
+    query: QueryOption = None,
+) -> None:
+    """Draw a metric, or show all in short.
+
+    Every value with -o tsv or json.
+    """
+    from penstock.cli.plot import draw, sparkline
+
+    rest = open_rest(workspace)
+    found = rest.get_run(run)
+    span = {"from_step": from_step, "to_step": to_step}
+    if key is None:
+        rows = []
+        for name, value in sorted(found["metrics"].items()):
+            curve = [
+                float(point["value"]) for point in rest.read_history(found["run_id"], name, **span, max_points=200)
+            ]
+            rows.append({"METRIC": name, "LATEST": _number(value), "CURVE": sparkline(curve)})
+        if query or output not in {None, Format.TABLE}:
+            emit(found["metrics"], output=output, query=query)
+        else:
+            emit(rows, output=output)
+        return
+    if query or output not in {None, Format.TABLE}:
+        emit(list(rest.read_history(found["run_id"], key, **span)), output=output, query=query)
+        return
+    points = list(rest.read_history(found["run_id"], key, **span, max_points=2000))
+    steps = sorted(points, key=lambda point: point["step"])
+    size = shutil.get_terminal_size((80, 24))
+    width, height = min(size.columns, 100), min(16, size.lines - 4)
+    lines = draw([(point["step"], float(point["value"])) for point in steps], width=width, height=height)
+    typer.echo("\n".join([f"{key} of {found['run_name']} by step", *lines]))
+
+
+@command(
+    app,
+    "export",
+    "penstock run export -o runs.parquet",
+    'penstock run export -e digits --filter "metrics.accuracy > 0.9" --columns "metrics.*,params.lr" -o best.csv',
+    "penstock run export -e digits --what points -o history.parquet",
+)
+def export(
+    file: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="Its ending is the format: parquet, arrow, csv or jsonl."),
+    ],
+    experiment: ExperimentOption = None,
+    where: FilterOption = "",
+    order_by: OrderOption = None,
+    columns: Annotated[str | None, typer.Option("--columns", "-c", help="All without it.")] = None,
+    view: ViewOption = View.ACTIVE,
+    what: Annotated[
+        str, typer.Option("--what", help="A row for each of the runs, their latest metrics, or all points.")
+    ] = "runs",
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Write all runs that a filter finds to a file.
+
+    It appears once it is whole.
+    """
+    from penstock.cli.progress import save_with_progress
+    from penstock.sdk.runs import format_of, selection_of
+
+    form = format_of(file)
+    chosen = columns.split(",") if columns else None
+    selection = selection_of(where, order_by or (), experiment, chosen, view.value)
+    answer = open_rest(workspace).export_runs({**selection, "format": form, "what": what})
+    size = save_with_progress(answer, file)
+    note(f"{file}: {size:,} bytes")
+
+
+@command(app, "delete", "penstock run delete 3f2a91", "penstock run delete 3f2a91 77c0de")
+def delete(run: RunsArgument, workspace: WorkspaceOption = None) -> None:
+    """Hide runs from searches.
+
+    `penstock run restore` brings them back, `penstock gc` removes them for good.
+    """
+    rest = open_rest(workspace)
+    for name in run:
+        note(f"Deleted {rest.delete_run(name)['run_id']}")
+
+
+@command(app, "restore", "penstock run restore 3f2a91")
+def restore(run: RunsArgument, workspace: WorkspaceOption = None) -> None:
+    """Show deleted runs again."""
+    rest = open_rest(workspace)
+    for name in run:
+        note(f"Restored {rest.delete_run(name, restore=True)['run_id']}")
+
+
+@command(
+    app,
+    "tag",
+    "penstock run tag 3f2a91 best=yes team=vision",
+    "penstock run tag 3f2a91 --remove best --rename 'the good one'",
+)
+def tag(
+    run: RunArgument,
+    tags: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Tags to set.")] = None,
+    remove: Annotated[list[str] | None, typer.Option("--remove", metavar="KEY", help="A tag to remove.")] = None,
+    rename: Annotated[str | None, typer.Option("--rename", metavar="NAME", help="Another name for people.")] = None,
+    workspace: WorkspaceOption = None,
+    output: OutputOption = None,
+    query: QueryOption = None,
+) -> None:
+    """Set and remove tags of a run, or rename it."""
+    from penstock.entities.errors import UsageError
+
+    change: dict[str, Any] = {"tags": dict.fromkeys(remove or ())}
+    for text in tags or ():
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f'"{text}" is no tag', hint="Write KEY=VALUE, or --remove KEY.")
+        change["tags"][key] = value
+    if rename is not None:
+        change["run_name"] = rename
+    found = open_rest(workspace).change_run(run, change)
+    emit(found["tags"], output=output, query=query)
+
+
+def _search(
+    experiment: Sequence[str] | None,
+    where: str,
+    order_by: Sequence[str] | None,
+    columns: str | None,
+    view: View,
+    limit: int,
+    workspace: str | None,
+    output: Format | None,
+    query: str | None,
+) -> None:
+    from penstock.sdk.runs import selection_of
+
+    is_table = not query and output in {None, Format.TABLE, Format.TSV}
+    chosen = columns if columns is not None else DEFAULT_COLUMNS if is_table else None
+    wanted = chosen.split(",") if chosen is not None else None
+    if wanted is not None and columns is not None and is_table:
+        wanted = ["run_name", *wanted]
+    selection = selection_of(where, order_by or (), experiment, wanted, view.value)
+    rest = open_rest(workspace)
+    found = list(rest.search_runs(selection, limit=limit, say=lambda line: note(f"note: {line}")))
+    if not is_table:
+        emit(found, output=output, query=query)
+        return
+    rows = _table(found, selection.get("columns") or {}, full=output is Format.TSV)
+    _show_table(rows, output, fixed=("RUN",))
+    if not found and view is View.ACTIVE and not where:
+        note("No runs yet. `penstock job create` makes one, or any MLflow client: see `penstock env`.")
+    elif len(found) == limit:
+        note(f"The first {limit}; more with --max-results.")
+
+
+def _table(runs: Sequence[dict[str, Any]], columns: dict[str, Any], *, full: bool) -> list[dict[str, Any]]:
+    """Return rows with a header for each column: attributes first, then metrics, params and tags as asked."""
+    attributes = columns.get("attributes")
+    names = [name for name in (attributes if isinstance(attributes, list) else HEADERS) if name != "run_id"]
+    pairs = []
+    for kind in ("metrics", "params", "tags"):
+        wanted = columns.get(kind)
+        keys = wanted if isinstance(wanted, list) else sorted({key for run in runs for key in run.get(kind, {})})
+        pairs += [(kind, key) for key in keys]
+    rows = []
+    for run in runs:
+        row: dict[str, Any] = {"RUN": run["run_id"]}
+        for name in names:
+            value = run.get(name)
+            header = HEADERS.get(name, name.upper().replace("_", " "))
+            row[header] = value if full or name != "duration" else _duration(value)
+            if not full and name in {"start_time", "end_time"} and value is not None:
+                row[header] = _local(value)
+        for kind, key in pairs:
+            value = run.get(kind, {}).get(key)
+            row[f"{kind}.{key}"] = value if full else _number(value)
+        rows.append(row)
+    return rows
+
+
+def _show_table(rows: list[dict[str, Any]], output: Format | None, *, fixed: Sequence[str]) -> None:
+    if output is Format.TSV:
+        emit(rows, output=output)
+        return
+    fitted, left_out = fit(rows, fixed=fixed)
+    emit(fitted, output=output)
+    if left_out:
+        note(f"Left out for want of room: {', '.join(left_out)}. All with -o tsv or json.")
+
+
+def _differences(runs: Sequence[dict[str, Any]], *, everything: bool) -> list[dict[str, Any]]:
+    rows = []
+    for kind in ("params", "metrics"):
+        for key in sorted({key for run in runs for key in run[kind]}):
+            values = [run[kind].get(key) for run in runs]
+            if everything or any(value != values[0] for value in values):
+                rows.append({"name": f"{kind}.{key}", "values": values})
+    return rows
+
+
+def _heads(runs: Sequence[dict[str, Any]]) -> list[str]:
+    names = [str(run["run_name"]) for run in runs]
+    return names if len(set(names)) == len(names) else [f"{run['run_name']} {run['run_id'][:8]}" for run in runs]
+
+
+def _readable(run: dict[str, Any]) -> dict[str, Any]:
+    """Return a run as people read it: numbers in short, no tags of MLflow's own, durations with a unit."""
+    return {
+        **run,
+        "deleted": "yes" if run["lifecycle_stage"] == "deleted" else None,
+        "duration": _duration(run.get("duration")),
+        "metrics": {key: _number(value) for key, value in run["metrics"].items()},
+        "tags": {key: value for key, value in run["tags"].items() if not key.startswith("mlflow.")},
+        "datasets": [f"{used['name']} ({used['digest']})" for used in run.get("dataset_inputs", ())],
+    }
+
+
+def _number(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) and math.isfinite(value) else value
+
+
+def _duration(ms: Any) -> str | None:
+    if not isinstance(ms, int):
+        return None
+    seconds = ms / 1000
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _local(text: str) -> str:
+    from datetime import datetime
+
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
