@@ -77,3 +77,44 @@ def test_compute_is_listed_and_shown(lab) -> None:
     assert "local" in lab("compute", "list").out
     assert lab("compute", "show", "-n", "local", "-o", "json").data["slots"] >= 1
     assert lab("compute", "show", "-n", "gpu").status == 3
+
+
+def test_model_is_marked_and_described(lab, folder: Path) -> None:
+    for _ in range(2):
+        assert lab("model", "create", "-n", "marked", "-p", folder / "model").status == 0
+    done = lab(
+        "model", "update", "-n", "marked", "-v", "1", "--alias", "champion", "--stage", "production", "-o", "json"
+    )
+    assert (done.data["aliases"], done.data["stage"]) == (["champion"], "Production")
+    assert lab("model", "show", "-n", "marked", "-v", "@champion", "--query", "version", "-o", "tsv").out == "1\n"
+    assert lab("model", "show", "-n", "marked", "-l", "champion", "--query", "version", "-o", "tsv").out == "1\n"
+    update = ("model", "update", "-n", "marked", "-v", "@champion")
+    done = lab(*update, "--set", "tags.owner=ann=me", "-d", "The first", "-o", "json")
+    assert (done.data["tags"], done.data["description"]) == ({"owner": "ann=me"}, "The first")
+    done = lab(*update, "--remove", "tags.owner", "--remove", "description", "--remove-alias", "champion", "-o", "json")
+    assert (done.data["tags"], done.data.get("description"), done.data["aliases"]) == ({}, None, [])
+    listed = lab("model", "list", "-n", "marked").out
+    assert "ALIASES" in listed
+    assert "Production" in listed
+
+
+def test_what_a_version_holds_is_not_changed(lab, folder: Path) -> None:
+    assert lab("model", "create", "-n", "fixed", "-p", folder / "model").status == 0
+    update = ("model", "update", "-n", "fixed", "-v", "1")
+    assert lab(*update).status == 2
+    refused = lab(*update, "--set", "path=elsewhere")
+    assert refused.status == 2
+    assert "register a new version" in refused.err
+    refused = lab(*update, "--alias", "latest")
+    assert refused.status == 2
+    assert "reserved" in refused.err
+    assert lab("data", "create", "-n", "fixed", "-p", folder / "model").status == 0
+    assert lab("data", "update", "-n", "fixed", "-v", "1", "--set", "tags.a=b", "-o", "json").data["tags"] == {"a": "b"}
+
+
+def test_model_is_registered_from_an_alias(lab, folder: Path) -> None:
+    assert lab("model", "create", "-n", "origin", "-p", folder / "model").status == 0
+    assert lab("model", "update", "-n", "origin", "-v", "1", "--alias", "best").status == 0
+    copied = lab("model", "create", "-n", "copy", "-p", "azureml:origin@best", "-o", "json").data
+    again = lab("model", "create", "-n", "copy", "-p", "models:/origin@best", "-o", "json").data
+    assert copied["tree"] == again["tree"] == lab("model", "show", "-n", "origin", "-o", "json").data["tree"]

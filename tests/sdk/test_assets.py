@@ -61,3 +61,19 @@ def test_environment_is_registered(ws) -> None:
     spec = EnvironmentSpec(name="plain", conda_file={"dependencies": ["python=3.11"]})
     assert ws.environments.create(spec).version == "1"
     assert ws.environments.get("plain").definition is not None
+
+
+def test_model_is_marked_with_an_alias_and_described(ws, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    for _ in range(2):
+        ws.models.create("tagged", tmp_path / "f", tags={"k": "v"})
+    marked = ws.models.update("tagged", 1, aliases={"champion": True}, stage="Staging", tags={"k": None, "l": "w"})
+    assert (marked.aliases, marked.stage, marked.tags) == (("champion",), "Staging", {"l": "w"})
+    assert ws.models.get("tagged", "@champion").version == "1"
+    assert ws.models.update("tagged", "@champion", description="the best").description == "the best"
+    ws.models.update("tagged", 2, aliases={"champion": True})
+    assert ws.models.get("tagged", "@champion").version == "2"
+    with pytest.raises(SpecError, match="reserved"):
+        ws.models.update("tagged", 1, aliases={"v1": True})
+    ws.data.create("tagged", tmp_path / "f")
+    assert ws.data.update("tagged", 1, tags={"a": "b"}).tags == {"a": "b"}
