@@ -21,7 +21,7 @@ from penstock.access.tokens import Access
 from penstock.entities.errors import AuthenticationError, ForbiddenError, PenstockError
 from penstock.server.problems import BodyTooLargeError
 
-OPEN_PATHS = frozenset({"/health"})
+OPEN_PATHS = frozenset({"/", "/health"})
 ATTEMPTS = "/internal/attempts/"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # compared with, not bound to

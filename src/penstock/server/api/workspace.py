@@ -9,6 +9,7 @@ from penstock.entities.compute import Compute
 from penstock.rules.permissions import Action
 from penstock.server.api import wire
 from penstock.server.api.callers import Caller, Wired
+from penstock.server.landing import landing_response
 from penstock.server.openapi import array, describe, record, text
 
 root_router = APIRouter(tags=["workspace"])
@@ -29,6 +30,12 @@ _SERVER = record(
 async def get_health(services: Wired) -> Response:
     """Answer without a token."""
     return wire.JsonResponse({"status": "ok", "version": services.version})
+
+
+@root_router.get("/", include_in_schema=False, openapi_extra={"security": []})
+async def get_page() -> Response:
+    """Answer a browser without a token: a page that holds no data itself."""
+    return landing_response()
 
 
 @root_router.get(
