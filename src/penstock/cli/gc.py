@@ -52,7 +52,9 @@ def gc(
     Without --apply it only says what would go. Names and ids of what went are free again; what went cannot be
     brought back. Files used within the last hour stay, because somebody may be uploading; the next time takes them.
     """
-    scope = {"older_than_s": _seconds(older_than), "run": run, "experiment": experiment}
+    from penstock.sdk.gc import seconds_of
+
+    scope = {"older_than_s": seconds_of(older_than), "run": run, "experiment": experiment}
     scope = {key: value for key, value in scope.items() if value is not None}
     rest = open_rest(workspace)
     plan = rest.plan_collection(scope)
@@ -114,18 +116,6 @@ def _show_plan(plan: dict[str, Any], *, is_applied: bool = False) -> None:
         note(f"stays: {one['kind']} {one['name']}: {one['reason']}")
     if not is_applied and (plan["counts"] or plan["blobs"]):
         note("This was a dry run. Do it with --apply.")
-
-
-def _seconds(text: str) -> int:
-    from penstock.entities.errors import UsageError
-    from penstock.rules.durations import parse_duration
-
-    found = parse_duration(text)
-    if found is not None:
-        return int(found.total_seconds())
-    if text.strip() == "0":
-        return 0
-    raise UsageError(f'--older-than "{text}" is no time', hint="Write a duration such as 30d or 12h, or 0 for all.")
 
 
 def _count(counts: dict[str, int]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.entities.errors import InternalError
+from penstock.entities.errors import InternalError, UsageError
+from penstock.rules.durations import parse_duration
 from penstock.sdk.rest import Json, Rest
 
 DAY_S = 24 * 3600
@@ -37,6 +38,22 @@ def scope_of(*, older_than_days: float = 30, run: str | None = None, experiment:
     """Return the body of a request."""
     scope: dict[str, Any] = {"older_than_s": round(older_than_days * DAY_S), "run": run, "experiment": experiment}
     return {key: value for key, value in scope.items() if value is not None}
+
+
+def seconds_of(text: str) -> int:
+    """Return the seconds that a duration such as ``30d`` or ``12h`` is, or ``0``.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
+    found = parse_duration(text)
+    if found is not None:
+        return int(found.total_seconds())
+    if text.strip() == "0":
+        return 0
+    raise UsageError(f'"{text}" is no duration', hint="Write one such as 30d or 12h, or 0 for all.")
 
 
 def collect(

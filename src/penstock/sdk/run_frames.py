@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from penstock.plugins import load_module
 from penstock.sdk.rest import Json
 
-if TYPE_CHECKING:
-    import pandas
+DataFrame: TypeAlias = Any
+"""``pandas.DataFrame``; a client loads no pandas to say so."""
 
 TIMES = ("start_time", "end_time")
 ATTRIBUTES = (
@@ -38,7 +38,7 @@ def flatten(run: Json) -> dict[str, Any]:
     return flat
 
 
-def frame_of_runs(runs: Iterable[Json], columns: dict[str, list[str] | str] | None) -> pandas.DataFrame:
+def frame_of_runs(runs: Iterable[Json], columns: dict[str, list[str] | str] | None) -> DataFrame:
     """Return a row for each run, in their order.
 
     Times are ``datetime64[ms, UTC]``, metrics float64 with NaN where a run has none, parameters and tags texts.
@@ -72,7 +72,7 @@ def frame_of_runs(runs: Iterable[Json], columns: dict[str, list[str] | str] | No
     return pandas.DataFrame(values)
 
 
-def frame_of_points(points: Sequence[Json]) -> pandas.DataFrame:
+def frame_of_points(points: Sequence[Json]) -> DataFrame:
     """Return a metric's history: ``step``, ``timestamp`` (UTC) and ``value``.
 
     Raises

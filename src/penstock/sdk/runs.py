@@ -12,11 +12,9 @@ from penstock.entities.errors import UsageError
 from penstock.rules.column_names import parse_columns
 from penstock.sdk.files import download_run_files
 from penstock.sdk.rest import Json, Rest
-from penstock.sdk.run_frames import flatten, frame_of_points, frame_of_runs
+from penstock.sdk.run_frames import DataFrame, flatten, frame_of_points, frame_of_runs
 
 if TYPE_CHECKING:
-    import pandas
-
     from penstock.sdk.run import Run
 
 FORMATS = {".parquet": "parquet", ".arrow": "arrow", ".arrows": "arrow", ".csv": "csv", ".jsonl": "jsonl"}
@@ -128,7 +126,7 @@ class RunsClient:
         limit: int | None = ...,
         view: str = ...,
         as_dicts: Literal[False] = ...,
-    ) -> pandas.DataFrame: ...
+    ) -> DataFrame: ...
 
     @overload
     def search(
@@ -153,7 +151,7 @@ class RunsClient:
         limit: int | None = 1000,
         view: str = "active",
         as_dicts: bool = False,
-    ) -> pandas.DataFrame | list[dict[str, Any]]:
+    ) -> DataFrame | list[dict[str, Any]]:
         """Return the runs that a filter finds, a row each.
 
         Parameters
@@ -212,7 +210,7 @@ class RunsClient:
         from_step: int | None = None,
         to_step: int | None = None,
         max_points: int | None = None,
-    ) -> pandas.DataFrame:
+    ) -> DataFrame:
         """Return the values logged under one name: step, timestamp, value, in the order of time.
 
         Parameters
