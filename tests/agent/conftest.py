@@ -37,6 +37,7 @@ class Door:
         self.lines: list[str] = []
         self.events_offset = 0
         self.blobs: dict[str, bytes] = {}
+        self.live: dict[str, str] = {}
         self.reports: list[dict[str, Any]] = []
         self.end: Any = None
         self.requests: list[str] = []
@@ -144,6 +145,13 @@ class Door:
         status = self.refuses(path, payload)
         if status is not None:
             return status, {"detail": "refused by the test"}
+        if path.endswith("/artifacts"):
+            missing = sorted({entry["digest"] for entry in payload["artifacts"]} - set(self.blobs))
+            with self.changed:
+                if not missing:
+                    self.live.update({entry["path"]: entry["digest"] for entry in payload["artifacts"]})
+                self.changed.notify_all()
+            return 200, {"missing": missing}
         if path.endswith("/finish"):
             self.finish_asked.set()
             self.finish_gate.wait(WAIT_S)

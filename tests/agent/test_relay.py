@@ -76,6 +76,9 @@ class Relayed:
     def end_outage(self) -> None:
         """Open the gate, and wait until the relay has noticed."""
         self.gate.open()
+        self.wait_until_back()
+
+    def wait_until_back(self) -> None:
         deadline = time.monotonic() + 60
         while (
             self.send("POST", f"{API}/runs/search", {"experiment_ids": [self.experiment], "max_results": 1})[0] != 200
@@ -300,7 +303,7 @@ def test_calls_of_many_threads_are_delivered_once_each(relayed):
         thread.start()
     for thread in threads:
         thread.join()
-    relayed.run()
+    relayed.wait_until_back()
     assert all(relayed.history(f"k{number}") == list(range(60)) for number in range(6))
 
 

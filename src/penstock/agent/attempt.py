@@ -12,6 +12,7 @@ from penstock.agent.assignment import Assignment, AssignmentError, find_address,
 from penstock.agent.command import Command, Ending
 from penstock.agent.delivery import Delivery
 from penstock.agent.handover import clean_up, hand_over, refuse
+from penstock.agent.live import LiveArtifacts
 from penstock.agent.notes import complain, complain_of_defect, noter
 from penstock.agent.preparation import PreparationError, prepare
 from penstock.agent.processes import kill_marked
@@ -53,9 +54,12 @@ def run_attempt(line: bytes) -> int:
     with open(descriptor, "ab", buffering=0) as log:
         note = noter(log.fileno())
         delivery = Delivery(assignment, record, note)
+        live = LiveArtifacts(assignment, record.artifacts)
+        delivery.on_lines = live.offer
         reporter = Reporter(delivery)
         reporter.start()
         ending = _prepare_and_run(assignment, record, reporter, signals, log.fileno(), note)
+        live.close()
         if ending.reason == "prepare_failed":
             note(ending.message)
         _record_exit(record, ending, delivery, note)

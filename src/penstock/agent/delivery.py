@@ -45,6 +45,8 @@ class Delivery:
         What the server answered last.
     before_retry : callable
         Called before each new try while the server is away.
+    on_lines : callable
+        Called with the events that the server has taken.
 
     Parameters
     ----------
@@ -58,6 +60,7 @@ class Delivery:
         self.pid = 0
         self.is_cancel_wanted = False
         self.before_retry: Callable[[], None] = lambda: None
+        self.on_lines: Callable[[list[str]], None] = lambda lines: None
         self._record = record
         self._note = note
         self._log = LogTail(record.log)
@@ -100,6 +103,8 @@ class Delivery:
             refusal.is_adapted = self._adapt(refusal, slices)
             raise
         self._learn(answer, slices)
+        if "events" in slices:
+            self.on_lines(slices["events"]["lines"])
 
     def finish(self, body: dict[str, Any], upload: Callable[[str], None], *, has_slices: bool = True) -> None:
         """Send the rest of log and events, then ``body``, until the server has all of it.
