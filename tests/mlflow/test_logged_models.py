@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection
-from tests.mlflow.test_registry import API, FILES, make_logged, make_run, post, refusal
+from tests.mlflow.test_registry import API, FILES, make_logged, post, refusal, run_with
 from tests.server.harness import House
 
 from penstock.stores.metadata.logged_models import ModelPoint, add_model_metrics
@@ -34,7 +34,7 @@ def measure(house: House, run: str, *points: ModelPoint) -> None:
 
 
 def test_model_is_made_described_and_deleted(house: House) -> None:
-    run = make_run(house)
+    run = run_with(house)
     made = post(
         house,
         "logged-models",
@@ -114,14 +114,14 @@ def test_files_of_a_model_are_its_own(house: House) -> None:
 
 @pytest.mark.parametrize("path", ["a", "a/b/c", "a/b/c/d/e"])
 def test_path_is_a_file_or_a_folder_never_both(house: House, path: str) -> None:
-    run = make_run(house, "a/b/c/d" if path != "a/b/c/d/e" else "a/b")
+    run = run_with(house, "a/b/c/d" if path != "a/b/c/d/e" else "a/b")
     answer = house.ask("PUT", f"{FILES}/0/{run}/artifacts/{path}", body=b"x")
     assert refusal(answer) == (400, "INVALID_PARAMETER_VALUE")
     assert "folder" in answer.json["message"] or "is a file" in answer.json["message"]
 
 
 def test_runs_path_means_the_logged_model_of_that_name(house: House) -> None:
-    run = make_run(house, "own/f")
+    run = run_with(house, "own/f")
     for content in (b"old", b"new"):
         model = make_logged(house, "net", run)
         house.ok("PUT", f"{FILES}/0/models/{model}/artifacts/MLmodel", body=content)
@@ -178,7 +178,7 @@ def test_search_that_means_nothing_is_refused(house: House, sent: dict[str, Any]
 
 
 def test_inputs_and_outputs_are_part_of_the_run(house: House) -> None:
-    run, used, made = make_run(house), make_logged(house), make_logged(house)
+    run, used, made = run_with(house), make_logged(house), make_logged(house)
     dataset = {"name": "d", "digest": "1", "source_type": "local", "source": "{}", "profile": "{}"}
     tags = [{"key": "mlflow.data.context", "value": "train"}]
     for _ in range(2):

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 # What pytest finds in this module uses this module's fixtures.
+from tests.mlflow.test_history import *  # noqa: F403
 from tests.mlflow.test_logged_models import *  # noqa: F403
-from tests.mlflow.test_protocol import *  # noqa: F403
-from tests.mlflow.test_registry import *  # type: ignore[assignment] # noqa: F403 # each keeps its own
+from tests.mlflow.test_protocol import *  # type: ignore[assignment] # noqa: F403 # each keeps its own
+from tests.mlflow.test_registry import *  # noqa: F403
 from tests.postgresql import PostgresServer
 from tests.server.harness import House, open_house
 

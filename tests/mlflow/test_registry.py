@@ -20,7 +20,7 @@ def refusal(answer: Any) -> tuple[int, str]:
     return answer.status, answer.json["error_code"]
 
 
-def make_run(house: House, *files: str) -> str:
+def run_with(house: House, *files: str) -> str:
     run = post(house, "runs/create", experiment_id="0")["run"]["info"]["run_id"]
     for path in files:
         house.ok("PUT", f"{FILES}/0/{run}/artifacts/{path}", body=path.encode())
@@ -39,7 +39,7 @@ def register(house: House, name: str, source: str, **sent: Any) -> Any:
 
 
 def test_version_of_a_run_is_the_model_that_penstock_lists(house: House) -> None:
-    run = make_run(house, "model/MLmodel", "model/data/w.bin", "other")
+    run = run_with(house, "model/MLmodel", "model/data/w.bin", "other")
     made = register(house, "of-run", f"runs:/{run}/model", run_id=run, tags=[{"key": "k", "value": "v"}])
     assert (made["version"], made["status"], made["current_stage"]) == ("1", "READY", "None")
     shown = house.ok("GET", "/api/v1/models/of-run")
@@ -57,7 +57,7 @@ def test_version_of_a_run_is_the_model_that_penstock_lists(house: House) -> None
 
 
 def test_what_a_version_holds_does_not_change_with_its_run(house: House) -> None:
-    run = make_run(house, "model/MLmodel")
+    run = run_with(house, "model/MLmodel")
     register(house, "kept", f"runs:/{run}/model", run_id=run)
     assert house.ok("GET", f"{API}/model-versions/get-download-uri?name=kept&version=1") == {
         "artifact_uri": f"runs:/{run}/model"
@@ -71,7 +71,7 @@ def test_what_a_version_holds_does_not_change_with_its_run(house: House) -> None
 
 
 def test_files_that_come_after_the_version_are_found_when_it_is_used(house: House) -> None:
-    run = make_run(house)
+    run = run_with(house)
     register(house, "later", f"runs:/{run}/model", run_id=run)
     assert house.ask("GET", "/api/v1/models/later/versions/1/files").status == 404
     house.ok("PUT", f"{FILES}/0/{run}/artifacts/model/MLmodel", body=b"m")
@@ -96,7 +96,7 @@ def test_a_pending_logged_model_gives_its_files_when_it_is_ready(house: House) -
 
 
 def test_version_of_penstock_is_read_by_mlflow_clients_and_never_written(house: House) -> None:
-    run = make_run(house, "outputs/m/MLmodel", "outputs/m/d/w.bin")
+    run = run_with(house, "outputs/m/MLmodel", "outputs/m/d/w.bin")
     spec = {"name": "ours", "path": f"runs:/{run}/outputs/m"}
     assert house.ok("POST", "/api/v1/models", spec)["version"] == "1"
     found = house.ok("GET", f"{API}/model-versions/get?name=ours&version=1")["model_version"]
@@ -115,7 +115,7 @@ def test_version_of_penstock_is_read_by_mlflow_clients_and_never_written(house: 
 
 @pytest.mark.parametrize("name", ["My Model", "Modèle ü", "50%", "a~b", "..a", "q?x=#1", "a+b&c"])
 def test_any_name_has_an_address(house: House, name: str) -> None:
-    run = make_run(house, "m/MLmodel")
+    run = run_with(house, "m/MLmodel")
     made = register(house, name, f"runs:/{run}/m", run_id=run)
     assert made["name"] == name
     house.ok("DELETE", f"{FILES}/0/{run}/artifacts/m")
@@ -221,7 +221,7 @@ def test_source_that_reaches_too_far_is_refused(house: House, source: str) -> No
 
 
 def test_source_inside_a_run_needs_that_run(house: House) -> None:
-    run, other = make_run(house, "m/MLmodel"), make_run(house)
+    run, other = run_with(house, "m/MLmodel"), run_with(house)
     house.ask("POST", f"{API}/registered-models/create", {"name": "inside"})
     source = f"mlflow-artifacts:/0/{run}/artifacts/m"
     for sent in ({}, {"run_id": other}, {"run_id": "none"}, {"run_id": run[:-1]}):
@@ -231,7 +231,7 @@ def test_source_inside_a_run_needs_that_run(house: House) -> None:
 
 
 def test_copy_of_a_version_follows_it_to_its_files(house: House) -> None:
-    run = make_run(house, "m/MLmodel")
+    run = run_with(house, "m/MLmodel")
     register(house, "first", f"runs:/{run}/m", run_id=run)
     copied = register(house, "second", "models:/first/1")
     assert (copied["source"], copied["run_id"]) == ("models:/first/1", run)
@@ -251,7 +251,7 @@ def test_prompts_are_neither_models_nor_found_unless_asked_for(house: House) -> 
 
 
 def test_model_is_numbered_in_whole_numbers(house: House) -> None:
-    run = make_run(house, "m/MLmodel")
+    run = run_with(house, "m/MLmodel")
     for version in ("one", "0", "1.0", "-1", "2147483648"):
         answer = house.ask("POST", "/api/v1/models", {"name": "whole", "version": version, "path": f"runs:/{run}/m"})
         assert answer.status == 422

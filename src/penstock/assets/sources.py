@@ -31,7 +31,7 @@ def version_tree(connection: Connection, asset: AssetVersion) -> Tree | None:
     return source_tree(connection, asset.source) if asset.source else None
 
 
-def adopt_files(connection: Connection, asset: AssetVersion) -> AssetVersion:
+def adopt_files(connection: Connection, asset: AssetVersion, *, now: int) -> AssetVersion:
     """Give a version the files at its source as its tree, if all are there, and return it.
 
     Call it in a write. Bytes are not copied: a tree names blobs by their content.
@@ -48,6 +48,7 @@ def adopt_files(connection: Connection, asset: AssetVersion) -> AssetVersion:
         size=tree.size,
         type=model_type(tree, AssetType.CUSTOM_MODEL),
         properties={"penstock.flavors": ",".join(model_flavors(tree))},
+        now=now,
     )
 
 

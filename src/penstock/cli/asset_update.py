@@ -38,7 +38,10 @@ def add_update(app: typer.Typer, noun: str, kind: str) -> None:
         output: OutputOption = None,
         query: QueryOption = None,
     ) -> None:
-        """Describe or tag a version; what it holds never changes."""
+        """Describe or tag a version.
+
+        What it holds never changes.
+        """
         change = read_change(changes, removals, description=description)
         asset = open_rest(workspace).change_asset(kind, name, version, change)
         emit(asset, columns=DETAILS, output=output, query=query)
@@ -72,9 +75,9 @@ def add_model_update(app: typer.Typer) -> None:
         output: OutputOption = None,
         query: QueryOption = None,
     ) -> None:
-        """Describe, tag, mark or stage a version; what it holds never changes.
+        """Describe, tag, mark or stage a version.
 
-        -v takes a number or, as @NAME, an alias.
+        What it holds never changes. -v takes a number or, as @NAME, an alias.
         """
         marks = {**dict.fromkeys(aliases or (), True), **dict.fromkeys(gone or (), False)}
         change = read_change(changes, removals, description=description, stage=stage, aliases=marks or None)

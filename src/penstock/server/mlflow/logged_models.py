@@ -184,7 +184,7 @@ async def _finish(call: Call) -> Json:
         changed = rows.finish_model(connection, model.model_id, status, now=call.now)
         if status is ModelStatus.READY:
             for version in assets.waiting_versions(connection, model.model_id):
-                adopt_files(connection, version)
+                adopt_files(connection, version, now=call.now)
         call.record(connection, "finish", _ref(model), status=status.value)
         return changed
 

@@ -71,7 +71,7 @@ async def create_version(call: Call) -> Json:
             run_link=sent.run_link,
             model_id=lineage.model_id,
         )
-        made = adopt_files(connection, made)
+        made = adopt_files(connection, made, now=call.now)
         if lineage.model_id:
             _tell_model(connection, lineage.model_id, made)
         call.record(connection, "create", made.ref, source=lineage.source, run=lineage.run_id or "")

@@ -222,7 +222,14 @@ def update_version(
 
 
 def put_content(
-    connection: Connection, asset: AssetVersion, *, tree: str, size: int, type: AssetType, properties: Mapping[str, str]
+    connection: Connection,
+    asset: AssetVersion,
+    *,
+    tree: str,
+    size: int,
+    type: AssetType,
+    properties: Mapping[str, str],
+    now: int,
 ) -> AssetVersion:
     """Give a version that was registered without files the files that came, and return it; what it holds stays."""
     filled = asset.model_copy(
@@ -230,7 +237,7 @@ def put_content(
     )
     document = filled.model_dump_json(by_alias=True, exclude_none=True, include=_DOCUMENT)
     where = (*_one(asset.kind, asset.name, asset.version), table.c.tree.is_(None), ~table.c.is_deleted)
-    connection.execute(update(table).where(*where).values(tree=tree, document=document))
+    connection.execute(update(table).where(*where).values(tree=tree, document=document, updated_at=now))
     return get_version(connection, asset.kind, asset.name, asset.version)
 
 
