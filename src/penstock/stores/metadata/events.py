@@ -20,6 +20,7 @@ from penstock.stores.metadata.tables import counters, events
 
 _COUNTER = "events"
 _CHUNK = 1000
+_LAST_MS = 253_402_300_800_000  # the year 10000
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ def walk_chain(
         findings += walk.step(link)
         if expect is not None and link.seq == expect.seq and link.hash != expect.hash:
             findings.append(chain.rewritten(link.seq))
-    last = Head(rows[-1].seq, rows[-1].hash) if rows else Head(after or 0, before.hash if before else GENESIS)
+    last = Head(rows[-1].seq, str(rows[-1].hash)) if rows else Head(after or 0, before.hash if before else GENESIS)
     is_end = len(rows) < limit
     count = select(counters.c.value).where(counters.c.name == _COUNTER)
     total = int(connection.execute(count).scalar_one_or_none() or 0)
@@ -213,10 +214,17 @@ def _canonical(value: Any) -> str:
 
 def _event(row: Row[Any]) -> Event:
     """Return an entry as it is, unchecked: one that was tampered with must still be readable."""
-    values = row._asdict()
     try:
         detail = json.loads(row.detail)
     except (TypeError, ValueError):
         detail = None
-    values["detail"] = detail if isinstance(detail, dict) else {"unreadable": str(row.detail)[:200]}
-    return Event.model_construct(**values)
+    return Event.model_construct(
+        seq=row.seq,
+        at=row.at if type(row.at) is int and 0 <= row.at < _LAST_MS else 0,
+        actor=str(row.actor),
+        verb=str(row.verb),
+        ref=str(row.ref),
+        detail=detail if isinstance(detail, dict) else {"unreadable": str(row.detail)[:200]},
+        previous_hash=str(row.previous_hash),
+        hash=str(row.hash),
+    )
