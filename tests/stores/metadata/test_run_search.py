@@ -15,10 +15,17 @@ from tests.stores.metadata.run_filters import FakeRun
 from penstock.entities.errors import UsageError
 from penstock.rules.filters.tree import Comparison, Condition, Field, Op, OrderKey, Scope
 from penstock.stores.metadata.base import MetadataStore
-from penstock.stores.metadata.run_search import FoundRuns, RunQuery, find_runs
+from penstock.stores.metadata.run_search import FoundRuns, Pace, RunQuery, find_runs
 from penstock.stores.metadata.sqlite import SqliteMetadataStore
 
 LOSS = Field(Scope.METRIC, "loss")
+PACES = st.just(Pace()) | st.builds(
+    Pace,
+    first_piece=st.integers(1, 4),
+    largest_piece=st.integers(1, 8),
+    probed=st.integers(0, 10),
+    few=st.integers(0, 5),
+)
 VIEWS = st.sampled_from(("ACTIVE_ONLY", "DELETED_ONLY", "ALL"))
 EXPERIMENTS = st.none() | st.lists(st.sampled_from((*run_filters.EXPERIMENTS, "9", "x")), max_size=3, unique=True).map(
     tuple
@@ -41,6 +48,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MetadataStore]:
     experiments=EXPERIMENTS,
     view=VIEWS,
     limit=st.integers(1, 7),
+    pace=PACES,
 )
 def test_a_search_finds_what_its_tree_says_however_it_is_paged(
     store: MetadataStore,
@@ -50,17 +58,20 @@ def test_a_search_finds_what_its_tree_says_however_it_is_paged(
     experiments: tuple[str, ...] | None,
     view: str,
     limit: int,
+    pace: Pace,
 ) -> None:
     store.write(lambda connection: run_filters.store_runs(connection, found))
     wanted = run_filters.expected(found, experiments, where, order, view)
     query: dict[str, Any] = {"experiments": experiments, "where": where, "order": order, "view": view}
-    assert ask(store, RunQuery(**query)) == FoundRuns(wanted, None)
-    pages = [ask(store, RunQuery(**query, limit=limit, offset=start)) for start in range(0, len(wanted) + 1, limit)]
+    assert ask(store, RunQuery(**query), pace) == FoundRuns(wanted, None)
+    pages = [
+        ask(store, RunQuery(**query, limit=limit, offset=start), pace) for start in range(0, len(wanted) + 1, limit)
+    ]
     assert [row for page in pages for row in page.rows] == wanted
     rows: list[int] = []
     after = None
     for _ in range(len(wanted) + 1):
-        page = ask(store, RunQuery(**query, limit=limit, after=after))
+        page = ask(store, RunQuery(**query, limit=limit, after=after), pace)
         rows += page.rows
         if page.next is None:
             break
@@ -114,10 +125,10 @@ def test_a_pattern_that_explodes_elsewhere_ends_at_once(store: MetadataStore) ->
     assert ask(store, RunQuery(None, where=where)).rows == []
 
 
-def ask(store: MetadataStore, query: RunQuery) -> FoundRuns:
+def ask(store: MetadataStore, query: RunQuery, pace: Pace = Pace()) -> FoundRuns:  # noqa: B008
     """Run one search on a snapshot."""
     with store.read() as connection:
-        return find_runs(connection, query)
+        return find_runs(connection, query, pace)
 
 
 def _run(row: int, **values: Any) -> FakeRun:

@@ -132,8 +132,8 @@ def metric_condition(op: Op, value: Any, dialect: str) -> ColumnElement[bool]:
     """Return a comparison of the value in a row of ``latest``; NaN differs from every number."""
     found = value_condition(latest.c.value, op, value, dialect)
     if op in (Op.NE, Op.NOT_IN):
-        return or_(latest.c.is_nan.is_(True), found)
-    return and_(latest.c.is_nan.is_(False), found)
+        return or_(latest.c.is_nan == true(), found)
+    return and_(latest.c.is_nan == false(), found)
 
 
 def bytewise(column: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:
@@ -157,7 +157,7 @@ def _comparison(where: Comparison, dialect: str, metric_rows: Mapping[str, int])
             # As in MLflow, the name is compared through its tag: a run whose tag was deleted has none.
             return _pair(tags, RUN_NAME_TAG, op, value, dialect)
         case Field(Scope.ATTRIBUTE, key):
-            return _attribute(key, op, value, dialect)
+            return attribute_condition(key, op, value, dialect)
         case Field(_, key):
             return _dataset(key, op, value, dialect)
 
@@ -173,7 +173,8 @@ def _pair(table: Any, key: str, op: Op, value: Any, dialect: str) -> ColumnEleme
     return _has(table, table.c.key == key, op, lambda: value_condition(table.c.value, op, value, dialect))
 
 
-def _attribute(key: str, op: Op, value: Any, dialect: str) -> ColumnElement[bool]:
+def attribute_condition(key: str, op: Op, value: Any, dialect: str) -> ColumnElement[bool]:
+    """Return a comparison of an attribute that stands in ``runs``."""
     column = attribute(key)
     if op in (Op.IS_NULL, Op.IS_NOT_NULL):
         return column.is_(None) if op is Op.IS_NULL else column.is_not(None)
@@ -181,19 +182,25 @@ def _attribute(key: str, op: Op, value: Any, dialect: str) -> ColumnElement[bool
     return and_(column.is_not(None), found) if key in ("end_time", "duration") else found
 
 
-def _dataset(key: str, op: Op, value: Any, dialect: str) -> ColumnElement[bool]:
+def dataset_condition(key: str, op: Op, value: Any, dialect: str) -> ColumnElement[bool]:
+    """Return a comparison of a dataset in ``datasets`` joined to its use in ``run_datasets``."""
     column: Any = _DATASET.get(key)
     if column is None:
         raise UsageError(f'datasets have no "{key}"', hint=f"They have {', '.join(_DATASET)}.")
+    there: ColumnElement[bool] = column.is_not(None)
+    return there if op is Op.IS_NOT_NULL else and_(there, value_condition(column, op, value, dialect))
+
+
+def _dataset(key: str, op: Op, value: Any, dialect: str) -> ColumnElement[bool]:
+    is_null = op is Op.IS_NULL
     wanted = (
         select(1)
         .select_from(run_datasets.join(datasets, datasets.c.id == run_datasets.c.dataset))
-        .where(run_datasets.c.run == runs.c.id, column.is_not(None))
+        .where(run_datasets.c.run == runs.c.id)
+        .where(dataset_condition(key, Op.IS_NOT_NULL if is_null else op, value, dialect))
         .correlate(runs)
     )
-    if op in (Op.IS_NULL, Op.IS_NOT_NULL):
-        return ~exists(wanted) if op is Op.IS_NULL else exists(wanted)
-    return exists(wanted.where(value_condition(column, op, value, dialect)))
+    return ~exists(wanted) if is_null else exists(wanted)
 
 
 def _fields(where: Condition | None) -> Iterator[Field]:

@@ -3,73 +3,35 @@
 The order is MLflow's: numbers, then NaN, then runs without the key, in both directions; equal ones newest first,
 then by id. A page begins at an offset, or after the place where another ended, which stays valid while runs come
 and go.
+
+A page in an order that an index has is found by walking it. Where the filter leaves many runs that is all: each piece
+of the walk is asked which runs it keeps. Where it leaves few, the set of them is found first, from other indexes. Which
+of the two is seen from the first pieces, not estimated from statistics, which a database may not have.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, false, literal, or_, select
+from sqlalchemy import Connection, select
 
 from penstock.entities.errors import UsageError
-from penstock.rules.filters.tree import Condition, OrderKey, Scope
-from penstock.stores.metadata.experiments import parse_id, stages_of
-from penstock.stores.metadata.run_conditions import (
-    NUMERIC_ATTRIBUTES,
-    attribute,
-    bytewise,
-    metric_names,
-    run_condition,
-)
-from penstock.stores.metadata.tables import latest, metric_keys, params, runs, tags
+from penstock.rules.filters.tree import Scope
+from penstock.stores.metadata.row_sets import bind_rows, fetch_rows, in_rows
+from penstock.stores.metadata.run_candidates import Candidates, probe, solve, visible_runs
+from penstock.stores.metadata.run_queries import FoundRuns, Pace, RunQuery, Search
+from penstock.stores.metadata.run_sorting import MISSING, NAN, NUMBER, jsonable, sort_runs
+from penstock.stores.metadata.run_walks import FallingWalk, Keep, NewestWalk, Piece, RisingWalk, Step, Walk
+from penstock.stores.metadata.tables import latest, runs
 
-NUMBER, NAN, MISSING = 0, 1, 2
-"""How the values of one order key follow each other, in both directions."""
+__all__ = ["FoundRuns", "Pace", "RunQuery", "find_runs"]
+
+_PACE = Pace()
 
 
-@dataclass(frozen=True, slots=True)
-class RunQuery:
-    """What is asked.
-
-    Parameters
-    ----------
-    experiments : tuple of str, optional
-        Ids of experiments; None for all of them.
-    where : Condition, optional
-        The filter; attributes as :data:`penstock.stores.metadata.run_conditions.ATTRIBUTES` names them.
-    order : tuple of OrderKey
-        Further keys are always ``start_time DESC, run_id``.
-    view : {"ACTIVE_ONLY", "DELETED_ONLY", "ALL"}
-        Which lifecycle stages to show.
-    limit : int
-        At most so many.
-    offset : int
-        So many are left out first.
-    after : tuple, optional
-        ``next`` of the page before, asked with the same filter and order.
-    """
-
-    experiments: tuple[str, ...] | None
-    where: Condition | None = None
-    order: tuple[OrderKey, ...] = ()
-    view: str = "ACTIVE_ONLY"
-    limit: int = 1000
-    offset: int = 0
-    after: tuple[Any, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FoundRuns:
-    """A page: the rows of runs in order, and where the next page begins; None at the end."""
-
-    rows: list[int]
-    next: tuple[Any, ...] | None
-
-
-def find_runs(connection: Connection, query: RunQuery) -> FoundRuns:
+def find_runs(connection: Connection, query: RunQuery, pace: Pace = _PACE) -> FoundRuns:
     """Return one page of runs.
 
     Parameters
@@ -78,6 +40,8 @@ def find_runs(connection: Connection, query: RunQuery) -> FoundRuns:
         A snapshot.
     query : RunQuery
         What is asked.
+    pace : Pace
+        How to go about it; changes nothing of the result.
 
     Returns
     -------
@@ -89,93 +53,207 @@ def find_runs(connection: Connection, query: RunQuery) -> FoundRuns:
     UsageError
         If an attribute does not exist or ``after`` is not of such a query.
     """
-    names = metric_names(query.where, query.order)
-    metric_rows: dict[str, int] = {}
-    if names:
-        wanted = select(metric_keys.c.key, metric_keys.c.id).where(metric_keys.c.key.in_(names))
-        metric_rows = {key: row for key, row in connection.execute(wanted)}
-    dialect = connection.dialect.name
-    source: Any = runs
-    keys: list[_Key] = []
-    for index, order in enumerate(query.order):
-        source, key = _join(source, order, index, dialect, metric_rows)
-        keys.append(key)
-    statement = select(runs.c.id, runs.c.start_time, runs.c.run_id)
-    statement = statement.add_columns(*(column for key in keys for column in (key.rank, key.value)))
-    statement = statement.select_from(source)
-    if query.experiments is not None:
-        statement = statement.where(runs.c.experiment.in_([parse_id(one) for one in query.experiments]))
-    stage = stages_of(query.view)
-    if stage is not None:
-        statement = statement.where(runs.c.lifecycle_stage == stage)
-    if query.where is not None:
-        statement = statement.where(run_condition(query.where, dialect, metric_rows))
-    if query.after is not None:
-        statement = statement.where(_after(keys, query.after))
-    for key in keys:
-        statement = statement.order_by(key.rank, key.value.desc() if key.is_descending else key.value)
-    statement = statement.order_by(runs.c.start_time.desc(), runs.c.run_id)
-    statement = statement.limit(query.limit + 1).offset(query.offset or None)
-    found = connection.execute(statement).all()
-    page = found[: query.limit]
-    return FoundRuns([row[0] for row in page], _place(page[-1]) if len(found) > query.limit and page else None)
+    search = Search(connection, query, pace)
+    if not search.experiments:
+        return FoundRuns([], None)
+    way = _Way.find(search)
+    if way is None:
+        return _sort(search)
+    return _Page(search, way).find()
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
-    rank: ColumnElement[int]
-    value: ColumnElement[Any]
-    is_descending: bool
-    is_text: bool
+class _Way:
+    """The walks that follow each other in an order of one metric, or newest first."""
+
+    def __init__(self, search: Search, key: int | None, *, is_metric: bool, is_descending: bool) -> None:
+        self._search = search
+        self._key = key
+        self._is_metric = is_metric
+        self._is_descending = is_descending
+
+    @classmethod
+    def find(cls, search: Search) -> _Way | None:
+        """Return the way of a search's order, or None if no index has it."""
+        if not search.order:
+            return cls(search, None, is_metric=False, is_descending=True)
+        first = search.order[0]
+        if len(search.order) > 1 or first.field.scope is not Scope.METRIC:
+            return None
+        key = search.metric_rows.get(first.field.key)
+        return cls(search, key, is_metric=True, is_descending=first.is_descending)
+
+    def walks(self, after: tuple[Any, ...] | None) -> Iterator[tuple[Walk, Candidates | None]]:
+        """Yield each walk from a place on, and the runs it must leave out, if any."""
+        search = self._search
+        if not self._is_metric:
+            yield NewestWalk(search, None if after is None else (after[0], after[1])), None
+            return
+        rank = NUMBER if after is None else after[0]
+        if self._key is not None:
+            if rank == NUMBER:
+                kind = FallingWalk if self._is_descending else RisingWalk
+                yield kind(search, self._key, NUMBER, None if after is None else (after[1], after[2])), None
+            if rank <= NAN:
+                yield (
+                    FallingWalk(search, self._key, NAN, (0.0, after[2]) if after is not None and rank == NAN else None),
+                    None,
+                )
+        begin = (after[2], after[3]) if after is not None and rank == MISSING else None
+        yield NewestWalk(search, begin, (MISSING, None)), self._with_key()
+
+    def _with_key(self) -> Candidates:
+        if self._key is None:
+            return Candidates(frozenset(), is_complement=True)
+        found = select(latest.c.run).where(self._search.within(latest.c.experiment), latest.c.key == self._key)
+        return Candidates(set(fetch_rows(self._search.connection, found)), is_complement=True)
+
+    def read_after(self, place: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        """Return a place as the walks take it, or raise UsageError if it is of another order."""
+        if place is None:
+            return None
+        try:
+            if not self._is_metric:
+                start, run_id = place
+                return int(start), _text(run_id)
+            rank, value, start, run_id = place
+            if rank not in (NUMBER, NAN, MISSING):
+                raise ValueError(rank)
+            return rank, None if rank == MISSING else float(value), int(start), _text(run_id)
+        except (TypeError, ValueError) as error:
+            raise UsageError("this is not the place where a page of such a search ended") from error
 
 
-def _join(source: Any, order: OrderKey, index: int, dialect: str, metric_rows: dict[str, int]) -> tuple[Any, _Key]:
-    """Join what an order key compares, and return how it does."""
-    field = order.field
-    if field.scope is Scope.ATTRIBUTE:
-        column = attribute(field.key)
-        is_text = field.key not in NUMERIC_ATTRIBUTES
-        value = bytewise(column, dialect) if is_text else column
-        return source, _Key(_rank(column), value, order.is_descending, is_text)
-    if field.scope is Scope.METRIC:
-        table = latest.alias(f"o{index}")
-        source = source.outerjoin(table, and_(table.c.run == runs.c.id, table.c.key == metric_rows.get(field.key, -1)))
-        rank = case((table.c.value.is_(None), MISSING), (table.c.is_nan.is_(True), NAN), else_=NUMBER)
-        return source, _Key(rank, table.c.value, order.is_descending, False)
-    if field.scope is Scope.DATASET:
-        raise UsageError("runs are not ordered by their datasets")
-    table = (params if field.scope is Scope.PARAM else tags).alias(f"o{index}")
-    source = source.outerjoin(table, and_(table.c.run == runs.c.id, table.c.key == field.key))
-    return source, _Key(_rank(table.c.value), bytewise(table.c.value, dialect), order.is_descending, True)
+class _Page:
+    """One page, collected from walks."""
+
+    def __init__(self, search: Search, way: _Way) -> None:
+        self._search = search
+        self._way = way
+        self._after = way.read_after(search.query.after)
+        self._needed = search.query.offset + search.query.limit + 1
+        self._visible = visible_runs(search)
+        self._keep: Keep = self._visible.keep
+        self._is_probing = search.query.where is not None
+        self._is_selective = False
+        self._found: list[Step] = []
+        self._probed = 0
+
+    def find(self) -> FoundRuns:
+        where = self._search.query.where
+        if not self._visible.is_complement and len(self._visible.rows) <= self._search.pace.few:
+            few = list(self._visible.rows)
+            return sort_runs(self._search, few if where is None else probe(self._search, where, few))
+        if where is not None:
+            self._keep = lambda rows: probe(self._search, where, self._visible.keep(rows))
+            if self._needed > self._search.pace.probed and self._solve():
+                return self._sort_few()
+        for walk, left_out in self._way.walks(self._after):
+            if not self._follow(walk, left_out):
+                return self._sort_few()
+            if len(self._found) >= self._needed:
+                break
+        return self._page()
+
+    def _follow(self, walk: Walk, left_out: Candidates | None) -> bool:
+        """Collect from a walk until the page is full; False if the filter turned out to leave few runs."""
+        pace = self._search.pace
+        size = pace.first_piece if self._is_probing else self._needed + pace.first_piece
+        while not walk.is_over:
+            keep = self._keep if left_out is None else _both(left_out.keep, self._keep)
+            most = self._needed - len(self._found) + 1 if self._is_selective else None
+            piece = walk.read(min(size, pace.largest_piece), keep, most)
+            self._found += self._after_place(piece.kept)
+            if self._is_full(piece):
+                return True
+            size *= 4
+            if self._is_probing:
+                self._probed += piece.read
+                expected = self._expected_probes()
+                if expected > pace.probed and self._solve():
+                    return False
+                size = expected if self._is_probing else pace.first_piece * 16
+        return True
+
+    def _is_full(self, piece: Piece) -> bool:
+        """Return whether the page is full and all that equal its last run are there, so that ids can order them."""
+        if len(self._found) < self._needed:
+            return False
+        last = self._found[self._needed - 1]
+        return last.run_id is not None or piece.last is None or piece.last.place != last.place
+
+    def _expected_probes(self) -> int:
+        """Return how many more runs would have to be asked, going by those that were."""
+        missing = max(self._needed - len(self._found), 1)
+        share = max(len(self._found), 1) / max(self._probed, 1)
+        return int(missing / share * 1.2) + 16
+
+    def _solve(self) -> bool:
+        """Find the filter's whole set; return whether it has few runs."""
+        where = self._search.query.where
+        assert where is not None
+        self._candidates = solve(self._search, where).meet(self._visible)
+        self._keep = self._candidates.keep
+        self._is_probing, self._is_selective = False, True
+        return not self._candidates.is_complement and len(self._candidates.rows) <= self._search.pace.few
+
+    def _sort_few(self) -> FoundRuns:
+        return sort_runs(self._search, list(self._candidates.rows))
+
+    def _after_place(self, steps: list[Step]) -> list[Step]:
+        """Leave out what does not come after the place to begin at, which equals it in all but the id."""
+        if self._after is None:
+            return steps
+        *place, run_id = self._after
+        equal = [step for step in steps if step.place == tuple(place)]
+        if not equal:
+            return steps
+        ids = self._ids(equal)
+        gone = {step.row for step in equal if ids[step.row] <= run_id}
+        return [step for step in steps if step.row not in gone]
+
+    def _ids(self, steps: list[Step]) -> dict[int, str]:
+        known = {step.row: step.run_id for step in steps if step.run_id is not None}
+        asked = [step.row for step in steps if step.run_id is None]
+        if not asked:
+            return known
+        wanted = select(runs.c.id, runs.c.run_id).where(in_rows(self._search.dialect, runs.c.id))
+        bound = {"rows": bind_rows(self._search.dialect, asked)}
+        return {**known, **{row: run_id for row, run_id in self._search.connection.execute(wanted, bound)}}
+
+    def _page(self) -> FoundRuns:
+        offset, limit = self._search.query.offset, self._search.query.limit
+        ordered: list[Step] = []
+        for _, group in groupby(self._found, lambda step: step.place):
+            equal = list(group)
+            # Only ties that the page shows need their ids.
+            if len(equal) > 1 and equal[0].run_id is None and len(ordered) + len(equal) > offset:
+                ids = self._ids(equal)
+                equal.sort(key=lambda step: ids[step.row])
+            ordered += equal
+            if len(ordered) >= self._needed:
+                break
+        page = ordered[offset : offset + limit]
+        if len(ordered) < self._needed or not page:
+            return FoundRuns([step.row for step in page], None)
+        last = page[-1]
+        place = (*(jsonable(value) for value in last.place), self._ids([last])[last.row])
+        return FoundRuns([step.row for step in page], place)
 
 
-def _rank(column: ColumnElement[Any]) -> ColumnElement[int]:
-    return case((column.is_(None), MISSING), else_=NUMBER)
+def _sort(search: Search) -> FoundRuns:
+    """Return a page in an order that no index has."""
+    where = search.query.where
+    if where is None:
+        return sort_runs(search)
+    found = solve(search, where).meet(visible_runs(search))
+    return sort_runs(search) if found.is_complement else sort_runs(search, list(found.rows))
 
 
-def _place(row: Sequence[Any]) -> tuple[Any, ...]:
-    """Return where a row stands: (rank, value) of each key, start, id."""
-    start_time, run_id, *values = row[1:]
-    return (*(_jsonable(value) for value in values), start_time, run_id)
+def _both(first: Keep, then: Keep) -> Keep:
+    return lambda rows: then(first(rows))
 
 
-def _jsonable(value: Any) -> Any:
-    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _after(keys: list[_Key], place: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition of coming after a place in the order."""
-    steps: list[tuple[ColumnElement[bool], ColumnElement[bool]]] = []
-    try:
-        *values, start_time, run_id = place
-        pairs = list(zip(values[::2], values[1::2], strict=True))
-        for key, (rank, value) in zip(keys, pairs, strict=True):
-            steps.append((key.rank > int(rank), key.rank == int(rank)))
-            if int(rank) != MISSING:
-                bound = literal(str(value) if key.is_text else float(value) if isinstance(value, str) else value)
-                steps.append((key.value < bound if key.is_descending else key.value > bound, key.value == bound))
-        steps.append((runs.c.start_time < int(start_time), runs.c.start_time == int(start_time)))
-        steps.append((runs.c.run_id > str(run_id), false()))
-    except (TypeError, ValueError) as error:
-        raise UsageError("this is not the place where a page of such a search ended") from error
-    return or_(*(and_(*(equal for _, equal in steps[:index]), later) for index, (later, _) in enumerate(steps)))
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
