@@ -22,10 +22,11 @@ from sqlalchemy import Connection
 from penstock.access.audit import record_event
 from penstock.entities.attempt import AttemptState
 from penstock.entities.errors import ConflictError, NotFoundError
-from penstock.rules.collection import Deleted, DigestMarks, Kind, Removal, decide
+from penstock.rules.collection import Deleted, Kind, Removal, decide
 from penstock.stores.blobs.base import BlobStore, StoredBlob
 from penstock.stores.metadata import attempts, experiments, marks, removal, run_log, runs
 from penstock.stores.metadata.base import MetadataStore
+from penstock.stores.metadata.digest_marks import DigestMarks
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,7 @@ waits for the last of its runs, a run for the end of its job.
 from __future__ import annotations
 
 import re
-from array import array
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,7 +15,6 @@ DEFAULT_EXPERIMENT_ROW = 0
 """The experiment that is always there; it keeps its row whatever happened to it."""
 
 _DIGEST = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{64}(?![0-9a-zA-Z])")
-_PREFIX_DIGITS = 16
 
 
 class Kind(StrEnum):
@@ -134,35 +131,3 @@ def _reason(record: Deleted, before: int) -> str:
 def find_digests(text: str) -> Iterator[str]:
     """Yield everything in a document that could name content: it stays, whatever it was meant to be."""
     return (match.group() for match in _DIGEST.finditer(text))
-
-
-class DigestMarks:
-    """Digests of content that is named, eight bytes each; one it does not hold is named nowhere.
-
-    Of two digests with the same first 64 bits both count as named, so that a collision keeps content and never
-    loses it. Add everything, :meth:`seal`, then ask.
-    """
-
-    def __init__(self) -> None:
-        self._buckets = [array("Q") for _ in range(256)]
-
-    def add(self, digests: Iterable[str]) -> None:
-        """Note digests, SHA-256 in hex."""
-        buckets = self._buckets
-        for digest in digests:
-            number = int(digest[:_PREFIX_DIGITS], 16)
-            buckets[number >> 56].append(number)
-
-    def seal(self) -> None:
-        """Sort what was noted; a bucket at a time, because sorting all at once would hold up other threads."""
-        for index, bucket in enumerate(self._buckets):
-            self._buckets[index] = array("Q", sorted(set(bucket)))
-
-    def __contains__(self, digest: str) -> bool:
-        number = int(digest[:_PREFIX_DIGITS], 16)
-        bucket = self._buckets[number >> 56]
-        place = bisect_left(bucket, number)
-        return place < len(bucket) and bucket[place] == number
-
-    def __len__(self) -> int:
-        return sum(map(len, self._buckets))
