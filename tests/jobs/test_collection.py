@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -176,9 +177,9 @@ def test_an_experiment_waits_for_a_run_that_was_restored(lab: Lab) -> None:
     made = lab.store.write(lambda c: experiments.create_experiment(c, "digits", now=1))
     run_id = make_run(lab.store, experiment_id=made.experiment_id)
 
-    def change(connection: object) -> None:
-        experiments.set_experiment_lifecycle(connection, made.experiment_id, LifecycleStage.DELETED, now=5)  # type: ignore[arg-type]
-        runs.set_run_lifecycle(connection, run_id, LifecycleStage.ACTIVE, now=6)  # type: ignore[arg-type]
+    def change(connection: Any) -> None:
+        experiments.set_experiment_lifecycle(connection, made.experiment_id, LifecycleStage.DELETED, now=5)
+        runs.set_run_lifecycle(connection, run_id, LifecycleStage.ACTIVE, now=6)
 
     lab.store.write(change)
     planned, _ = lab.collector.plan(ALL)
@@ -372,9 +373,9 @@ class Collections(RuleBasedStateMachine):
         """Make a tree of a run's files, as registering a model does, and name it in a job."""
         source = data.draw(st.sampled_from(sorted(self.files)))
 
-        def operation(connection: object) -> str:
-            entries = tuple(artifacts.walk_artifacts(connection, source))  # type: ignore[arg-type]
-            return trees.put_tree(connection, Tree(entries=entries))  # type: ignore[arg-type]
+        def operation(connection: Any) -> str:
+            entries = tuple(artifacts.walk_artifacts(connection, source))
+            return trees.put_tree(connection, Tree(entries=entries))
 
         digest = self.lab.store.write(operation)
         spec = CommandJobSpec.model_validate({"command": "true", "code": f"tree:{digest}"})
@@ -393,10 +394,10 @@ class Collections(RuleBasedStateMachine):
     def restore(self, data: st.DataObject) -> None:
         run_id = data.draw(st.sampled_from(sorted(self.deleted)))
 
-        def operation(connection: object) -> bool:
-            if runs.find_run(connection, run_id) is None:  # type: ignore[arg-type]
+        def operation(connection: Any) -> bool:
+            if runs.find_run(connection, run_id) is None:
                 return False
-            runs.set_run_lifecycle(connection, run_id, LifecycleStage.ACTIVE, now=self.lab.now)  # type: ignore[arg-type]
+            runs.set_run_lifecycle(connection, run_id, LifecycleStage.ACTIVE, now=self.lab.now)
             return True
 
         if self.lab.store.write(operation):

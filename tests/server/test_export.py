@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -40,7 +41,7 @@ def exported(house: House) -> None:
         )
         if number == 3:
             points = [Metric("a", step, step, -step - 1) for step in range(20)]
-            house.services.store.write(lambda c, r=run_id, p=points: runs.log_batch(c, r, metrics=p, now=1))  # type: ignore[misc]
+            house.services.store.write(partial(runs.log_batch, run_id=run_id, metrics=points, now=1))
 
 
 def export(house: House, **body: Any) -> bytes:
