@@ -235,12 +235,16 @@ class World:
     def _make_runs(self) -> list[str]:
         experiment = self._post("experiments/create", {"name": f"runs of {self._prefix}"})["experiment_id"]
         for number, (metrics, params, tags) in enumerate(RUNS):
-            sent = {"experiment_id": experiment, "run_name": f"run {number}", "start_time": 1000 + number * 10}
+            sent: dict[str, Any] = {
+                "experiment_id": experiment,
+                "run_name": f"run {number}",
+                "start_time": 1000 + number * 10,
+            }
             run = self._post("runs/create", sent)["run"]["info"]["run_id"]
             points = [
                 {"key": key, "value": _NAMED.get(str(value), value), "timestamp": 1} for key, value in metrics.items()
             ]
-            batch = {"run_id": run, "metrics": points, "params": _pairs(params), "tags": _pairs(tags)}
+            batch: dict[str, Any] = {"run_id": run, "metrics": points, "params": _pairs(params), "tags": _pairs(tags)}
             self._post("runs/log-batch", batch)
             if number < 4:
                 status = "FINISHED" if number % 2 else "FAILED"

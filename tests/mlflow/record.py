@@ -1,6 +1,7 @@
 """Ask a real MLflow server every case and store its answers: ``python -m tests.mlflow.record URL [group …]``.
 
-The stored answers are what the fast tests expect of our server; the long tests ask a real server again and see that
+With ``ours`` in place of a URL, ask this server and store what it answers otherwise on purpose
+(``tests/mlflow/differences.py``). The stored answers are what the fast tests expect of our server; the long tests ask a real server again and see that
 the store still says what it says.
 """
 
@@ -8,14 +9,18 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from tests.mlflow.cases import GROUPS, all_cases
 from tests.mlflow.client import ClientProcess
+from tests.mlflow.differences import agrees, reason_of
 from tests.mlflow.venvs import CLIENT, make_venv
+from tests.server.harness import open_house
 
 RECORDED = Path(__file__).parent / "recorded"
+OURS = "ours"
 
 
 def read_recorded(group: str) -> dict[str, Any]:
@@ -40,5 +45,22 @@ def main(url: str, groups: list[str]) -> None:
             print(f"{group}: {len(outcomes)} cases")
 
 
+def main_of_ours() -> None:
+    """Record what this server answers otherwise than MLflow's, where a reason is given."""
+    theirs = {name: outcome for group in GROUPS for name, outcome in read_recorded(group).items()}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_house(Path(folder)) as house,
+        ClientProcess(make_venv(*CLIENT)) as client,
+    ):
+        ours = {name: client.run(name, house.url, house.token) for name in theirs if reason_of(name)}
+    different = {name: outcome for name, outcome in ours.items() if not agrees(theirs[name], outcome)}
+    write_recorded(OURS, different)
+    print(f"{len(different)} cases differ")
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    if sys.argv[1] == OURS:
+        main_of_ours()
+    else:
+        main(sys.argv[1], sys.argv[2:])

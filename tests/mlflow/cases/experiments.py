@@ -75,7 +75,7 @@ def name(bench: Bench, name: Any) -> Any:
 def renamed(bench: Bench) -> Any:
     made = bench.experiment("a")
     bench.client.rename_experiment(made, bench.name("b"))
-    outcomes = [bench.ask(bench.client.rename_experiment, made, name) for name in ("", " ")]
+    outcomes = bench.ask(bench.client.rename_experiment, made, "")
     missing = bench.post("experiments/update", {"experiment_id": made})
     bench.client.delete_experiment(made)
     deleted = bench.ask(bench.client.rename_experiment, made, bench.name("c"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection
 
@@ -27,7 +27,8 @@ async def create_experiment(call: Call) -> Json:
     """Create an experiment; names of deleted ones stay taken."""
     sent = await call.read(CreateExperiment)
     check_name(sent.name)
-    if "#" in sent.artifact_location or "?" in sent.artifact_location or ".." in urlsplit(sent.artifact_location).path:
+    plain = unquote(unquote(sent.artifact_location))
+    if "#" in plain or "?" in plain or ".." in urlsplit(plain).path:
         raise UsageError(f"Invalid value {sent.artifact_location[:200]!r} for parameter 'artifact_location' supplied.")
     for tag in sent.tags:
         check_experiment_tag(tag.key, tag.value)
