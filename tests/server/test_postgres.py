@@ -12,9 +12,13 @@ from tests.server.harness import House, open_house
 # What pytest finds in this module uses this module's fixtures.
 from tests.server.test_assets import *  # noqa: F403
 from tests.server.test_endpoints import *  # noqa: F403
+from tests.server.test_export import *  # noqa: F403
+from tests.server.test_gc import *  # noqa: F403
 from tests.server.test_internal import *  # noqa: F403
 from tests.server.test_jobs import *  # noqa: F403
+from tests.server.test_run_search import *  # noqa: F403
 from tests.server.test_streams import *  # type: ignore[assignment] # noqa: F403 # each keeps its own
+from tests.server.test_tokens import *  # noqa: F403
 
 from penstock.stores.metadata.postgres import PostgresMetadataStore
 
