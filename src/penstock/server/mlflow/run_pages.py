@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -15,7 +15,7 @@ from penstock.stores.metadata.datasets import RunInputs, inputs_of
 from penstock.stores.metadata.run_pages import ShownRun, read_runs
 
 
-class _Info(Struct):
+class _Info(Struct, gc=False):
     run_uuid: str
     run_id: str
     experiment_id: str
@@ -28,20 +28,20 @@ class _Info(Struct):
     end_time: int | UnsetType = UNSET
 
 
-class _Metric(Struct):
+class _Metric(Struct, gc=False):
     key: str
     value: float | str
     timestamp: int
     step: int
 
 
-class _Data(Struct):
+class _Data(Struct, gc=False):
     metrics: list[_Metric] | UnsetType = UNSET
     params: Raw | UnsetType = UNSET
     tags: Raw | UnsetType = UNSET
 
 
-class _Run(Struct):
+class _Run(Struct, gc=False):
     info: _Info
     data: _Data
     inputs: Json
@@ -49,19 +49,19 @@ class _Run(Struct):
 
 
 _encode = msgspec.json.Encoder().encode
+_NONE = RunInputs()
 
 
 def encode_runs(connection: Connection, rows: Sequence[int]) -> Raw:
     """Return the JSON array of runs, given by their rows, in that order."""
     parts: list[bytes] = []
-    for page in read_runs(connection, rows):
-        inputs = inputs_of(connection, [run.info.id for run in page])
-        made = [_run(run, inputs[run.info.id]) for run in page]
-        parts.append(_encode(made)[1:-1])
+    for part in read_runs(connection, rows):
+        inputs = inputs_of(connection, [run.info.id for run in part.runs if run.has_inputs])
+        parts.append(_encode([_run(run, part.names, inputs.get(run.info.id, _NONE)) for run in part.runs])[1:-1])
     return Raw(b"[" + b",".join(part for part in parts if part) + b"]")
 
 
-def _run(run: ShownRun, inputs: RunInputs) -> _Run:
+def _run(run: ShownRun, names: Mapping[int, str], inputs: RunInputs) -> _Run:
     row = run.info
     info = _Info(
         row.run_id,
@@ -76,14 +76,16 @@ def _run(run: ShownRun, inputs: RunInputs) -> _Run:
         UNSET if row.end_time is None else row.end_time,
     )
     data = _Data(
-        [_metric(*metric) for metric in run.metrics] or UNSET,
+        [
+            _Metric(names[key], value if not is_nan and abs(value) <= LARGEST else _odd(value, is_nan), timestamp, step)
+            for _, key, value, timestamp, step, is_nan in run.points
+        ]
+        or UNSET,
         Raw(run.params.encode()) if run.params else UNSET,
         Raw(run.tags.encode()) if run.tags else UNSET,
     )
     return _Run(info, data, shown_inputs(inputs), shown_outputs(inputs))
 
 
-def _metric(key: str, value: float, timestamp: int, step: int, is_nan: bool) -> _Metric:
-    if is_nan:
-        return _Metric(key, "NaN", timestamp, step)
-    return _Metric(key, value if math.isfinite(value) else math.copysign(LARGEST, value), timestamp, step)
+def _odd(value: float, is_nan: bool) -> float | str:
+    return "NaN" if is_nan else math.copysign(LARGEST, value)

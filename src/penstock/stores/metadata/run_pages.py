@@ -6,15 +6,17 @@ SQLite before 3.43 prints one double in four hundred inexactly; they come as tup
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, Text, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, Text, exists, literal_column, or_, select
 
 from penstock.stores.metadata.row_sets import bind_rows, in_rows
 from penstock.stores.metadata.statements import HotStatement
-from penstock.stores.metadata.tables import latest, metric_keys, params, runs, tags
+from penstock.stores.metadata.tables import latest, metric_keys, params, run_datasets, run_models, runs, tags
 
 AT_ONCE = 250
 """So many runs are read with one statement; another thread waits for the lock at most that long."""
@@ -45,14 +47,25 @@ class ShownRun:
         Its own row.
     params, tags : str
         A JSON array of ``{"key": ..., "value": ...}``, empty text where there are none.
-    metrics : list
-        Latest points as (name, value, timestamp, step, is_nan).
+    has_inputs : bool
+        Whether it used or made a dataset or a logged model.
+    points : list of tuple
+        Latest points of its metrics as (run, key's row, value, timestamp, step, is_nan), as the driver made them.
     """
 
     info: RunInfo
     params: str
     tags: str
-    metrics: list[tuple[str, float, int, int, bool]] = field(default_factory=list)
+    has_inputs: bool
+    points: list[tuple[int, int, float, int, int, bool]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RunsPart:
+    """Some runs in order, and the names of their metrics by row."""
+
+    runs: list[ShownRun]
+    names: Mapping[int, str]
 
 
 def _pairs_json(dialect: str, table: Table) -> ColumnElement[Any]:
@@ -65,7 +78,8 @@ def _pairs_json(dialect: str, table: Table) -> ColumnElement[Any]:
 def _select_runs(dialect: str) -> Select[Any]:
     columns = [runs.c[name] for name in RunInfo._fields]
     pairs = [_pairs_json(dialect, table) for table in (params, tags)]
-    return select(*columns, *pairs).where(in_rows(dialect, runs.c.id))
+    uses = [select(table.c.run).where(table.c.run == runs.c.id).correlate(runs) for table in (run_datasets, run_models)]
+    return select(*columns, *pairs, or_(*(exists(use) for use in uses))).where(in_rows(dialect, runs.c.id))
 
 
 def _select_metrics(dialect: str) -> Select[Any]:
@@ -73,6 +87,7 @@ def _select_metrics(dialect: str) -> Select[Any]:
     return select(*shown).where(in_rows(dialect, latest.c.run)).order_by(latest.c.run, latest.c.key)
 
 
+_run_of = itemgetter(0)
 _RUNS = HotStatement(_select_runs, "rows")
 _METRICS = HotStatement(_select_metrics, "rows")
 _NAMES = HotStatement(
@@ -80,20 +95,20 @@ _NAMES = HotStatement(
 )
 
 
-def read_runs(connection: Connection, rows: Sequence[int]) -> Iterator[list[ShownRun]]:
+def read_runs(connection: Connection, rows: Sequence[int]) -> Iterator[RunsPart]:
     """Yield runs, given by their rows, in that order, some at a time; rows of no run are left out."""
     names: dict[int, str] = {}
     for start in range(0, len(rows), AT_ONCE):
         part = rows[start : start + AT_ONCE]
         bound = (bind_rows(connection.dialect.name, part),)
         found: dict[int, ShownRun] = {}
-        for *info, run_params, run_tags in _RUNS.all(connection, bound):
-            found[info[0]] = ShownRun(RunInfo(*info), _some(run_params), _some(run_tags))
+        for *info, run_params, run_tags, has_inputs in _RUNS.all(connection, bound):
+            found[info[0]] = ShownRun(RunInfo(*info), _some(run_params), _some(run_tags), bool(has_inputs))
         points = _METRICS.all(connection, bound)
         _name(connection, names, {point[1] for point in points})
-        for run, key, value, timestamp, step, is_nan in points:
-            found[run].metrics.append((names[key], value, timestamp, step, is_nan))
-        yield [found[row] for row in part if row in found]
+        for row, group in groupby(points, _run_of):
+            found[row].points = list(group)
+        yield RunsPart([found[row] for row in part if row in found], names)
 
 
 def _some(text: str | None) -> str:
