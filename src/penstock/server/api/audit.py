@@ -82,7 +82,7 @@ async def list_events(
         return StreamingResponse(_follow(request, services, wanted, begin), media_type=EVENT_STREAM, headers=headers)
     begin = following if following is not None else after or 0
     found = await to_thread.run_sync(_read, services, begin, limit + 1, wanted, order == "desc")
-    body: dict[str, Any] = {"items": [wire.entity(event) for event in found[:limit]]}
+    body: dict[str, Any] = {"items": [_shown(event) for event in found[:limit]]}
     if len(found) > limit:
         body["next"] = str(found[limit - 1].seq)
     return wire.JsonResponse(body)
@@ -127,13 +127,18 @@ def _is_known(request: Request, services: Services) -> bool:
     return True
 
 
+def _shown(event: Event) -> dict[str, Any]:
+    """Return an entry as REST shows it; unlike ``wire.entity`` cheap enough for a million of them."""
+    return {**event.__dict__, "at": wire.rfc3339(event.at)}
+
+
 def _head(services: Services) -> Head:
     with services.store.read() as connection:
         return events.get_head(connection)
 
 
 def _message(event: Event) -> bytes:
-    return b"id: %d\nevent: event\ndata: %b\n\n" % (event.seq, msgspec.json.encode(wire.entity(event)))
+    return b"id: %d\nevent: event\ndata: %b\n\n" % (event.seq, msgspec.json.encode(_shown(event)))
 
 
 @router.get(
@@ -212,7 +217,7 @@ def _export(services: Services, wanted: EventQuery, after: int, end: int) -> Ite
     while True:
         found = [event for event in _read(services, after, PIECE, wanted, False) if event.seq <= end]
         if found:
-            yield b"".join(msgspec.json.encode(wire.entity(event)) + b"\n" for event in found)
+            yield b"".join(msgspec.json.encode(_shown(event)) + b"\n" for event in found)
         if len(found) < PIECE:
             return
         after = found[-1].seq
