@@ -22,7 +22,7 @@ class Content:
     """What a reference holds: a tree, or a URI that is fetched where it is used.
 
     ``name`` is the last component of the path (a model's folder or file name); ``job_name`` the job it came
-    from; ``ref`` the exact reference after labels were resolved.
+    from, ``model_id`` the logged model; ``ref`` the exact reference after labels were resolved.
     """
 
     tree: Tree | None
@@ -31,6 +31,7 @@ class Content:
     uri: str | None = None
     job_name: str | None = None
     asset: AssetVersion | None = None
+    model_id: str | None = None
 
 
 def find_content(connection: Connection, reference: str, kinds: tuple[AssetKind, ...]) -> Content:
@@ -143,7 +144,7 @@ def _logged_model(connection: Connection, parsed: references.LoggedModelReferenc
             ref=f"logged-model:{model.model_id}",
         )
     name = parsed.path.rpartition("/")[2] or model.name
-    return Content(tree, ref=reference, name=name, job_name=model.source_run_id)
+    return Content(tree, ref=reference, name=name, job_name=model.source_run_id, model_id=model.model_id)
 
 
 def _job_output(connection: Connection, parsed: references.JobOutputReference, reference: str) -> Content:

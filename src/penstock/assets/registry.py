@@ -123,6 +123,7 @@ class Registry:
             "size": content.tree.size if content.tree else 0,
             "uri": content.uri,
             "job_name": content.job_name,
+            "model_id": content.model_id,
             "source_path": _source_path(spec.path, content),
         }
 

@@ -113,10 +113,9 @@ def _readable(call: Call, connection: Connection, path: str) -> Place:
     place = find_place(connection, path)
     if place.version is not None:
         call.actor.check(Action.MODEL_READ)
-    elif place.experiment_id is not None:
-        call.actor.check_experiment(place.experiment_id)
     else:
-        call.actor.check_reader()
+        # What belongs to no experiment is for those who see all of them.
+        call.actor.check_experiment(place.experiment_id or "")
     return place
 
 

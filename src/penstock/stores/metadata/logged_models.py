@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.logged_model import LoggedModel, ModelMetric, ModelStatus
 from penstock.entities.run import LifecycleStage
 from penstock.stores.metadata.experiments import get_experiment, parse_id
 from penstock.stores.metadata.run_log import row_of
-from penstock.stores.metadata.statements import insert_into, put_row
+from penstock.stores.metadata.statements import HotStatement, insert_into, put_row
 from penstock.stores.metadata.tables import (
     logged_model_metrics,
     logged_model_params,
@@ -26,6 +26,14 @@ from penstock.stores.metadata.tables import (
 
 _AT_ONCE = 500
 _NAN = float("nan")
+_METRIC = ("model", "key", "timestamp", "step", "run", "value", "is_nan", "dataset_name", "dataset_digest")
+_ADD_METRIC = HotStatement(
+    lambda dialect: insert_into(dialect, logged_model_metrics).on_conflict_do_nothing(), *_METRIC
+)
+_FIND_MODEL = HotStatement(
+    lambda _: select(logged_models.c.id).where(logged_models.c.model_id == bindparam("name")), "name"
+)
+_FIND_KEY = HotStatement(lambda _: select(metric_keys.c.id).where(metric_keys.c.key == bindparam("name")), "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,33 +199,30 @@ def add_model_metrics(connection: Connection, run_id: str, points: Iterable[Mode
         If there is no such run, or a model is unknown.
     """
     run = row_of(connection, run_id).id
-    rows: dict[str, int] = {}
+    models: dict[str, int] = {}
+    keys: dict[str, int] = {}
+    rows = []
     for point in points:
-        if point.model_id not in rows:
-            found = select(logged_models.c.id).where(logged_models.c.model_id == point.model_id)
-            row = connection.execute(found).scalar_one_or_none()
-            if row is None:
+        if point.model_id not in models:
+            found = _FIND_MODEL.first(connection, (point.model_id,))
+            if found is None:
                 raise NotFoundError(f"Logged model with ID '{point.model_id}' not found")
-            rows[point.model_id] = int(row)
+            models[point.model_id] = int(found[0])
+        if point.key not in keys:
+            keys[point.key] = _key(connection, point.key)
         is_nan = math.isnan(point.value)
-        statement = insert_into(connection.dialect.name, logged_model_metrics).values(
-            model=rows[point.model_id],
-            key=_key(connection, point.key),
-            timestamp=point.timestamp,
-            step=point.step,
-            run=run,
-            value=0.0 if is_nan else point.value,
-            is_nan=is_nan,
-            dataset_name=point.dataset_name,
-            dataset_digest=point.dataset_digest,
-        )
-        connection.execute(statement.on_conflict_do_nothing())
+        value = 0.0 if is_nan else point.value
+        place = (models[point.model_id], keys[point.key], point.timestamp, point.step, run)
+        rows.append((*place, value, is_nan, point.dataset_name, point.dataset_digest))
+    _ADD_METRIC.many(connection, rows)
 
 
 def _key(connection: Connection, name: str) -> int:
-    statement = insert_into(connection.dialect.name, metric_keys).values(key=name)
-    connection.execute(statement.on_conflict_do_nothing(index_elements=["key"]))
-    return int(connection.execute(select(metric_keys.c.id).where(metric_keys.c.key == name)).scalar_one())
+    found = _FIND_KEY.first(connection, (name,))
+    if found is None:
+        connection.execute(insert(metric_keys).values(key=name))
+        found = _FIND_KEY.first(connection, (name,))
+    return int(found[0])
 
 
 def _pairs(connection: Connection, table: Any, rows: Sequence[int]) -> dict[int, dict[str, str]]:
