@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 
 from penstock.agent.assignment import Address, Assignment
 from penstock.agent.collection import collect, open_source
@@ -73,6 +74,7 @@ def _finish(
         collection = collect(assignment, record, note)
         reporter.close()
         body = {**ending.as_dict(), "artifacts": collection.artifacts, "outputs": collection.outputs}
+        body["agent_cpu_s"] = round(time.process_time(), 4)  # its own, without the command's
 
         def upload(digest: str, sources: dict[str, tuple[str, int]] = collection.sources) -> None:
             try:

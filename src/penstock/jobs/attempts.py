@@ -152,6 +152,7 @@ class AttemptReports:
             files=files,
             outputs=outputs,
             started_at=payload.get("started_at"),
+            agent_cpu_s=payload.get("agent_cpu_s"),
         )
         return {"done": True, **answer, "missing": []}
 
@@ -188,11 +189,13 @@ class AttemptReports:
         files: Iterable[TreeEntry] = (),
         outputs: dict[str, list[TreeEntry]] | None = None,
         started_at: int | None = None,
+        agent_cpu_s: float | None = None,
     ) -> Job:
         """End an attempt and decide what becomes of its job; idempotent.
 
         Called for an agent's finish and, with reason ``lost``, when an agent is gone. ``started_at`` (ms) is
-        taken for a command so short that no report said it was running.
+        taken for a command so short that no report said it was running; ``agent_cpu_s``, what the agent itself
+        computed, stands in the event.
         """
         now = self._clock()
         files = list(files)
@@ -217,7 +220,9 @@ class AttemptReports:
                 connection, attempt_id, state=state, exit_code=exit_code, reason=reason, ended_at=now
             )
             self._access.revoke(connection, attempt_id)
-            detail = {"attempt": attempt.number, "reason": reason, "exit_code": exit_code}
+            detail: dict[str, Any] = {"attempt": attempt.number, "reason": reason, "exit_code": exit_code}
+            if agent_cpu_s is not None:
+                detail["agent_cpu_s"] = agent_cpu_s
             if isinstance(action, lifecycle.Retry):
                 retries.append(action.message)
                 events.append_event(
