@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection
 
@@ -30,13 +30,34 @@ class LaneCall(Call):
 
     async def log_point(self, run_id: str, metric: Metric) -> None:
         """Log one value to a run; raises as :meth:`check_run`."""
-        await self.lane.log(Point(self, run_id, metric, asyncio.get_running_loop().create_future()))
+        await self.lane.log(self, run_id, metric)
+
+
+class LogsPoints(Protocol):
+    """Who logs, as far as a lane asks: a :class:`Call`."""
+
+    @property
+    def actor(self) -> object:
+        """Return who it is; each is asked once for all of its points of a run that travel together."""
+        ...
+
+    def open_run(self, connection: Connection, run_id: str) -> RunRow:
+        """Return the row of a run that may be written; raises PenstockError where it may not."""
+        ...
+
+    def attempt(self, run_id: str) -> int:
+        """Return the attempt whose point it is, 0 for none."""
+        ...
+
+    def changed(self, run_id: str) -> None:
+        """Hear, in the event loop, that a run's points are durable."""
+        ...
 
 
 class Point(NamedTuple):
     """One value to log, who asks, and whom to tell."""
 
-    call: Call
+    call: LogsPoints
     run_id: str
     metric: Metric
     done: asyncio.Future[None]
@@ -50,8 +71,9 @@ class Lane:
         self._waiting: deque[Point] = deque()
         self._is_queued = False
 
-    async def log(self, point: Point) -> None:
-        """Log one point and return once it is durable; raises what its run refuses."""
+    async def log(self, call: LogsPoints, run_id: str, metric: Metric) -> None:
+        """Log one value and return once it is durable; raises what its run refuses."""
+        point = Point(call, run_id, metric, asyncio.get_running_loop().create_future())
         self._waiting.append(point)
         if not self._is_queued:
             self._is_queued = True
