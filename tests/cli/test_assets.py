@@ -116,5 +116,6 @@ def test_model_is_registered_from_an_alias(lab, folder: Path) -> None:
     assert lab("model", "create", "-n", "origin", "-p", folder / "model").status == 0
     assert lab("model", "update", "-n", "origin", "-v", "1", "--alias", "best").status == 0
     copied = lab("model", "create", "-n", "copy", "-p", "azureml:origin@best", "-o", "json").data
+    assert copied["source_path"] == "azureml:origin:1"
     again = lab("model", "create", "-n", "copy", "-p", "models:/origin@best", "-o", "json").data
     assert copied["tree"] == again["tree"] == lab("model", "show", "-n", "origin", "-o", "json").data["tree"]

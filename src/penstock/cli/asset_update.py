@@ -65,12 +65,15 @@ def add_model_update(app: typer.Typer) -> None:
         removals: RemoveOption = None,
         aliases: Annotated[
             list[str] | None,
-            typer.Option("--alias", help="Let this alias point here from now on; several times."),
+            typer.Option("--alias", metavar="NAME", help="Let this alias point here from now on; several times."),
         ] = None,
         gone: Annotated[
-            list[str] | None, typer.Option("--remove-alias", help="Take this alias away; several times.")
+            list[str] | None,
+            typer.Option("--remove-alias", metavar="NAME", help="Take this alias away; several times."),
         ] = None,
-        stage: Annotated[str | None, typer.Option("--stage", help="None, Staging, Production or Archived.")] = None,
+        stage: Annotated[
+            str | None, typer.Option("--stage", metavar="STAGE", help="None, Staging, Production or Archived.")
+        ] = None,
         workspace: WorkspaceOption = None,
         output: OutputOption = None,
         query: QueryOption = None,
