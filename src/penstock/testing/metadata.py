@@ -20,7 +20,9 @@ from sqlalchemy import Connection
 from penstock.entities.errors import ConflictError, InternalError, NotFoundError, PenstockError, UnavailableError
 from penstock.stores.metadata import experiments
 from penstock.stores.metadata.base import MetadataStore
+from penstock.testing.concurrency import ConcurrencySuite
 from penstock.testing.fixtures import MetadataFixtures
+from penstock.testing.protocol_records import ProtocolRecordSuite
 from penstock.testing.records import RecordSuite
 from penstock.testing.run_history import RunHistorySuite
 from penstock.testing.serving_records import ServingRecordSuite
@@ -197,7 +199,9 @@ class PromiseSuite(MetadataFixtures):
             assert experiments.find_experiment_by_name(connection, "whole \U0001f600 Ünï") is not None
 
 
-class MetadataStoreSuite(PromiseSuite, RunHistorySuite, RecordSuite, ServingRecordSuite):
+class MetadataStoreSuite(
+    PromiseSuite, ConcurrencySuite, RunHistorySuite, RecordSuite, ServingRecordSuite, ProtocolRecordSuite
+):
     """All of it; subclass this one."""
 
 
