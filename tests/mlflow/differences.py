@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 REASONS: dict[str, tuple[str, ...]] = {
-    "A path that climbs out, is absolute or has odd characters is refused at every door, not only where it would hurt": (
+    "A path that climbs out, is absolute or has odd characters is refused everywhere, not only where it would hurt": (
         "artifacts.escape_when_read*",
         "artifacts.escape_when_written*",
         "artifacts.escape_when_deleted*",

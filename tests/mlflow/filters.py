@@ -186,15 +186,19 @@ class World:
         """Return the names that are found, in order, or status and code of the refusal."""
         text = question.filter.replace("~", self._prefix)
         if question.kind == "runs":
-            sent = {"experiment_ids": self._experiments, "filter": text, "order_by": list(question.order)}
+            sent: dict[str, Any] = {
+                "experiment_ids": self._experiments,
+                "filter": text,
+                "order_by": list(question.order),
+            }
             return self._names("POST", "runs/search", sent, "runs", lambda run: run["info"]["run_name"])
         if question.kind == "logged-models":
             sent = {"experiment_ids": self._models, "filter": text}
             return self._names("POST", "logged-models/search", sent, "models", lambda model: model["info"]["name"])
         mine = f"name LIKE '{self._prefix}%' AND {text}"
         if question.kind == "experiments":
-            sent = {"filter": mine, "order_by": list(question.order), "max_results": 100}
-            return self._names("POST", "experiments/search", sent, "experiments", lambda each: each["name"])
+            asked = {"filter": mine, "order_by": list(question.order), "max_results": 100}
+            return self._names("POST", "experiments/search", asked, "experiments", lambda each: each["name"])
         query = urllib.parse.urlencode({"filter": mine, "order_by": list(question.order)}, doseq=True)
         member = question.kind.replace("-", "_")
         name = (

@@ -1,8 +1,8 @@
 """Ask a real MLflow server every case and store its answers: ``python -m tests.mlflow.record URL [group …]``.
 
 With ``ours`` in place of a URL, ask this server and store what it answers otherwise on purpose
-(``tests/mlflow/differences.py``). The stored answers are what the fast tests expect of our server; the long tests ask a real server again and see that
-the store still says what it says.
+(``tests/mlflow/differences.py``). The stored answers are what the fast tests expect of our server; the long tests
+ask a real server again and see that the store still says what it says.
 """
 
 from __future__ import annotations
