@@ -31,8 +31,8 @@ from penstock.stores.metadata.digest_marks import DigestMarks
 logger = logging.getLogger(__name__)
 
 GRACE_MS = 3_600_000
-SLICE_S = 0.008
-MOST_ROWS = 400
+SLICE_S = 0.005
+MOST_ROWS = 200
 BLOBS_AT_ONCE = 50
 
 Progress = dict[str, Any]
