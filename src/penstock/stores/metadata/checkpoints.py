@@ -18,9 +18,13 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-_ROWS = 1000
-"""After so many changed rows the log is copied: about the 4 MB of SQLite's own default."""
+_PAGES = 1000
+"""After about so many pages the log is copied, as by SQLite's own default."""
+_PAGES_PER_COMMIT = 5
+_ROWS_PER_PAGE = 20
+"""A point that is logged alone changes about five pages, and a thousand of one run forty more."""
 _BYTES = 4 * 2**20
+"""Or when the file has grown by so much, because rows were long."""
 _LONG_PAGES = 8192
 """A log of so many pages, 32 MB, is begun anew."""
 _PAUSE_MS = 250
@@ -41,6 +45,7 @@ class Checkpoints:
     def __init__(self, connect: Callable[[], sqlite3.Connection], log: Path) -> None:
         self._connect = connect
         self._log = log
+        self._commits = 0
         self._seen_rows = 0
         self._seen_bytes = 0
         self._long_pages = _LONG_PAGES
@@ -52,10 +57,11 @@ class Checkpoints:
 
     def after_commit(self, writer: sqlite3.Connection) -> None:
         """Look whether there is something to do; called by the writer between two transactions."""
-        rows = writer.total_changes
-        size = self._size()
-        if rows - self._seen_rows >= _ROWS or size - self._seen_bytes >= _BYTES:
-            self._seen_rows, self._seen_bytes = rows, size
+        self._commits += 1
+        rows, size = writer.total_changes, self._size()
+        pages = _PAGES_PER_COMMIT * self._commits + (rows - self._seen_rows) // _ROWS_PER_PAGE
+        if pages >= _PAGES or size - self._seen_bytes >= _BYTES:
+            self._commits, self._seen_rows, self._seen_bytes = 0, rows, size
             self._wake.set()
         if self._is_long:
             self._is_long = False
