@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select
 
-from penstock.rules.filters.tree import Condition, Field, OrderKey, Scope
+from penstock.rules.filters.tree import And, Comparison, Condition, Field, Op, OrderKey, Scope
 from penstock.stores.metadata.experiments import parse_id, stages_of
 from penstock.stores.metadata.run_conditions import metric_names, run_condition
 from penstock.stores.metadata.tables import experiments, metric_keys, runs
 
-_START = Field(Scope.ATTRIBUTE, "start_time")
+START = Field(Scope.ATTRIBUTE, "start_time")
 _RUN_ID = Field(Scope.ATTRIBUTE, "run_id")
 
 
@@ -115,6 +115,13 @@ class Search:
         found = [self.within(runs.c.experiment)]
         return found if self.stage is None else [*found, runs.c.lifecycle_stage == self.stage]
 
+    def demanded(self, field: Field) -> list[Comparison]:
+        """Return the comparisons with a value of one field that every run found has to pass."""
+        where = self.query.where
+        items = where.items if isinstance(where, And) else (where,)
+        found = [item for item in items if isinstance(item, Comparison) and item.field == field]
+        return [item for item in found if item.op not in (Op.IS_NULL, Op.IS_NOT_NULL)]
+
     def condition(self) -> ColumnElement[bool] | None:
         """Return the filter as a condition on ``runs``."""
         where = self.query.where
@@ -130,6 +137,6 @@ def _metric_rows(connection: Connection, names: set[str]) -> Mapping[str, int]:
 
 def _without_default(order: tuple[OrderKey, ...]) -> tuple[OrderKey, ...]:
     """Leave out what every order ends with anyway."""
-    if order[-1:] == (OrderKey(_RUN_ID),) and order[-2:-1] == (OrderKey(_START, is_descending=True),):
+    if order[-1:] == (OrderKey(_RUN_ID),) and order[-2:-1] == (OrderKey(START, is_descending=True),):
         order = order[:-1]
-    return order[:-1] if order[-1:] == (OrderKey(_START, is_descending=True),) else order
+    return order[:-1] if order[-1:] == (OrderKey(START, is_descending=True),) else order

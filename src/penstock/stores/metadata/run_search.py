@@ -98,6 +98,8 @@ class _Way:
                     FallingWalk(search, self._key, NAN, (0.0, after[2]) if after is not None and rank == NAN else None),
                     None,
                 )
+        if search.demanded(search.order[0].field):
+            return
         begin = (after[2], after[3]) if after is not None and rank == MISSING else None
         yield NewestWalk(search, begin, (MISSING, None)), self._with_key()
 

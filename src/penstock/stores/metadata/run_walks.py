@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 from sqlalchemy import ColumnElement, Select, and_, false, or_, select, true
 
 from penstock.stores.metadata.row_sets import bind_rows, fetch_rows, in_rows
-from penstock.stores.metadata.run_queries import Search
+from penstock.stores.metadata.run_conditions import metric_condition, value_condition
+from penstock.stores.metadata.run_queries import START, Search
 from penstock.stores.metadata.run_sorting import NAN
 from penstock.stores.metadata.tables import latest, runs
 
@@ -122,6 +123,8 @@ class NewestWalk(Walk):
 
     def _next(self, size: int) -> Select[Any]:
         statement = select(*self.columns).where(*self.search.shown())
+        for item in self.search.demanded(START):
+            statement = statement.where(value_condition(runs.c.start_time, item.op, item.value, self.search.dialect))
         if self._after is not None:
             start, run_id = self._after
             later = or_(runs.c.start_time < start, runs.c.run_id > run_id)
@@ -150,9 +153,12 @@ class _ValueWalk(Walk):
 
     def _base(self) -> Select[Any]:
         is_nan = true() if self._rank == NAN else false()
-        return select(*self.columns).where(
+        statement = select(*self.columns).where(
             self.search.within(latest.c.experiment), latest.c.key == self._key, latest.c.is_nan == is_nan
         )
+        # What the filter demands of this very metric makes the walk shorter.
+        demanded = self.search.demanded(self.search.order[0].field)
+        return statement.where(*(metric_condition(item.op, item.value, self.search.dialect) for item in demanded))
 
     def _step(self, found: Sequence[Any]) -> Step:
         row, value, start = found
