@@ -21,9 +21,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.path.insert(0, str(ROOT))
-    from tests.mlflow.cases import all_cases
-
     import mlflow
+    from tests.mlflow.cases import all_cases
 
     cases = all_cases()
     for line in sys.stdin:
