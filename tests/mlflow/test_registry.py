@@ -258,3 +258,16 @@ def test_model_is_numbered_in_whole_numbers(house: House) -> None:
         assert answer.json["errors"][0]["pointer"] == "/version"
     assert house.ok("POST", "/api/v1/models", {"name": "whole", "version": "7", "path": f"runs:/{run}/m"})
     assert register(house, "whole", "s3://bucket/m")["version"] == "8"
+
+
+@pytest.mark.parametrize("reference", ["azureml:served@champion", "azureml:served:1", "models:/served@champion"])
+def test_deployment_runs_the_version_that_an_mlflow_client_registered(house: House, reference: str) -> None:
+    if house.ask("GET", "/api/v1/models/served").status == 404:
+        run = run_with(house, "net/model.onnx")
+        register(house, "served", f"runs:/{run}/net", run_id=run)
+        post(house, "registered-models/alias", name="served", alias="champion", version="1")
+    house.ok("PUT", "/api/v1/online-endpoints/by-mlflow", {"name": "by-mlflow"})
+    spec = {"name": "blue", "endpoint_name": "by-mlflow", "model": reference}
+    made = house.ok("PUT", "/api/v1/online-endpoints/by-mlflow/deployments/blue", spec)
+    assert made["model"] == "azureml:served:1"
+    assert made["model_tree"] == house.ok("GET", "/api/v1/models/served")["tree"]
