@@ -31,11 +31,11 @@ class Lab:
         """Return an environment in which every ``penstock`` command means this workspace."""
         return {**os.environ, "PENSTOCK_WORKSPACE": str(self.folder)}
 
-    def run(self, *arguments: object, status: int = 0) -> str:
+    def run(self, *arguments: object, status: int = 0, patience_s: float = PATIENCE_S) -> str:
         """Run one command, check its exit status, and return its standard output."""
         words = [str(argument) for argument in arguments]
         done = subprocess.run(
-            [PENSTOCK, *words], env=self.environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+            [PENSTOCK, *words], env=self.environment, capture_output=True, text=True, check=False, timeout=patience_s
         )
         assert done.returncode == status, f"penstock {' '.join(words)}\n{done.stdout}{done.stderr}"
         return done.stdout
