@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tests.server.harness import House
@@ -251,3 +252,21 @@ def test_an_experiment_lives(house: House) -> None:
     assert house.ok("GET", f"/api/v1/runs/{run_id}")["lifecycle_stage"] == "active"
     assert house.ask("POST", "/api/v1/experiments/Default:delete").status == 409
     assert house.ask("GET", "/api/v1/experiments/second_life").json["hint"] == 'Did you mean "second life"?'
+
+
+def test_an_experiment_may_be_called_like_a_path(house: House) -> None:
+    name = "/Users/ann/pictures: 100 %"
+    made = house.ok("POST", "/api/v1/experiments", {"name": name})
+    path = f"/api/v1/experiments/{quote(name, safe='')}"
+    assert house.ok("GET", path)["id"] == made["id"]
+    assert house.ok("POST", f"{path}:delete")["lifecycle_stage"] == "deleted"
+    assert house.ok("POST", f"{path}:restore")["lifecycle_stage"] == "active"
+    assert house.ok("PATCH", path, {"tags": {"a": "b"}})["tags"] == {"a": "b"}
+    assert search(house, experiments=[name])["items"] == []
+
+
+def test_what_no_text_can_hold_is_a_mistake_of_the_caller(house: House, digits: str) -> None:
+    for body in ({"filter": "params.lr = '\x00'"}, {"experiments": ["\x00"]}, {"columns": {"params": ["\x00"]}}):
+        assert house.ask("POST", "/api/v1/runs/search", {"experiments": ["digits"], **body}).status in {200, 400, 422}
+    raw = b'{"filter": "params.lr = \'\\ud800\'"}'
+    assert house.ask("POST", "/api/v1/runs/search", body=raw).status == 400

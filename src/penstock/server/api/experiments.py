@@ -116,7 +116,9 @@ def create_experiment(
     return wire.JsonResponse(reply.content, reply.status)
 
 
-@router.get("/{name}", **describe("Show an experiment", ExperimentRecord, fails=(404,), action=Action.EXPERIMENT_READ))
+@router.get(
+    "/{name:path}", **describe("Show an experiment", ExperimentRecord, fails=(404,), action=Action.EXPERIMENT_READ)
+)
 def get_experiment(services: Wired, actor: Caller, name: str) -> Response:
     """Show an experiment by its name or id, deleted or not."""
     with services.store.read() as connection:
@@ -124,7 +126,7 @@ def get_experiment(services: Wired, actor: Caller, name: str) -> Response:
 
 
 @router.patch(
-    "/{name}",
+    "/{name:path}",
     **describe(
         "Change an experiment",
         ExperimentRecord,
@@ -152,7 +154,7 @@ def change_experiment(services: Wired, actor: Caller, name: str, body: Body) -> 
 
 
 @router.post(
-    "/{name}:delete",
+    "/{name:path}:delete",
     **describe("Delete an experiment", ExperimentRecord, fails=(404, 409), action=Action.EXPERIMENT_DELETE),
 )
 def delete_experiment(services: Wired, actor: Caller, name: str) -> Response:
@@ -161,7 +163,7 @@ def delete_experiment(services: Wired, actor: Caller, name: str) -> Response:
 
 
 @router.post(
-    "/{name}:restore",
+    "/{name:path}:restore",
     **describe("Restore an experiment", ExperimentRecord, fails=(404,), action=Action.EXPERIMENT_DELETE),
 )
 def restore_experiment(services: Wired, actor: Caller, name: str) -> Response:
