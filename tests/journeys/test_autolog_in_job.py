@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,24 @@ command: {python} train.py
 code: code
 experiment_name: iris
 """
+SCORE = """
+import os, pathlib
+
+def init():
+    global files
+    root = pathlib.Path(os.environ["AZUREML_MODEL_DIR"])
+    files = sorted(path.name for path in root.rglob("*") if path.is_file())
+
+def run(raw):
+    return files
+"""
+DEPLOYMENT = """
+name: blue
+endpoint_name: iris
+model: azureml:iris-of-job@champion
+code_configuration: {code: scoring, scoring_script: score.py}
+instance_count: 1
+"""
 
 
 def test_script_with_autolog_needs_nothing_set_up(lab: Lab, tmp_path: Path) -> None:
@@ -43,3 +62,13 @@ def test_script_with_autolog_needs_nothing_set_up(lab: Lab, tmp_path: Path) -> N
     assert "logged iris-job" in log
     assert lab.read("job", "show", "-n", "iris-job")["status"] == "Completed"
     assert "iris-of-job" in {model["name"] for model in lab.read("model", "list")}
+    # What MLflow registered is what an endpoint serves.
+    (tmp_path / "scoring").mkdir()
+    (tmp_path / "scoring" / "score.py").write_text(SCORE)
+    (tmp_path / "endpoint.yml").write_text("name: iris\nauth_mode: key\n")
+    (tmp_path / "blue.yml").write_text(DEPLOYMENT)
+    (tmp_path / "request.json").write_text("{}")
+    lab.run("online-endpoint", "create", "-f", tmp_path / "endpoint.yml")
+    lab.run("online-deployment", "create", "-f", tmp_path / "blue.yml", "--all-traffic")
+    files = json.loads(lab.run("online-endpoint", "invoke", "-n", "iris", "-r", tmp_path / "request.json"))
+    assert "MLmodel" in files
