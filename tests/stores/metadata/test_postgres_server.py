@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import traceback
@@ -300,3 +302,15 @@ def via(line: Line, url: str) -> str:
     """Return the URL of the same schema by a line."""
     head, _, tail = url.partition("host=")
     return f"{head}host={line.folder}&{tail.partition('&')[2]}"
+
+
+def test_a_missing_driver_is_said_with_the_command_that_installs_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; sys.modules['psycopg'] = None\n"
+        "from penstock.stores.metadata.opening import open_metadata\n"
+        "try: open_metadata('postgresql://x/y', Path('x'))\n"
+        "except Exception as error: print(type(error).__name__, str(error))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.startswith("MissingPartError")
+    assert "pip install 'penstock[postgres]'" in done.stdout
