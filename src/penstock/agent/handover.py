@@ -17,7 +17,6 @@ from penstock.agent.delivery import Abandoned, Delivery, patiently
 from penstock.agent.door import OVER, Refused, ServerDoor
 from penstock.agent.notes import complain
 from penstock.agent.record import SpoolRecord
-from penstock.agent.relay.spool import CallSpool
 from penstock.agent.removal import remove_tree
 from penstock.agent.reporter import Reporter
 
@@ -104,11 +103,14 @@ def _finish(
 
 def _deliver_relayed(assignment: Assignment, record: SpoolRecord, note: Callable[[str], None]) -> None:
     """Deliver what the relay spooled and could not deliver while the command ran; before the end, which closes it."""
+    if not os.path.exists(os.path.join(record.folder, "relay")):
+        return
+    from penstock.agent.relay.drain import Drain  # few attempts spooled anything
+    from penstock.agent.relay.spool import CallSpool
+
     spool = CallSpool(record.folder)
     if spool.is_empty:
         return
-    from penstock.agent.relay.drain import Drain  # few attempts have anything to deliver
-
     door = ServerDoor(assignment)
     drain = Drain(spool, door, note)
     try:
