@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -220,3 +221,17 @@ def test_a_limited_token_sees_and_changes_its_experiment_only(house: House, toke
     ids = [one["experiment_id"] for one in every]
     runs = house.ok("POST", "/api/2.0/mlflow/runs/search", {"experiment_ids": ids}, token=token)["runs"]
     assert {run["info"]["experiment_id"] for run in runs} == {found[0]["experiment_id"]}
+
+
+def test_a_job_s_stream_ends_with_the_token_that_opened_it(house: House) -> None:
+    people = PeopleTokens(house.services.store, house.services.access, house.services.now)
+    _, secret = people.create(TokenSpec(name="follower", role="reader"), expires_at=None, by="ann")
+    job = house.submit(name="followed-job")
+    connection = http.client.HTTPConnection("127.0.0.1", house.port, timeout=30)
+    connection.request("GET", f"/api/v1/jobs/{job.name}:stream", headers={"Authorization": f"Bearer {secret}"})
+    response = connection.getresponse()
+    assert response.readline() == b"event: status\n"
+    people.revoke("follower", by="ann")
+    house.services.feed.notify(f"job:{job.name}")
+    assert b"event: end" not in response.read()
+    connection.close()

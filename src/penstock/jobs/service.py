@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from penstock.entities.errors import ConflictError, NotFoundError, UsageError
 from penstock.entities.job import CommandJobSpec, Job, JobStatus
-from penstock.entities.run import RunStatus
+from penstock.entities.run import Experiment, RunStatus
 from penstock.jobs import logs
 from penstock.jobs.kinds import command
 from penstock.jobs.transitions import move
@@ -85,7 +85,7 @@ class Jobs:
                     hint="Choose another name, or leave it out.",
                     ref=f"job:{name}",
                 )
-            experiment = experiments.ensure_experiment(connection, spec.experiment_name or DEFAULT_EXPERIMENT, now=now)
+            experiment = _ensure_experiment(connection, spec.experiment_name or DEFAULT_EXPERIMENT, actor, now)
             display_name = spec.display_name or names.new_display_name(os.urandom)
             tags = {
                 **spec.tags,
@@ -214,3 +214,13 @@ def find_job(connection: Connection, reference: str) -> Job:
     if len(found) > 1:
         raise UsageError(f'"{reference}" fits several jobs', hint="Such as " + ", ".join(job.name for job in found))
     return found[0]
+
+
+def _ensure_experiment(connection: Connection, name: str, actor: str, now: int) -> Experiment:
+    """Return the experiment of this name, made with its event where there is none."""
+    known = experiments.find_experiment_by_name(connection, name)
+    made = experiments.ensure_experiment(connection, name, now=now)
+    if known is None:
+        ref = f"experiment:{made.experiment_id}"
+        events.append_event(connection, actor=actor, verb="create", ref=ref, detail={"name": name}, now=now)
+    return made

@@ -15,12 +15,12 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from penstock.entities.errors import AuthenticationError, Problem, SpecError, UsageError
+from penstock.entities.errors import Problem, SpecError, UsageError
 from penstock.entities.event import Event
 from penstock.rules.chain import Finding
 from penstock.rules.permissions import Action
 from penstock.server.api import wire
-from penstock.server.api.callers import Limit, Wired
+from penstock.server.api.callers import Limit, Wired, is_known
 from penstock.server.api.streams import KEEP_ALIVE, KEEP_ALIVE_S
 from penstock.server.api.tokens import read_time
 from penstock.server.openapi import array, describe, page_of, record, text
@@ -109,22 +109,13 @@ async def _follow(request: Request, services: Services, wanted: EventQuery, afte
             continue
         topic = services.feed.counter("events")
         await services.closing.wait(services.feed, "events", topic, LOOK_S)
-        if not await to_thread.run_sync(_is_known, request, services):
+        if not await to_thread.run_sync(is_known, request, services):
             return
         head = (await to_thread.run_sync(_head, services)).seq
         silent_s += LOOK_S
         if silent_s >= KEEP_ALIVE_S:
             silent_s = 0.0
             yield KEEP_ALIVE
-
-
-def _is_known(request: Request, services: Services) -> bool:
-    """Return whether the caller's token still lives: a revoked one ends its stream too."""
-    try:
-        services.access.authenticate(request.headers.get("authorization"))
-    except AuthenticationError:
-        return False
-    return True
 
 
 def _shown(event: Event) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from penstock.access.actors import Actor
-from penstock.entities.errors import UsageError
+from penstock.entities.errors import AuthenticationError, UsageError
 from penstock.entities.run import Run
 from penstock.rules.permissions import Action, default_action
 from penstock.rules.validation import validate_entity
@@ -60,6 +60,15 @@ Admin = Annotated[Actor, Depends(_admin)]
 Body = Annotated[bytes, Depends(_body)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="how many items a page has at most")]
 Next = Annotated[str | None, Query(alias="next", description="`next` of the page before")]
+
+
+def is_known(request: Request, services: Services) -> bool:
+    """Return whether the caller's token still lives: a revoked one ends the streams it opened."""
+    try:
+        services.access.authenticate(request.headers.get("authorization"))
+    except AuthenticationError:
+        return False
+    return True
 
 
 def read_entity(model: type[ModelT], body: bytes) -> ModelT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
@@ -16,7 +17,7 @@ from penstock.jobs.service import DEFAULT_EXPERIMENT
 from penstock.rules.permissions import Action
 from penstock.rules.suggest import did_you_mean
 from penstock.server.api import wire
-from penstock.server.api.callers import Body, Caller, Limit, Next, Wired, get_visible_run, read_entity
+from penstock.server.api.callers import Body, Caller, Limit, Next, Wired, get_visible_run, is_known, read_entity
 from penstock.server.api.streams import stream_job
 from penstock.server.idempotency import Keep
 from penstock.server.openapi import array, describe, page_of, record, text
@@ -106,6 +107,7 @@ def cancel_job(services: Wired, actor: Caller, name: str) -> Response:
     ),
 )
 async def follow_job(
+    request: Request,
     services: Wired,
     actor: Caller,
     name: str,
@@ -118,7 +120,7 @@ async def follow_job(
     ``end`` the job.
     """
     job = await to_thread.run_sync(get_visible_job, services, actor, name)
-    events = stream_job(services, job.name, log_offset, metrics_after)
+    events = stream_job(services, job.name, log_offset, metrics_after, partial(is_known, request, services))
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 

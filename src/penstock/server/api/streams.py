@@ -7,7 +7,7 @@ sleeps until the feed says that something changed, and looks once more after eac
 from __future__ import annotations
 
 import codecs
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +57,13 @@ def event(name: str, data: Any) -> bytes:
     return b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(data) + b"\n\n"
 
 
-async def stream_job(services: Services, name: str, log_offset: int, metrics_after: int) -> AsyncIterator[bytes]:
-    """Yield a job's events until it has ended, or the server stops: then the client goes on with the next one."""
+async def stream_job(
+    services: Services, name: str, log_offset: int, metrics_after: int, is_known: Callable[[], bool]
+) -> AsyncIterator[bytes]:
+    """Yield a job's events until it has ended, or the server stops: then the client goes on with the next one.
+
+    ``is_known`` says whether the caller's token still lives; a revoked one ends its stream too.
+    """
     topic = f"job:{name}"
     text, read_to = _Text(log_offset), log_offset
     shown: JobStatus | None = None
@@ -82,7 +87,7 @@ async def stream_job(services: Services, name: str, log_offset: int, metrics_aft
             return
         if await services.closing.wait(services.feed, topic, seen, KEEP_ALIVE_S) == seen:
             yield KEEP_ALIVE
-        if services.closing.has_begun:
+        if services.closing.has_begun or not await to_thread.run_sync(is_known):
             return
 
 
