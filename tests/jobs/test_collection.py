@@ -23,7 +23,7 @@ from penstock.entities.job import CommandJobSpec, JobStatus
 from penstock.entities.run import LifecycleStage, Metric
 from penstock.jobs.collection import GRACE_MS, Collector, Scope
 from penstock.stores.blobs.local import LocalBlobStore
-from penstock.stores.metadata import artifacts, events, experiments, jobs, removal, runs, trees
+from penstock.stores.metadata import artifacts, events, experiments, jobs, removal, runs, tables, trees
 from penstock.stores.metadata.sqlite import SqliteMetadataStore
 from penstock.testing.fixtures import make_job, make_run
 
@@ -241,6 +241,24 @@ def test_content_that_need_not_be_sent_again_stays_for_whoever_asked(lab: Lab) -
     lab.age(old.digest, 0)
     assert lab.collect()["bytes"] == 0
     assert lab.blobs.exists(old.digest)
+
+
+def test_every_column_that_names_content_is_looked_at() -> None:
+    """A new table with digests has to be marked too: see ``stores/metadata/marks.py``."""
+    found = {
+        f"{table.name}.{column.name}"
+        for table in tables.metadata.tables.values()
+        for column in table.columns
+        if column.type is tables.DIGEST
+    }
+    assert found == {
+        "asset_versions.tree",
+        "loose_artifacts.digest",
+        "model_artifacts.digest",
+        "run_artifacts.digest",
+        "tree_entries.digest",
+        "trees.digest",
+    }
 
 
 def test_two_collections_at_once_are_refused(lab: Lab) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Sequence
 from enum import StrEnum
@@ -12,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from penstock.cli.command import command, make_group
-from penstock.cli.fitting import fit
 from penstock.cli.options import OutputOption, QueryOption, WorkspaceOption
 from penstock.cli.output import Format, emit, note
+from penstock.cli.run_tables import differences, heads_of, readable, short_number, show_table, table_of
 from penstock.cli.session import open_rest
 
 app = make_group("Find, compare and look after runs: jobs' and those that MLflow's client made.")
@@ -36,15 +35,6 @@ DETAILS = {
     "datasets": "datasets",
     "models used": "model_inputs",
     "models made": "model_outputs",
-}
-HEADERS = {
-    "run_id": "RUN",
-    "run_name": "NAME",
-    "experiment_name": "EXPERIMENT",
-    "experiment_id": "EXPERIMENT ID",
-    "start_time": "STARTED",
-    "end_time": "ENDED",
-    "user_id": "BY",
 }
 
 
@@ -135,7 +125,7 @@ def show(
     """
     found = open_rest(workspace).get_run(run)
     if not query and output in {None, Format.TABLE}:
-        emit(_readable(found), columns=DETAILS, output=output)
+        emit(readable(found), columns=DETAILS, output=output)
         return
     emit(found, columns=DETAILS, output=output, query=query)
 
@@ -159,19 +149,19 @@ def compare(
     """
     rest = open_rest(workspace)
     found = [rest.get_run(name) for name in run]
-    rows = _differences(found, everything=everything)
+    rows = differences(found, everything=everything)
     if query or output in {Format.JSON, Format.YAML}:
         emit(rows, output=output, query=query)
         return
     if not rows:
         note("They have the same parameters and metrics.")
         return
-    heads = _heads(found)
+    heads = heads_of(found)
     table = [
-        {"": row["name"], **{head: _number(value) for head, value in zip(heads, row["values"], strict=True)}}
+        {"": row["name"], **{head: short_number(value) for head, value in zip(heads, row["values"], strict=True)}}
         for row in rows
     ]
-    _show_table(table, output, fixed=("",))
+    show_table(table, output, fixed=("",))
 
 
 @command(
@@ -207,7 +197,7 @@ def metrics(
             curve = [
                 float(point["value"]) for point in rest.read_history(found["run_id"], name, **span, max_points=200)
             ]
-            rows.append({"METRIC": name, "LATEST": _number(value), "CURVE": sparkline(curve)})
+            rows.append({"METRIC": name, "LATEST": short_number(value), "CURVE": sparkline(curve)})
         if query or output not in {None, Format.TABLE}:
             emit(found["metrics"], output=output, query=query)
         else:
@@ -334,91 +324,9 @@ def _search(
     if not is_table:
         emit(found, output=output, query=query)
         return
-    rows = _table(found, selection.get("columns") or {}, full=output is Format.TSV)
-    _show_table(rows, output, fixed=("RUN",))
+    rows = table_of(found, selection.get("columns") or {}, full=output is Format.TSV)
+    show_table(rows, output, fixed=("RUN",))
     if not found and view is View.ACTIVE and not where:
         note("No runs yet. `penstock job create` makes one, or any MLflow client: see `penstock env`.")
     elif len(found) == limit:
         note(f"The first {limit}; more with --max-results.")
-
-
-def _table(runs: Sequence[dict[str, Any]], columns: dict[str, Any], *, full: bool) -> list[dict[str, Any]]:
-    """Return rows with a header for each column: attributes first, then metrics, params and tags as asked."""
-    attributes = columns.get("attributes")
-    names = [name for name in (attributes if isinstance(attributes, list) else HEADERS) if name != "run_id"]
-    pairs = []
-    for kind in ("metrics", "params", "tags"):
-        wanted = columns.get(kind)
-        keys = wanted if isinstance(wanted, list) else sorted({key for run in runs for key in run.get(kind, {})})
-        pairs += [(kind, key) for key in keys]
-    rows = []
-    for run in runs:
-        row: dict[str, Any] = {"RUN": run["run_id"]}
-        for name in names:
-            value = run.get(name)
-            header = HEADERS.get(name, name.upper().replace("_", " "))
-            row[header] = value if full or name != "duration" else _duration(value)
-            if not full and name in {"start_time", "end_time"} and value is not None:
-                row[header] = _local(value)
-        for kind, key in pairs:
-            value = run.get(kind, {}).get(key)
-            row[f"{kind}.{key}"] = value if full else _number(value)
-        rows.append(row)
-    return rows
-
-
-def _show_table(rows: list[dict[str, Any]], output: Format | None, *, fixed: Sequence[str]) -> None:
-    if output is Format.TSV:
-        emit(rows, output=output)
-        return
-    fitted, left_out = fit(rows, fixed=fixed)
-    emit(fitted, output=output)
-    if left_out:
-        note(f"Left out for want of room: {', '.join(left_out)}. All with -o tsv or json.")
-
-
-def _differences(runs: Sequence[dict[str, Any]], *, everything: bool) -> list[dict[str, Any]]:
-    rows = []
-    for kind in ("params", "metrics"):
-        for key in sorted({key for run in runs for key in run[kind]}):
-            values = [run[kind].get(key) for run in runs]
-            if everything or any(value != values[0] for value in values):
-                rows.append({"name": f"{kind}.{key}", "values": values})
-    return rows
-
-
-def _heads(runs: Sequence[dict[str, Any]]) -> list[str]:
-    names = [str(run["run_name"]) for run in runs]
-    return names if len(set(names)) == len(names) else [f"{run['run_name']} {run['run_id'][:8]}" for run in runs]
-
-
-def _readable(run: dict[str, Any]) -> dict[str, Any]:
-    """Return a run as people read it: numbers in short, no tags of MLflow's own, durations with a unit."""
-    return {
-        **run,
-        "deleted": "yes" if run["lifecycle_stage"] == "deleted" else None,
-        "duration": _duration(run.get("duration")),
-        "metrics": {key: _number(value) for key, value in run["metrics"].items()},
-        "tags": {key: value for key, value in run["tags"].items() if not key.startswith("mlflow.")},
-        "datasets": [f"{used['name']} ({used['digest']})" for used in run.get("dataset_inputs", ())],
-    }
-
-
-def _number(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) and math.isfinite(value) else value
-
-
-def _duration(ms: Any) -> str | None:
-    if not isinstance(ms, int):
-        return None
-    seconds = ms / 1000
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _local(text: str) -> str:
-    from datetime import datetime
-
-    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
