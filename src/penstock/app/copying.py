@@ -1,0 +1,53 @@
+"""``python -m penstock.app copy-store``: bring the rows of a workspace's file to the store its settings name.
+
+The workspace is owned meanwhile, so no server runs on it; the file stays as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from penstock.app.ownership import Ownership
+from penstock.app.refusal import refuse, say
+from penstock.config import load_settings
+from penstock.entities.errors import NotFoundError, PenstockError, UsageError
+from penstock.home import Home
+from penstock.stores.metadata.copying import copy_store
+from penstock.stores.metadata.opening import open_metadata
+from penstock.stores.metadata.sqlite import SqliteMetadataStore
+
+
+def main(arguments: list[str]) -> int:
+    """Copy, say what was copied, and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m penstock.app copy-store")
+    parser.add_argument("--workspace", type=Path, required=True)
+    home = Home(parser.parse_args(arguments).workspace.resolve())
+    try:
+        if not home.metadata_db.exists():
+            raise NotFoundError(f"{home.root} holds no rows to copy", hint="Name the workspace's folder.")
+        ownership = Ownership(home)
+        try:
+            _copy(home)
+        finally:
+            ownership.release()
+    except PenstockError as error:
+        return refuse(error)
+    return 0
+
+
+def _copy(home: Home) -> None:
+    url = load_settings(home.config_file, os.environ).stores.metadata
+    if not url:
+        raise UsageError("no store to copy to is set", hint="Set PENSTOCK_STORES__METADATA=postgresql://…")
+    target = open_metadata(url, home.metadata_db)
+    try:
+        source = SqliteMetadataStore(home.metadata_db)
+        try:
+            counts = copy_store(source, target)
+        finally:
+            source.close()
+        say(f"{sum(counts.values())} rows copied to {target.place}, {counts['runs']} runs among them")
+    finally:
+        target.close()

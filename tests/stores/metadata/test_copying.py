@@ -1,0 +1,94 @@
+"""Copying a whole store: the same rows on the other side, and ids that go on behind them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from tests.postgresql import PostgresServer
+from tests.stores.metadata.test_migrations import make_old
+
+from penstock.entities.errors import ConflictError, UsageError
+from penstock.stores.metadata import events, experiments, runs, tables
+from penstock.stores.metadata.base import MetadataStore
+from penstock.stores.metadata.copying import copy_store
+from penstock.stores.metadata.opening import open_metadata
+from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.testing.fixtures import make_run
+
+
+def content(store: MetadataStore) -> dict[str, list[str]]:
+    """Every row of every table, but for what a store leaves for itself."""
+    found = {}
+    with store.read() as connection:
+        for table in tables.metadata.sorted_tables:
+            rows = connection.execute(select(table).order_by(*table.primary_key)).all()
+            found[table.name] = sorted(repr(tuple(row)) for row in rows if row[0] != "commit")
+    return found
+
+
+@pytest.mark.postgres
+def test_a_copied_workspace_is_the_same_and_goes_on(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    make_old(tmp_path / "metadata.db")
+    source = SqliteMetadataStore(tmp_path / "metadata.db")
+    last = source.write(lambda c: experiments.create_experiment(c, "gone", now=1)).experiment_id
+    source.write(lambda c: c.execute(tables.experiments.delete().where(tables.experiments.c.id == int(last))))
+    target = open_metadata(postgres_server.url(), tmp_path / "unused.db")
+    counts = copy_store(source, target)
+    assert content(target) == content(source)
+    assert counts["runs"] == 14
+    made = target.write(lambda c: experiments.create_experiment(c, "next", now=1))
+    assert int(made.experiment_id) == int(last) + 1  # an id is given once, whatever became of it
+    run_id = make_run(target)
+    target.write(lambda c: runs.set_tag(c, run_id, "a", "b"))
+    target.write(lambda c: events.append_event(c, actor="ada", verb="look", ref="x", detail={}, now=1))
+    with target.read() as connection:
+        assert events.verify_chain(connection) == []
+        assert len(runs.metric_history(connection, "sweep_00", "accuracy")) == 3
+    with pytest.raises(ConflictError, match="already"):
+        copy_store(source, target)
+    back = SqliteMetadataStore(tmp_path / "back.db")
+    copy_store(target, back)
+    assert content(back) == content(target)
+    for store in (source, target, back):
+        store.close()
+
+
+@pytest.mark.postgres
+def test_what_the_other_side_does_not_take_leaves_nothing_there(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    source = SqliteMetadataStore(tmp_path / "metadata.db")
+    run_id = make_run(source)
+    source.write(lambda c: runs.set_tag(c, run_id, "nul", "a\0b"))
+    target = open_metadata(postgres_server.url(), tmp_path / "unused.db")
+    with pytest.raises(UsageError, match="NUL"):
+        copy_store(source, target)
+    source.write(lambda c: runs.set_tag(c, run_id, "nul", "ab"))
+    copy_store(source, target)
+    assert content(target) == content(source)
+    source.close()
+    target.close()
+
+
+@pytest.mark.postgres
+def test_a_workspace_is_copied_by_one_command(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    lab = tmp_path / "lab"
+    (lab / "db").mkdir(parents=True)
+    make_old(lab / "db" / "metadata.db")
+    words = [sys.executable, "-m", "penstock.app", "copy-store", "--workspace", str(lab)]
+
+    def run(**environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+
+    assert (run().returncode, "PENSTOCK_STORES__METADATA" in run().stderr) == (2, True)
+    url = postgres_server.url()
+    done = run(PENSTOCK_STORES__METADATA=url)
+    assert done.returncode == 0, done.stderr
+    assert "14 runs among them" in done.stderr
+    again = run(PENSTOCK_STORES__METADATA=url)
+    assert (again.returncode, "already" in again.stderr) == (4, True)
