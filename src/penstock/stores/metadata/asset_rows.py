@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from penstock.entities.asset import AssetVersion
+from penstock.entities.asset import AssetKind, AssetType, AssetVersion
 from penstock.stores.metadata.tables import asset_aliases, asset_version_tags
 
 _AT_ONCE = 500
@@ -46,25 +46,31 @@ def _aliases(connection: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[str
 
 
 def _version(row: Row[Any], tags: dict[str, str], aliases: tuple[str, ...]) -> AssetVersion:
-    return AssetVersion.model_validate(
-        {
-            **json.loads(row.document),
-            "kind": row.kind,
-            "name": row.name,
-            "version": row.version,
-            "description": row.description or None,
-            "tags": tags,
-            "aliases": aliases,
-            "stage": None if row.stage == "None" else row.stage,
-            "status": row.status,
-            "status_message": row.status_message or None,
-            "tree": row.tree,
-            "job_name": row.job_name,
-            "source": row.source or None,
-            "run_link": row.run_link or None,
-            "model_id": row.model_id,
-            "created_at": row.created_at,
-            "updated_at": row.updated_at,
-            "is_archived": row.is_archived,
-        }
+    # Constructed, not validated: it was when it was made, and a search returns thousands.
+    said = json.loads(row.document)
+    return AssetVersion.model_construct(
+        kind=AssetKind(row.kind),
+        name=row.name,
+        version=row.version,
+        type=AssetType(said["type"]) if said.get("type") else None,
+        description=row.description or None,
+        tags=tags,
+        properties=said.get("properties", {}),
+        tree=row.tree,
+        size=said.get("size", 0),
+        uri=said.get("uri"),
+        definition=said.get("definition"),
+        job_name=row.job_name,
+        source_path=said.get("source_path"),
+        source=row.source or None,
+        run_link=row.run_link or None,
+        model_id=row.model_id,
+        aliases=aliases,
+        stage=None if row.stage == "None" else row.stage,
+        status=row.status,
+        status_message=row.status_message or None,
+        created_at=row.created_at,
+        created_by=said["created_by"],
+        updated_at=row.updated_at,
+        is_archived=row.is_archived,
     )
