@@ -44,31 +44,15 @@ class Actor:
         if not allows(self.role, action, is_limited=self.experiment_id is not None):
             raise self._refusal(action)
 
-    def check_admin(self) -> None:
-        """Raise ForbiddenError unless the caller is an admin."""
-        if self.role is not Role.ADMIN or self.experiment_id is not None:
-            raise self._needs(Role.ADMIN)
-
     def check_contributor(self) -> None:
         """Raise ForbiddenError unless the caller is a person who may change things."""
         if self.role not in _WRITERS:
             raise self._needs(Role.CONTRIBUTOR)
 
-    def check_reader(self) -> None:
-        """Raise ForbiddenError unless the caller is a person."""
-        if self.role not in PEOPLE:
-            raise self._needs(Role.READER)
-
     def check_internal(self) -> None:
         """Raise ForbiddenError unless the caller is one of Penstock's own processes."""
         if self.role is not Role.INTERNAL:
             raise ForbiddenError("only Penstock's own processes may ask here", ref=self.name)
-
-    def check_content(self) -> None:
-        """Raise ForbiddenError unless the caller may store content."""
-        if self.role is Role.INTERNAL:
-            raise ForbiddenError("the gateway's token stores nothing", ref=self.name)
-        self.check(Action.CONTENT_STORE)
 
     def check_experiment(self, experiment_id: str) -> None:
         """Raise ForbiddenError if the caller may not see or change this experiment."""

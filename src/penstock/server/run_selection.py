@@ -133,7 +133,8 @@ def _find_experiments(connection: Connection, wanted: Sequence[str] | None, acto
     for index, name in enumerate(wanted):
         experiment_id = _find_experiment(connection, name)
         if experiment_id is None:
-            known = [one.name for one in experiments.list_experiments(connection, limit=MAX_EXPERIMENTS_NAMED)]
+            seen = experiments.list_experiments(connection, limit=MAX_EXPERIMENTS_NAMED) if actor.sees_all else []
+            known = [one.name for one in seen]
             hint = did_you_mean(name, known) or "List them with: penstock experiment list"
             raise SpecError([Problem(f'no experiment has the name or id "{name}"', f"/experiments/{index}", hint=hint)])
         actor.check_experiment(experiment_id)

@@ -30,12 +30,6 @@ async def _caller(request: Request) -> Actor:
     return cast(Actor, request.state.actor)
 
 
-async def _admin(request: Request) -> Actor:
-    actor = cast(Actor, request.state.actor)
-    actor.check_admin()
-    return actor
-
-
 async def check_action(request: Request) -> None:
     """Raise ForbiddenError unless the caller's role allows what this door does; every door begins with it.
 
@@ -56,7 +50,6 @@ async def _body(request: Request) -> bytes:
 
 Wired = Annotated[Services, Depends(_services)]
 Caller = Annotated[Actor, Depends(_caller)]
-Admin = Annotated[Actor, Depends(_admin)]
 Body = Annotated[bytes, Depends(_body)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="how many items a page has at most")]
 Next = Annotated[str | None, Query(alias="next", description="`next` of the page before")]
