@@ -12,6 +12,7 @@ class Gate:
     """Forwards TCP connections to a port while it is open.
 
     ``loses`` is asked with what the server answers; where it says yes, the connection is cut instead.
+    While it ``is_mute`` nothing passes and nothing is cut: a server that hangs.
     """
 
     def __init__(self, target: int) -> None:
@@ -19,6 +20,7 @@ class Gate:
         self._listening: socket.socket | None = None
         self._pairs: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self.is_mute = False
         self.loses: Callable[[bytes], bool] = lambda request: False
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
@@ -70,6 +72,8 @@ class Gate:
                     asked[0] = data
                 elif self.loses(asked[0]):
                     break
+                if self.is_mute:
+                    continue
                 target.sendall(data)
         _cut(source)
         _cut(target)

@@ -19,6 +19,7 @@ from tests.server.harness import House, open_house
 from penstock.agent.assignment import Assignment
 from penstock.agent.handover import _deliver_relayed
 from penstock.agent.record import SpoolRecord
+from penstock.agent.relay import switch
 from penstock.agent.relay.listener import Listener
 
 API = "/api/2.0/mlflow"
@@ -259,6 +260,21 @@ def test_a_lost_answer_to_a_write_changes_nothing(relayed):
     assert lost
     relayed.deliver()
     assert relayed.history() == list(range(10))
+
+
+def test_a_server_that_hangs_holds_up_one_write_only(relayed, monkeypatch):
+    monkeypatch.setattr(switch, "WRITE_S", 0.2)
+    monkeypatch.setattr(switch, "READ_S", 0.2)
+    relayed.log(0)
+    relayed.gate.is_mute = True
+    for step in range(1, 30):
+        relayed.log(step)
+    assert relayed.send("POST", f"{API}/runs/search", {"experiment_ids": [relayed.experiment]})[0] == 503
+    assert relayed.run()["data"]["metrics"][0]["step"] == 29
+    relayed.gate.is_mute = False
+    relayed.gate.close()
+    relayed.end_outage()
+    assert relayed.history() == list(range(30))
 
 
 def test_a_lost_answer_to_a_delivery_repeats_nothing(relayed):

@@ -79,6 +79,7 @@ class Session:
         reply = self._switch.answer(request, self._upstream)
         wants_close = head.fields.get(b"connection", b"").lower() == b"close" or head.words[2] == b"HTTP/1.0"
         self._send(reply, method, is_last=wants_close, is_old=head.words[2] == b"HTTP/1.0")
+        self._switch.learn(request, reply)
         return not wants_close
 
     def _refuse(self, head: Head) -> Reply | None:

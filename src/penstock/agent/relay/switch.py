@@ -81,9 +81,18 @@ class Switch:
             self._note_away()
             return self._answer_here(request, path, spools, away)
         self._note_back()
-        if reply.status == 200 and reply.rest is None:
-            self._learn(request, path, reply, spools)
+        request.is_forwarded = True
         return reply
+
+    def learn(self, request: Request, reply: Reply) -> None:
+        """Remember what a call that the server answered says of the job's runs; its client has its answer by now."""
+        if not request.is_forwarded or reply.status != 200 or reply.rest is not None or request.rest is not None:
+            return
+        path = unquote(request.target.partition("?")[0])
+        if request.method == "POST" and is_spoolable(request.method, path):
+            self._known.learn(path, request.target, request.content, reply.content)
+        elif request.method == "GET" and (path == GET_RUN or path in REMEMBERED):
+            self._known.learn(path, request.target, b"", reply.content)
 
     def close(self) -> None:
         """Stop delivering; what waits stays on the disk for whoever hands the attempt over."""
@@ -122,13 +131,6 @@ class Switch:
             with self._changed:
                 self._is_away = not self._spool.is_empty
                 self._retry_s = FIRST_RETRY_S
-
-    def _learn(self, request: Request, path: str, reply: Reply, spools: bool) -> None:
-        if spools and request.method == "POST":
-            if request.rest is None:
-                self._known.learn(path, request.target, request.content, reply.content)
-        elif request.method == "GET" and (path == GET_RUN or path in REMEMBERED):
-            self._known.learn(path, request.target, b"", reply.content)
 
     def _answer_here(self, request: Request, path: str, spools: bool, away: Away | None = None) -> Reply:
         try:

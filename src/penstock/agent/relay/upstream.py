@@ -53,9 +53,11 @@ class Request:
         The whole body's bytes, None where it comes in chunks.
     is_begun : bool
         Whether some of ``rest`` went to the server already, and is not here any more.
+    is_forwarded : bool
+        Whether the server itself answered.
     """
 
-    __slots__ = ("content", "is_begun", "kept", "length", "method", "rest", "target")
+    __slots__ = ("content", "is_begun", "is_forwarded", "kept", "length", "method", "rest", "target")
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class Request:
         self.rest = rest
         self.length = length
         self.is_begun = False
+        self.is_forwarded = False
 
     def drain(self) -> None:
         """Read what is left of the body, so that an answer can follow it."""
