@@ -5,6 +5,11 @@ from __future__ import annotations
 from penstock.rules.filters.tokens import Kind, Reader, Token
 
 QUOTED = (Kind.DOUBLE, Kind.BACKTICK)
+# After a dot and a space, MLflow takes a word of SQL for itself, not for a name.
+_SQL = frozenset(
+    "ALL AND ANY AS ASC BETWEEN BY CASE DELETE DESC DISTINCT ELSE END EXISTS FROM GROUP HAVING IN INSERT INTO IS JOIN "
+    "LIKE LIMIT NONE NOT NULL OFFSET ON OR ORDER SELECT SET TABLE THEN UNION UPDATE USING VALUES WHEN WHERE WITH".split()
+)
 
 
 def read_name(reader: Reader) -> Token | None:
@@ -16,7 +21,8 @@ def read_name(reader: Reader) -> Token | None:
     end = first.end
     while reader.is_at("."):
         end = reader.take().end
-        if _begins_part(reader.peek()):
+        is_spaced = reader.token.kind is Kind.SPACE
+        if _begins_part(reader.peek()) and not (is_spaced and reader.peek().is_word(*_SQL)):
             reader.skip_spaces()
             end = reader.take().end
     return Token(Kind.WORD, reader.text[first.start : end], first.start)

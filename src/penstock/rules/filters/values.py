@@ -37,8 +37,7 @@ def read_value(reader: Reader, field: Field, op: Op) -> Value:
         token = reader.skip_spaces()
         if reader.is_at(")"):
             reader.take()
-            # One list holds texts or numbers, because its field takes only one of them.
-            return tuple(found)  # type: ignore[return-value]
+            return tuple(found)  # type: ignore[return-value] # texts or numbers: a field takes only one of them
         if not reader.is_at(","):
             raise UsageError(f'column {token.column}: a comma or ")" is expected in a list')
         reader.take()
