@@ -77,6 +77,11 @@ def test_files_that_come_after_the_version_are_found_when_it_is_used(house: Hous
     house.ok("PUT", f"{FILES}/0/{run}/artifacts/model/MLmodel", body=b"m")
     items = house.ok("GET", "/api/v1/models/later/versions/1/files")["items"]
     assert items == [{"path": "MLmodel", "size": 1}]
+    assert "tree" not in house.ok("GET", "/api/v1/models/later")
+    post(house, "runs/update", run_id=run, status="FINISHED")
+    assert house.ok("GET", "/api/v1/models/later")["size"] == 1
+    house.ok("DELETE", f"{FILES}/0/{run}/artifacts/model")
+    assert house.ask("GET", "/api/v1/models/later/versions/1/files/MLmodel").body == b"m"
 
 
 def test_a_pending_logged_model_gives_its_files_when_it_is_ready(house: House) -> None:

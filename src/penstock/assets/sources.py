@@ -52,6 +52,12 @@ def adopt_files(connection: Connection, asset: AssetVersion, *, now: int) -> Ass
     )
 
 
+def adopt_waiting(connection: Connection, *, model_id: str | None = None, run_id: str | None = None, now: int) -> None:
+    """Give the versions made of a logged model, or of a run, its files; call it when no more will come."""
+    for version in assets.waiting_versions(connection, model_id=model_id, run_id=run_id):
+        adopt_files(connection, version, now=now)
+
+
 def source_tree(connection: Connection, source: str, *, hops: int = _HOPS) -> Tree | None:
     """Return the files at an address as MLflow writes it; None where there are none, or they are not ours."""
     if not hops:

@@ -107,8 +107,13 @@ class InlineModelSpec(Entity):
     stage: str | None = None
 
 
+def is_model_version(version: str) -> bool:
+    """Return whether a model may have this version: a whole number from 1, as MLflow counts."""
+    return _MODEL_VERSION.fullmatch(version) is not None and int(version) <= MAX_MODEL_VERSION
+
+
 def _check_model_version(version: str | None) -> str | None:
-    if version is None or (_MODEL_VERSION.fullmatch(version) and int(version) <= MAX_MODEL_VERSION):
+    if version is None or is_model_version(version):
         return version
     raise ValueError(f'a model\'s version is a whole number from 1, not "{version}"; leave it out to get the next one')
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from penstock.assets.packages import model_type
-from penstock.entities.asset import AssetKind, AssetType, Tree, TreeEntry
-from penstock.entities.errors import ConflictError
+from penstock.assets.sources import adopt_waiting
+from penstock.entities.asset import AssetKind, AssetType, Tree, TreeEntry, is_model_version
+from penstock.entities.errors import ConflictError, UsageError
 from penstock.entities.job import Job, JobOutput
 from penstock.rules.job_spec import output_of
 from penstock.stores.metadata import artifacts, assets, events, trees
@@ -51,6 +52,7 @@ def outputs_of(
         for e in entries
     ]
     artifacts.put_artifacts(connection, job.name, [*files, *under], now=now)
+    adopt_waiting(connection, run_id=job.name, now=now)
     kept: dict[str, JobOutput] = {}
     warnings: list[str] = []
     for name, entries in named.items():
@@ -62,7 +64,7 @@ def outputs_of(
         if register and spec.name:
             try:
                 _register(connection, job, name, tree, now)
-            except ConflictError as error:
+            except (ConflictError, UsageError) as error:
                 warnings.append(f"outputs.{name}: {error.message}")
     return KeptOutputs(kept, tuple(warnings))
 
@@ -71,6 +73,8 @@ def _register(connection: Connection, job: Job, output: str, tree: Tree, now: in
     spec = output_of(job.spec.outputs.get(output))
     declared = AssetType(spec.type)
     kind = AssetKind.MODEL if declared in MODEL_TYPES else AssetKind.DATA
+    if kind is AssetKind.MODEL and spec.version and not is_model_version(spec.version):
+        raise UsageError(f'a model\'s version is a whole number from 1, not "{spec.version}"; it was not registered')
     made = assets.create_version(
         connection,
         kind=kind,

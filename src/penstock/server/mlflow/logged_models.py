@@ -13,7 +13,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from penstock.access.actors import Role
-from penstock.assets.sources import adopt_files
+from penstock.assets.sources import adopt_waiting
 from penstock.entities.errors import UsageError
 from penstock.entities.logged_model import LoggedModel, ModelMetric, ModelStatus
 from penstock.rules.artifact_paths import check_prefix
@@ -24,7 +24,7 @@ from penstock.server.mlflow.limits import check_key, required
 from penstock.server.mlflow.paging import make_token, read_token
 from penstock.server.mlflow.registry_wire import read_message
 from penstock.server.mlflow.wire import Json, Pair, shown_pairs, shown_value
-from penstock.stores.metadata import artifacts, assets
+from penstock.stores.metadata import artifacts
 from penstock.stores.metadata import logged_models as rows
 from penstock.stores.metadata.logged_model_search import ModelOrder, OnDataset, search_models
 
@@ -183,8 +183,7 @@ async def _finish(call: Call) -> Json:
         model = _changeable(call, connection)
         changed = rows.finish_model(connection, model.model_id, status, now=call.now)
         if status is ModelStatus.READY:
-            for version in assets.waiting_versions(connection, model.model_id):
-                adopt_files(connection, version, now=call.now)
+            adopt_waiting(connection, model_id=model.model_id, now=call.now)
         call.record(connection, "finish", _ref(model), status=status.value)
         return changed
 

@@ -7,6 +7,7 @@ import os
 from sqlalchemy import Connection
 
 from penstock.access.actors import Role
+from penstock.assets.sources import adopt_waiting
 from penstock.entities.errors import UsageError
 from penstock.entities.run import LifecycleStage, Run, RunStatus
 from penstock.rules.filters.mlflow import parse_run_filter, parse_run_order
@@ -32,6 +33,7 @@ from penstock.stores.metadata.run_search import RunQuery, find_runs
 
 RUN_NAME_TAG = "mlflow.runName"
 USER_TAG = "mlflow.user"
+_ENDED = frozenset({RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED})
 _STATUSES = (RunStatus.RUNNING, RunStatus.SCHEDULED, RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED)
 
 
@@ -92,6 +94,8 @@ async def update_run(call: Call) -> Json:
         run = rows.update_run(
             connection, sent.run, status=status, end_time=sent.end_time or None, run_name=sent.run_name
         )
+        if status in _ENDED:
+            adopt_waiting(connection, run_id=sent.run, now=call.now)
         changed = {"status": status.value if status else "", "name": sent.run_name or ""}
         call.record_change(connection, "update", sent.run, **{key: value for key, value in changed.items() if value})
         return run

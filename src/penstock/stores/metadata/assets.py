@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from penstock.entities.asset import AssetKind, AssetType, AssetVersion
 from penstock.entities.errors import ConflictError, NotFoundError
 from penstock.stores.metadata.asset_rows import read_versions
-from penstock.stores.metadata.statements import insert_into, put_row
+from penstock.stores.metadata.statements import HotStatement, insert_into, put_row
 from penstock.stores.metadata.tables import asset_aliases
 from penstock.stores.metadata.tables import asset_name_tags as name_tags
 from penstock.stores.metadata.tables import asset_names as names
@@ -25,6 +25,13 @@ from penstock.stores.metadata.tables import asset_versions as table
 PROMPT_TAG = "mlflow.prompt.is_prompt"
 _LARGEST_NUMBER = 2**31 - 1
 _DOCUMENT = {"kind", "type", "properties", "size", "uri", "definition", "source_path", "created_by"}
+
+_WAITS = HotStatement(
+    lambda _: select(table.c.id).where(
+        table.c.job_name == bindparam("run"), table.c.tree.is_(None), ~table.c.is_deleted
+    ),
+    "run",
+)
 
 
 def create_version(
@@ -241,9 +248,16 @@ def put_content(
     return get_version(connection, asset.kind, asset.name, asset.version)
 
 
-def waiting_versions(connection: Connection, model_id: str) -> list[AssetVersion]:
-    """Return the versions made of a logged model that have no files yet."""
-    statement = select(table).where(table.c.model_id == model_id, table.c.tree.is_(None), ~table.c.is_deleted)
+def waiting_versions(
+    connection: Connection, *, model_id: str | None = None, run_id: str | None = None
+) -> list[AssetVersion]:
+    """Return the versions of models made of a logged model, or of a run, that have no files yet."""
+    if run_id is not None and _WAITS.first(connection, (run_id,)) is None:
+        return []  # asked at the end of every run
+    made_of = table.c.model_id == model_id if model_id is not None else table.c.job_name == run_id
+    statement = select(table).where(
+        made_of, table.c.kind == AssetKind.MODEL.value, table.c.tree.is_(None), ~table.c.is_deleted
+    )
     return read_versions(connection, connection.execute(statement).all())
 
 
