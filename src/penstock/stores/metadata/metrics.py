@@ -62,6 +62,9 @@ class Points(NamedTuple):
 def add_points(connection: Connection, logged: Iterable[Points]) -> None:
     """Store points, in order, and what they change of the latest ones of their runs."""
     keys: dict[str, int] = {}
+    if connection.dialect.name != "sqlite":  # each question is a way to the server and back
+        logged = [points._replace(metrics=tuple(points.metrics)) for points in logged]
+        keys = _known_keys(connection, {metric.key for points in logged for metric in points.metrics})
     last: dict[int, int] = {}
     best: dict[tuple[int, int], tuple[Any, ...]] = {}
     rows: list[tuple[Any, ...]] = []
@@ -192,6 +195,13 @@ def _metric(point: Sequence[Any]) -> Metric:
 
 def _counts() -> Any:
     return or_(points.c.attempt == 0, points.c.attempt == runs.c.attempt)
+
+
+def _known_keys(connection: Connection, names: set[str]) -> dict[str, int]:
+    if len(names) < 2:
+        return {}
+    found = connection.execute(select(metric_keys.c.key, metric_keys.c.id).where(metric_keys.c.key.in_(names)))
+    return {key: row for key, row in found}
 
 
 def _key_row(connection: Connection, key: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
+from itertools import count
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Table
@@ -16,6 +17,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import Insert
 
 Row = Sequence[Any]
+_cursors = count(1)
 
 
 def insert_into(dialect: str, table: Table) -> Any:
@@ -72,9 +74,17 @@ class HotStatement:
 
     def chunks(self, connection: Connection, row: Row, size: int) -> Iterator[list[Any]]:
         """Run it and yield its rows as tuples, ``size`` at a time."""
-        cursor = _driver(connection).execute(self._text(connection), row)
-        while found := cursor.fetchmany(size):
-            yield found
+        driver, text = _driver(connection), self._text(connection)
+        if connection.dialect.name == "sqlite":
+            cursor = driver.execute(text, row)
+        else:  # a server sends all of it at once but to a cursor that has a name there
+            cursor = driver.cursor(name=f"chunks_{next(_cursors)}")
+            cursor.execute(text, row)
+        try:
+            while found := cursor.fetchmany(size):
+                yield found
+        finally:
+            cursor.close()
 
     def run(self, connection: Connection, row: Row) -> None:
         """Run it for one row."""
@@ -82,7 +92,11 @@ class HotStatement:
 
     def many(self, connection: Connection, rows: Iterable[Row]) -> None:
         """Run it for each row."""
-        _driver(connection).cursor().executemany(self._text(connection), rows)
+        rows = rows if isinstance(rows, list) else list(rows)
+        if len(rows) == 1:
+            self.run(connection, rows[0])  # a server's driver prepares a pipeline for more
+        else:
+            _driver(connection).cursor().executemany(self._text(connection), rows)
 
     def _text(self, connection: Connection) -> str:
         dialect = connection.dialect
