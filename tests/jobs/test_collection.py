@@ -183,8 +183,79 @@ def test_an_experiment_waits_for_a_run_that_was_restored(lab: Lab) -> None:
 
     lab.store.write(change)
     planned, _ = lab.collector.plan(ALL)
-    assert [kept.reason for kept in planned.kept] == ["1 in it is not deleted"]
+    assert [kept.reason for kept in planned.kept] == ["1 run in it is not deleted"]
     assert lab.collect()["removed"] == {}
+
+
+def make_model(lab: Lab, experiment_id: str, model_id: str, content: bytes) -> TreeEntry:
+    """Make a logged model with a file, a metric, a parameter and a tag, as rows."""
+    entry = lab.put(content)
+    row = {
+        "model_id": model_id,
+        "experiment": int(experiment_id),
+        "name": "m",
+        "artifact_location": "",
+        "model_type": "",
+    }
+    row |= {"status": "READY", "status_message": "", "lifecycle_stage": "active", "created_at": 1, "updated_at": 1}
+    file = {"path": "f", "digest": entry.digest, "size": entry.size, "executable": False, "created_at": 1}
+
+    def operation(connection: Any) -> None:
+        model = connection.execute(tables.logged_models.insert().values(**row).returning(tables.logged_models.c.id))
+        number = model.scalar_one()
+        connection.execute(tables.model_artifacts.insert().values(model=number, **file))
+        connection.execute(tables.logged_model_params.insert().values(model=number, key="a", value="b"))
+        connection.execute(tables.logged_model_tags.insert().values(model=number, key="a", value="b"))
+
+    lab.store.write(operation)
+    return entry
+
+
+def test_the_logged_models_of_an_experiment_go_with_it(lab: Lab) -> None:
+    """MLflow's client deletes an experiment and leaves its models active."""
+    made = lab.store.write(lambda c: experiments.create_experiment(c, "digits", now=1))
+    entry = make_model(lab, made.experiment_id, "m-" + "1" * 32, b"a model")
+    lab.store.write(
+        lambda c: experiments.set_experiment_lifecycle(c, made.experiment_id, LifecycleStage.DELETED, now=lab.now)
+    )
+    done = lab.collect()
+    assert done["removed"] == {"logged-model": 1, "experiment": 1}
+    assert done["bytes"] == entry.size
+
+
+def test_a_model_stays_with_an_experiment_that_stays(lab: Lab) -> None:
+    made = lab.store.write(lambda c: experiments.create_experiment(c, "digits", now=1))
+    entry = make_model(lab, made.experiment_id, "m-" + "3" * 32, b"a model")
+    run_id = make_run(lab.store, experiment_id=made.experiment_id)
+
+    def change(connection: Any) -> None:
+        experiments.set_experiment_lifecycle(connection, made.experiment_id, LifecycleStage.DELETED, now=5)
+        runs.set_run_lifecycle(connection, run_id, LifecycleStage.ACTIVE, now=6)
+
+    lab.store.write(change)
+    assert lab.collect()["removed"] == {}
+    assert lab.blobs.exists(entry.digest)
+
+
+def test_a_model_whose_files_a_version_still_reads_stays(lab: Lab) -> None:
+    made = lab.store.write(lambda c: experiments.create_experiment(c, "digits", now=1))
+    model_id = "m-" + "2" * 32
+    entry = make_model(lab, made.experiment_id, model_id, b"still read")
+
+    def change(connection: Any) -> None:
+        name = {"kind": "model", "name": "digits", "last_number": 1}
+        connection.execute(tables.asset_names.insert().values(**name))
+        version = {"kind": "model", "name": "digits", "version": "1", "created_at": 1, "document": "{}"}
+        version |= {"is_archived": False, "is_deleted": False, "source": f"models:/{model_id}"}
+        connection.execute(tables.asset_versions.insert().values(**version))
+        experiments.set_experiment_lifecycle(connection, made.experiment_id, LifecycleStage.DELETED, now=lab.now)
+
+    lab.store.write(change)
+    assert lab.collect()["removed"] == {}
+    assert lab.blobs.exists(entry.digest)
+    lab.store.write(lambda c: c.execute(tables.asset_versions.update().values(is_deleted=True)))
+    assert lab.collect()["removed"] == {"logged-model": 1, "version": 1, "experiment": 1}
+    assert not lab.blobs.exists(entry.digest)
 
 
 def test_the_run_of_a_job_that_has_not_ended_stays(lab: Lab) -> None:

@@ -17,6 +17,7 @@ records = st.lists(
         deleted_at=st.integers(0, 100),
         experiment=st.integers(0, 5),
         is_busy=st.booleans(),
+        follows=st.booleans(),
         lives=st.integers(0, 2),
     ),
     max_size=20,
@@ -31,6 +32,7 @@ def test_what_goes_is_old_idle_and_leaves_nothing_behind(found: list[Deleted], n
     assert all(kept.reason for kept in removal.kept)
     gone = {record.row for record in removal.going if record.kind is Kind.EXPERIMENT}
     assert 0 not in gone
+    assert all(not record.follows or record.experiment in gone for record in removal.going if record.experiment != 0)
     for kept in removal.kept:
         assert kept.record.kind is Kind.EXPERIMENT or kept.record.experiment not in gone
     kinds = [record.kind for record in removal.going]

@@ -41,9 +41,11 @@ class Deleted:
     experiment : int, optional
         The row of the experiment a run or a logged model belongs to.
     is_busy : bool
-        Whether its job, or one that names it, has not ended.
+        Whether its job, or one that names it, has not ended, or a registered version still reads its files.
+    follows : bool
+        Whether it goes with its experiment only, not being deleted itself.
     lives : int
-        How many of an experiment's runs and logged models are not deleted.
+        How many of an experiment's runs are not deleted.
     """
 
     kind: Kind
@@ -52,6 +54,7 @@ class Deleted:
     deleted_at: int
     experiment: int | None = None
     is_busy: bool = False
+    follows: bool = False
     lives: int = 0
 
     @property
@@ -112,6 +115,13 @@ def decide(records: Sequence[Deleted], *, now: int, older_than_ms: int) -> Remov
             kept.append(Kept(record, reason))
         else:
             going.append(record)
+    gone = {record.row for record in going if record.kind is Kind.EXPERIMENT}
+
+    def is_left(record: Deleted) -> bool:
+        return record.follows and record.kind is not Kind.EXPERIMENT and record.experiment not in gone
+
+    kept += [Kept(record, "its experiment stays") for record in going if is_left(record)]
+    going = [record for record in going if not is_left(record)]
     return Removal(tuple(sorted(going, key=lambda record: list(Kind).index(record.kind))), tuple(kept))
 
 
@@ -119,12 +129,12 @@ def _reason(record: Deleted, before: int) -> str:
     if record.deleted_at > before:
         return "deleted lately"
     if record.is_busy:
-        return "a job that has not ended needs it"
+        return "a job that has not ended, or a version without files of its own, needs it"
     if record.kind is Kind.EXPERIMENT:
         if record.row == DEFAULT_EXPERIMENT_ROW:
             return "the default experiment stays"
         if record.lives:
-            return f"{record.lives} in it {'is' if record.lives == 1 else 'are'} not deleted"
+            return "1 run in it is not deleted" if record.lives == 1 else f"{record.lives} runs in it are not deleted"
     return ""
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from sqlalchemy import Connection, Table, and_, case, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Table, and_, case, delete, func, insert, or_, select, tuple_, update
 
 from penstock.entities.job import JobStatus
 from penstock.entities.run import LifecycleStage
@@ -142,11 +141,10 @@ def _remove_unused_datasets(connection: Connection, rows: Sequence[int]) -> None
 
 
 def _remove_model(connection: Connection, record: Deleted, most: int) -> bool | None:
-    model_id = connection.execute(
-        select(logged_models.c.model_id).where(
-            logged_models.c.id == record.row, logged_models.c.lifecycle_stage == _DELETED
-        )
-    ).scalar_one_or_none()
+    is_deleted = or_(logged_models.c.lifecycle_stage == _DELETED, experiments.c.lifecycle_stage == _DELETED)
+    source = logged_models.join(experiments, experiments.c.id == logged_models.c.experiment)
+    statement = select(logged_models.c.model_id).select_from(source).where(logged_models.c.id == record.row, is_deleted)
+    model_id = connection.execute(statement).scalar_one_or_none()
     if model_id is None:
         return None
     for table in _SMALL_BELOW_MODEL:
@@ -221,27 +219,44 @@ def _deleted_runs(connection: Connection, experiment: int | None, run: int | Non
         statement = statement.where(runs.c.experiment == experiment)
     if run is not None:
         statement = statement.where(runs.c.id == run)
-    used = _used_by_unfinished(connection)
+    used = _used_words(connection)
     return [
         Deleted(Kind.RUN, row, run_id, deleted_at, of, is_busy=bool(busy) or run_id in used)
         for row, run_id, deleted_at, of, busy in connection.execute(statement)
     ]
 
 
-def _used_by_unfinished(connection: Connection) -> set[str]:
-    """Return every word in the specs of jobs that have not ended: among them the runs whose files they will read."""
+def _used_words(connection: Connection) -> set[str]:
+    """Return every word of what still needs files of runs and logged models, among them the ids of those.
+
+    Specs of jobs that have not ended, and sources of registered versions that have no files of their own yet.
+    """
     specs = connection.execute(select(jobs.c.spec).where(jobs.c.status.in_(_UNFINISHED))).scalars()
-    return {word for spec in specs for word in _WORD.findall(spec)}
+    table = asset_versions
+    sources = connection.execute(select(table.c.source).where(table.c.tree.is_(None), ~table.c.is_deleted)).scalars()
+    return {word for text in (*specs, *sources) for word in _WORD.findall(text)}
 
 
 def _deleted_models(connection: Connection, experiment: int | None) -> list[Deleted]:
+    """Return deleted logged models and those of deleted experiments, which MLflow's client does not delete itself."""
     table = logged_models
-    when = func.coalesce(table.c.deleted_at, table.c.updated_at)
-    statement = select(table.c.id, table.c.model_id, when, table.c.experiment).order_by(table.c.id)
-    statement = statement.where(table.c.lifecycle_stage == _DELETED, table.c.experiment != PARKED)
+    with_experiment = experiments.c.lifecycle_stage == _DELETED
+    own = table.c.lifecycle_stage == _DELETED
+    when = case((own, func.coalesce(table.c.deleted_at, table.c.updated_at)), else_=experiments.c.updated_at)
+    statement = (
+        select(table.c.id, table.c.model_id, when, table.c.experiment, table.c.lifecycle_stage)
+        .join(experiments, experiments.c.id == table.c.experiment)
+        .where(or_(own, with_experiment), table.c.experiment != PARKED)
+        .order_by(table.c.id)
+    )
     if experiment is not None:
         statement = statement.where(table.c.experiment == experiment)
-    return [Deleted(Kind.LOGGED_MODEL, *row) for row in connection.execute(statement)]
+    used = _used_words(connection)
+    rows = connection.execute(statement)
+    return [
+        Deleted(Kind.LOGGED_MODEL, row, model_id, deleted_at, of, model_id in used, follows=stage != _DELETED)
+        for row, model_id, deleted_at, of, stage in rows
+    ]
 
 
 def _deleted_versions(connection: Connection) -> list[Deleted]:
@@ -252,12 +267,10 @@ def _deleted_versions(connection: Connection) -> list[Deleted]:
 
 
 def _deleted_experiments(connection: Connection, experiment: int | None) -> list[Deleted]:
-    def lives(table: Table) -> Any:
-        wanted = and_(table.c.experiment == experiments.c.id, table.c.lifecycle_stage != _DELETED)
-        return select(func.count()).select_from(table).where(wanted).scalar_subquery()
-
+    active = and_(runs.c.experiment == experiments.c.id, runs.c.lifecycle_stage != _DELETED)
+    lives = select(func.count()).select_from(runs).where(active).scalar_subquery()
     statement = (
-        select(experiments.c.id, experiments.c.name, experiments.c.updated_at, lives(runs) + lives(logged_models))
+        select(experiments.c.id, experiments.c.name, experiments.c.updated_at, lives)
         .where(experiments.c.lifecycle_stage == _DELETED, experiments.c.id != PARKED)
         .order_by(experiments.c.id)
     )
