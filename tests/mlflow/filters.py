@@ -273,7 +273,7 @@ class World:
     def _make_logged_models(self) -> None:
         made: list[tuple[str, Any, dict[str, str], dict[str, str]]] = [
             ("x", 0.5, {"lr": "0.1"}, {}),
-            ("X", "NaN", {"lr": "x"}, {"team": "x"}),
+            ("X", -1.0, {"lr": "x"}, {"team": "x"}),
             ("net", 3.0, {}, {"team": "X"}),
         ]
         # A place of their own: the metrics of these runs are none of the runs that are searched.

@@ -240,7 +240,7 @@ def four(bench: Bench) -> None:
 )
 def searched(bench: Bench, text: str) -> Any:
     four(bench)
-    outcome = bench.ask(bench.client.search_registered_models, text.replace("{}", bench.name("")))
+    outcome = bench.ask(bench.client.search_registered_models, text.replace("{}", bench.name("")), 1000)
     mine = (
         [each for each in outcome["items"] if each["name"].startswith(bench.name(""))]
         if isinstance(outcome, dict)
