@@ -154,12 +154,21 @@ class Wire:
         """Return the body of an answer that must be 200."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         headers = {**self._headers, "Content-Type": kind} if data is not None else self._headers
-        self._connection.request(method, path, data, headers)
-        answer = self._connection.getresponse()
-        content = answer.read()
+        try:
+            answer, content = self._exchange(method, path, data, headers)
+        except (ConnectionError, http.client.RemoteDisconnected):
+            self._connection.close()  # MLflow's server ends a connection that was silent for five seconds
+            answer, content = self._exchange(method, path, data, headers)
         if answer.status != 200:
             raise RuntimeError(f"{method} {path[:200]}: {answer.status} {content[:300]!r}")
         return content
+
+    def _exchange(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        self._connection.request(method, path, data, headers)
+        answer = self._connection.getresponse()
+        return answer, answer.read()
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Return the JSON of an answer that must be 200."""
