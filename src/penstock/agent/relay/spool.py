@@ -107,6 +107,7 @@ class CallSpool:
                     size += len(piece)
                 os.fsync(file.fileno())
             _sync_folder(self._files)
+            _sync_folder(self._folder)
         except BaseException:
             self.remove_file(name)
             raise
