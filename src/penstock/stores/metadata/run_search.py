@@ -136,7 +136,6 @@ class _Page:
         self._visible = visible_runs(search)
         self._keep: Keep = self._visible.keep
         self._is_probing = search.query.where is not None
-        self._is_selective = False
         self._found: list[Step] = []
         self._probed = 0
 
@@ -162,7 +161,7 @@ class _Page:
         size = pace.first_piece if self._is_probing else self._needed + pace.first_piece
         while not walk.is_over:
             keep = self._keep if left_out is None else _both(left_out.keep, self._keep)
-            most = self._needed - len(self._found) + 1 if self._is_selective else None
+            most = self._needed - len(self._found) + 1 if self._search.query.where is not None else None
             piece = walk.read(min(size, pace.largest_piece), keep, most)
             self._found += self._after_place(piece.kept)
             if self._is_full(piece):
@@ -187,7 +186,7 @@ class _Page:
         """Return how many more runs would have to be asked, going by those that were."""
         missing = max(self._needed - len(self._found), 1)
         share = max(len(self._found), 1) / max(self._probed, 1)
-        return int(missing / share * 1.2) + 16
+        return int(missing / share * 1.4) + 16
 
     def _solve(self) -> bool:
         """Find the filter's whole set; return whether it has few runs."""
@@ -195,7 +194,7 @@ class _Page:
         assert where is not None
         self._candidates = solve(self._search, where).meet(self._visible)
         self._keep = self._candidates.keep
-        self._is_probing, self._is_selective = False, True
+        self._is_probing = False
         return not self._candidates.is_complement and len(self._candidates.rows) <= self._search.pace.few
 
     def _sort_few(self) -> FoundRuns:
