@@ -117,11 +117,12 @@ def evenly(count: int, most: int) -> list[int]:
 @settings(max_examples=40, deadline=None)
 @given(count=st.integers(1, 60), most=st.integers(1, 70))
 def test_samples_are_spread_evenly(house: House, count: int, most: int) -> None:
-    run = _runs_of.get(count) or _runs_of.setdefault(count, make_run(house, numbered(count)))
+    key = (house.port, count)
+    run = _runs_of.get(key) or _runs_of.setdefault(key, make_run(house, numbered(count)))
     assert [point["step"] for point in samples(house, run, max_results=most)] == evenly(count, most)
 
 
-_runs_of: dict[int, str] = {}
+_runs_of: dict[tuple[int, int], str] = {}
 
 
 def test_samples_keep_to_the_steps_asked_for(house: House) -> None:
