@@ -59,6 +59,7 @@ def test_recorded_searches_are_found_as_often_as_refused() -> None:
 
 @pytest.mark.long
 @pytest.mark.twin
+@pytest.mark.timeout(600)  # the first may have to install MLflow
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_servers_agree_on_any_search(ours: World, theirs: World, kind: str) -> None:
     @settings(max_examples=300, suppress_health_check=list(HealthCheck))

@@ -39,6 +39,7 @@ def test_server_answers_as_mlflow_does(house: House, real_client: ClientProcess,
 
 @pytest.mark.long
 @pytest.mark.twin
+@pytest.mark.timeout(600)  # the first may have to install MLflow
 @pytest.mark.parametrize("name", NAMES)
 def test_mlflow_server_still_answers_as_recorded(mlflow_server: str, real_client: ClientProcess, name: str) -> None:
     theirs = real_client.run(name, mlflow_server, "")
