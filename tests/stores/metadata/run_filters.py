@@ -39,7 +39,7 @@ class FakeRun:
     @property
     def run_id(self) -> str:
         """Ids do not follow the rows."""
-        return f"r{(self.row * 7) % 101:03d}"
+        return f"r{(self.row * 67) % 101:03d}"
 
 
 def runs() -> st.SearchStrategy[list[FakeRun]]:
@@ -63,7 +63,7 @@ def runs() -> st.SearchStrategy[list[FakeRun]]:
             ),
         }
     )
-    return st.lists(one, max_size=25).map(
+    return (st.lists(one, max_size=6) | st.lists(one, min_size=10, max_size=25)).map(
         lambda found: [FakeRun(row=i + 1, **values) for i, values in enumerate(found)]
     )
 
@@ -82,7 +82,7 @@ def conditions() -> st.SearchStrategy[Condition]:
     )
     dataset = st.builds(Field, st.just(Scope.DATASET), st.sampled_from(("name", "digest", "context")))
     time = st.builds(Field, st.just(Scope.ATTRIBUTE), st.sampled_from(("start_time", "end_time", "duration")))
-    words = st.sampled_from((*TEXTS, "FINISHED", "ada", "r007"))
+    words = st.sampled_from((*TEXTS, "FINISHED", "ada", "r067"))
     leaf = st.one_of(
         st.builds(Comparison, metric, numeric, numbers),
         st.builds(Comparison, metric, one_of, st.lists(numbers, min_size=1, max_size=3).map(tuple)),

@@ -79,6 +79,16 @@ def test_a_search_finds_what_its_tree_says_however_it_is_paged(
     assert rows == wanted
 
 
+def test_what_a_filter_keeps_of_a_walk_stays_in_its_order(store: MetadataStore) -> None:
+    found = [_run(row, start_time=row, metrics={"a": float(row % 4)}) for row in range(1, 9)]
+    store.write(lambda connection: run_filters.store_runs(connection, found))
+    where = Comparison(Field(Scope.METRIC, "a"), Op.NE, 1.0)
+    for order in ((), (OrderKey(Field(Scope.METRIC, "a"), is_descending=True),), (OrderKey(Field(Scope.METRIC, "a")),)):
+        wanted = run_filters.expected(found, ("1",), where, order, "ACTIVE_ONLY")
+        assert ask(store, RunQuery(("1",), where, order)).rows == wanted
+        assert ask(store, RunQuery(("1",), where, order, limit=2)).rows == wanted[:2]
+
+
 def test_a_run_made_between_two_pages_moves_nothing(store: MetadataStore) -> None:
     found = [_run(row, metrics={"a": float(row)}) for row in range(1, 7)]
     order = (OrderKey(Field(Scope.METRIC, "a"), is_descending=True),)

@@ -56,7 +56,7 @@ class Walk:
         size : int
             At most so many; sometimes none come though there are more, see ``is_over``.
         keep : callable
-            Returns those of some rows that are wanted.
+            Returns those of some rows that are wanted, in any order.
         most : int, optional
             Few are expected to be kept, and so many are enough: only rows are read, and the rest of those kept.
         """
@@ -69,7 +69,8 @@ class Walk:
             is_full = len(rows) == size
         else:
             rows = fetch_rows(self.search.connection, statement.with_only_columns(self.columns[0]))
-            kept = keep(rows)
+            wanted = set(keep(rows))
+            kept = [row for row in rows if row in wanted]
             is_cut = len(kept) > most
             is_full = len(rows) == size or is_cut
             if is_cut:
