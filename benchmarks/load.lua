@@ -2,6 +2,8 @@
 -- wrk -s load.lua URL -- KIND TOKEN RUN[,RUN...]; prints one line of JSON at its end.
 
 local kind, token, runs, calls = "", "", {}, 0
+-- Every round logs points that no round before it has logged: both servers treat repeated ones differently.
+local first = (os.time() % 1000000) * 100000
 local point = '{"key":"m%d","value":%.6f,"timestamp":%d,"step":%d}'
 
 function init(arguments)
@@ -19,7 +21,7 @@ end
 local function batch(run, keys)
   local points = {}
   for index = 1, 1000 do
-    local step = calls * 1000 + index
+    local step = first + calls * 1000 + index
     points[index] = string.format(point, index % keys, step / 7, 1700000000000 + step, step)
   end
   return '{"run_id":"' .. run .. '","metrics":[' .. table.concat(points, ",") .. "]}"
@@ -33,7 +35,7 @@ function request()
     path = "log-metric"
     body = string.format(
       '{"run_uuid":"%s","run_id":"%s","key":"loss","value":%.6f,"timestamp":%d,"step":%d}',
-      run, run, calls / 7, 1700000000000 + calls, calls)
+      run, run, calls / 7, 1700000000000 + first + calls, first + calls)
   elseif kind == "search" then
     path = "search"
     body = '{"experiment_ids":["' .. run .. '"],"max_results":100,"filter":"metrics.m1 > 0.5","order_by":["metrics.m3 DESC"]}'
