@@ -26,7 +26,8 @@ none; all others say so. A folder's server is started when a command needs it; `
 **Output.** Results go to standard output, everything else to standard error. `-o table|json|yaml|tsv`, and `--query`
 with a JMESPath expression: `$(penstock job create -f job.yml --query name -o tsv)`.
 
-**Exit status.** 0 fine, 1 the job failed or the audit log is damaged, 2 usage or specification, 3 not found, 4 refused, 5 server unreachable.
+**Exit status.** 0 fine, 1 the job failed or the audit log is damaged, 2 usage or specification, 3 not found, 4 refused,
+5 server unreachable.
 
 **Habits of `az ml`.** `-g`, `--resource-group`, `--workspace-name`, `--subscription` and the like are accepted with
 one warning line. So are settings of a YAML file that change nothing here: `warning: ignored here: identity, services`.

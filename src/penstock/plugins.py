@@ -30,7 +30,7 @@ class Plugin:
 PLUGINS: Mapping[str, Plugin] = {
     "runtime.onnx": Plugin("penstock.inference.runtimes.onnx:OnnxRuntime"),
     "inference.load_model": Plugin("penstock.inference.model:load_model"),
-    "metadata.postgresql": Plugin("penstock.stores.metadata.postgres:PostgresMetadataStore", "postgres"),
+    "metadata.postgresql": Plugin("penstock.stores.metadata.engine.postgres:PostgresMetadataStore", "postgres"),
 }
 
 MODULES: Mapping[str, str] = {

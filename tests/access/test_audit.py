@@ -4,7 +4,7 @@ from pathlib import Path
 
 from penstock.access.audit import MAX_TEXT, record_event
 from penstock.stores.metadata import events
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 
 
 def test_event_is_chained_and_its_texts_are_bounded(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from penstock.entities.errors import AuthenticationError, ConflictError, NotFoun
 from penstock.entities.token import Role, TokenSpec
 from penstock.rules.validation import validate_entity
 from penstock.stores.metadata import events
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 
 NOW = 1_700_000_000_000
 

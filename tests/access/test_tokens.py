@@ -15,7 +15,7 @@ from penstock.entities.job import CommandJobSpec, Job, JobStatus
 from penstock.entities.run import RunStatus
 from penstock.rules.names import hash_token
 from penstock.stores.metadata import attempts, jobs, runs, tokens
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 
 NOW = 1_700_000_000_000
 

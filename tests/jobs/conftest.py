@@ -17,7 +17,7 @@ from penstock.jobs.service import Jobs
 from penstock.jobs.watch import Feed
 from penstock.stores.blobs.local import LocalBlobStore
 from penstock.stores.metadata import attempts, jobs
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 
 
 @dataclass

@@ -23,8 +23,9 @@ from penstock.entities.job import CommandJobSpec, JobStatus
 from penstock.entities.run import LifecycleStage, Metric
 from penstock.jobs.collection import GRACE_MS, Collector, Scope
 from penstock.stores.blobs.local import LocalBlobStore
-from penstock.stores.metadata import artifacts, events, experiments, jobs, removal, runs, tables, trees
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata import artifacts, events, experiments, jobs, runs, tables, trees
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.removal import records as removal
 from penstock.testing.fixtures import make_job, make_run
 
 NOW = 10 * GRACE_MS
@@ -315,7 +316,7 @@ def test_content_that_need_not_be_sent_again_stays_for_whoever_asked(lab: Lab) -
 
 
 def test_every_column_that_names_content_is_looked_at() -> None:
-    """A new table with digests has to be marked too: see ``stores/metadata/marks.py``."""
+    """A new table with digests has to be marked too: see ``stores/metadata/removal/marks.py``."""
     found = {
         f"{table.name}.{column.name}"
         for table in tables.metadata.tables.values()
@@ -346,7 +347,7 @@ import os, sys
 from pathlib import Path
 from penstock.jobs.collection import Collector, Scope
 from penstock.stores.blobs.local import LocalBlobStore
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 
 folder, now, left = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 store, blobs = SqliteMetadataStore(folder / "metadata.db"), LocalBlobStore(folder / "blobs")

@@ -15,8 +15,8 @@ from penstock.entities.run import Metric, RunStatus
 from penstock.server.mlflow.lane import Lane, LogsPoints
 from penstock.stores.metadata import runs
 from penstock.stores.metadata.base import MetadataStore
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 from penstock.stores.metadata.run_log import RunRow, row_of
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
 
 
 class Caller:

@@ -14,7 +14,7 @@ from tests.mlflow.test_registry import *  # noqa: F403
 from tests.postgresql import PostgresServer
 from tests.server.harness import House, open_house
 
-from penstock.stores.metadata.postgres import PostgresMetadataStore
+from penstock.stores.metadata.engine.postgres import PostgresMetadataStore
 
 pytestmark = pytest.mark.postgres
 

@@ -38,7 +38,7 @@ from penstock.serving.endpoints import Endpoints
 from penstock.stores.blobs.local import LocalBlobStore
 from penstock.stores.metadata import attempts, jobs, runs
 from penstock.stores.metadata.base import MetadataStore
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 
 
 @dataclass(frozen=True)

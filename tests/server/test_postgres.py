@@ -20,7 +20,7 @@ from tests.server.test_run_search import *  # noqa: F403
 from tests.server.test_streams import *  # type: ignore[assignment] # noqa: F403 # each keeps its own
 from tests.server.test_tokens import *  # noqa: F403
 
-from penstock.stores.metadata.postgres import PostgresMetadataStore
+from penstock.stores.metadata.engine.postgres import PostgresMetadataStore
 
 pytestmark = pytest.mark.postgres
 

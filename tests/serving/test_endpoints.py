@@ -24,7 +24,7 @@ from penstock.entities.errors import ConflictError, NotFoundError, SpecError, Us
 from penstock.serving.desired import decode_desired, merge_held
 from penstock.serving.endpoints import Endpoints
 from penstock.stores.metadata import events, trees
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 
 
 class Told:

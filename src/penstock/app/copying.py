@@ -14,9 +14,9 @@ from penstock.app.refusal import refuse, say
 from penstock.config import load_settings
 from penstock.entities.errors import NotFoundError, PenstockError, UsageError
 from penstock.home import Home
-from penstock.stores.metadata.copying import copy_store
-from penstock.stores.metadata.opening import open_metadata
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.copying import copy_store
+from penstock.stores.metadata.engine.opening import open_metadata
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 
 
 def main(arguments: list[str]) -> int:

@@ -48,7 +48,7 @@ from penstock.serving.connections import own_limits, protocol_for
 from penstock.serving.endpoints import Endpoints
 from penstock.stores.blobs.local import LocalBlobStore
 from penstock.stores.metadata.base import MetadataStore
-from penstock.stores.metadata.opening import open_metadata
+from penstock.stores.metadata.engine.opening import open_metadata
 from penstock.version import __version__
 
 KEEP_ALIVE_S = 75

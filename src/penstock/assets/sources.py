@@ -17,7 +17,7 @@ from penstock.entities.logged_model import LoggedModel, ModelStatus
 from penstock.rules import references
 from penstock.stores.metadata import artifacts, assets, logged_models, places, registered_models, trees
 from penstock.stores.metadata.artifacts import Shelf
-from penstock.stores.metadata.logged_model_search import find_by_run
+from penstock.stores.metadata.search.logged_model_search import find_by_run
 
 _DOOR = re.compile(r"https?://[^/]+/(?:.*/)?api/2\.0/mlflow-artifacts/artifacts/(.+)")
 _HOPS = 8

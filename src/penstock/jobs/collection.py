@@ -24,9 +24,11 @@ from penstock.entities.attempt import AttemptState
 from penstock.entities.errors import ConflictError, NotFoundError
 from penstock.rules.collection import Deleted, Kind, Removal, decide
 from penstock.stores.blobs.base import BlobStore, StoredBlob
-from penstock.stores.metadata import attempts, experiments, marks, removal, run_log, runs
+from penstock.stores.metadata import attempts, experiments, run_log, runs
 from penstock.stores.metadata.base import MetadataStore
-from penstock.stores.metadata.digest_marks import DigestMarks
+from penstock.stores.metadata.removal import marks
+from penstock.stores.metadata.removal import records as removal
+from penstock.stores.metadata.removal.digest_marks import DigestMarks
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from penstock.entities.run_query import RunExport
 from penstock.plugins import load_module
 from penstock.server.api import wire
 from penstock.server.run_selection import Selected, names_of, walk_pages
-from penstock.stores.metadata.run_columns import Columns, read_columns, read_latest, read_points
+from penstock.stores.metadata.search.run_columns import Columns, read_columns, read_latest, read_points
 
 Read = Callable[[], AbstractContextManager[Connection]]
 Row = list[Any]

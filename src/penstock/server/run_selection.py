@@ -23,9 +23,10 @@ from penstock.entities.run_query import ATTRIBUTES, RunSelection
 from penstock.rules.filters.extended import parse_filter, parse_order
 from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Or, OrderKey, Scope
 from penstock.rules.suggest import did_you_mean
-from penstock.stores.metadata import experiments, run_columns
-from penstock.stores.metadata.run_columns import Columns
-from penstock.stores.metadata.run_search import FoundRuns, RunQuery, find_runs
+from penstock.stores.metadata import experiments
+from penstock.stores.metadata.search import run_columns
+from penstock.stores.metadata.search.run_columns import Columns
+from penstock.stores.metadata.search.run_search import FoundRuns, RunQuery, find_runs
 
 T = TypeVar("T")
 

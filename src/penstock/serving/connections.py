@@ -1,7 +1,8 @@
 """Clients' connections to gateway and server: how many there may be, and how long one may keep us waiting.
 
 uvicorn limits neither the time for a request's head nor the number of open connections, and a descriptor that a silent
-client holds is one that no replica, file or database gets. One timer looks at all connections, so a request pays only for two notes.
+client holds is one that no replica, file or database gets. One timer looks at all connections, so a request pays only
+for two notes.
 """
 
 from __future__ import annotations

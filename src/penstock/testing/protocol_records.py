@@ -14,9 +14,9 @@ from penstock.rules.filters.tree import Comparison, Field, Op, OrderKey, Scope
 from penstock.stores.metadata import assets, datasets, experiments, logged_models, registered_models
 from penstock.stores.metadata.base import MetadataStore
 from penstock.stores.metadata.datasets import Dataset
-from penstock.stores.metadata.experiment_search import search_experiments
 from penstock.stores.metadata.logged_models import ModelPoint
-from penstock.stores.metadata.registry_search import RegistryQuery, search_models, search_versions
+from penstock.stores.metadata.search.experiment_search import search_experiments
+from penstock.stores.metadata.search.registry_search import RegistryQuery, search_models, search_versions
 from penstock.testing.fixtures import MetadataFixtures, make_run
 
 _NAMES = ["Zoo", "_x", "a-b", "aB", "ab", "z", "Ähre", "ß"]

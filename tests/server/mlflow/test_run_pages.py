@@ -19,9 +19,9 @@ from penstock.server.mlflow.run_pages import encode_runs
 from penstock.stores.metadata import runs
 from penstock.stores.metadata.base import MetadataStore
 from penstock.stores.metadata.datasets import Dataset, log_datasets
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 from penstock.stores.metadata.run_log import row_of
-from penstock.stores.metadata.run_pages import AT_ONCE
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.search.run_pages import AT_ONCE
 from penstock.testing.fixtures import make_run
 
 LARGEST = sys.float_info.max

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from penstock.stores.metadata import runs
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 from penstock.testing.fixtures import make_run
 
 MIB = 2**20

@@ -15,9 +15,9 @@ from tests.stores.metadata.test_migrations import make_old
 from penstock.entities.errors import ConflictError, UsageError
 from penstock.stores.metadata import events, experiments, runs, tables
 from penstock.stores.metadata.base import MetadataStore
-from penstock.stores.metadata.copying import copy_store
-from penstock.stores.metadata.opening import open_metadata
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.copying import copy_store
+from penstock.stores.metadata.engine.opening import open_metadata
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 from penstock.testing.fixtures import make_run
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.stores.metadata.digest_marks import DigestMarks
+from penstock.stores.metadata.removal.digest_marks import DigestMarks
 
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 

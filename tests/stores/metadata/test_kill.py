@@ -22,7 +22,7 @@ from penstock.entities.errors import UnavailableError
 from penstock.entities.run import Metric
 from penstock.stores.metadata import events, runs
 from penstock.stores.metadata.base import MetadataStore
-from penstock.stores.metadata.opening import open_metadata
+from penstock.stores.metadata.engine.opening import open_metadata
 from penstock.testing.fixtures import make_run
 
 THREADS = 16
@@ -33,7 +33,7 @@ import os, sys, threading
 from pathlib import Path
 from penstock.entities.run import Metric
 from penstock.stores.metadata import events, runs
-from penstock.stores.metadata.opening import open_metadata
+from penstock.stores.metadata.engine.opening import open_metadata
 
 store = open_metadata(sys.argv[1], Path(sys.argv[2]))
 run_ids, start = sys.argv[4:], int(sys.argv[3])

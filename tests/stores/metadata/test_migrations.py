@@ -36,9 +36,9 @@ from penstock.stores.metadata import (
     trees,
 )
 from penstock.stores.metadata.base import MetadataStore
-from penstock.stores.metadata.registry_search import RegistryQuery, search_models, search_versions
-from penstock.stores.metadata.run_search import RunQuery, find_runs
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.search.registry_search import RegistryQuery, search_models, search_versions
+from penstock.stores.metadata.search.run_search import RunQuery, find_runs
 
 OLD = Path(__file__).parents[1] / "data" / "workspace-0001.sql"
 T = 1700000000000
@@ -203,8 +203,8 @@ def test_old_jobs_endpoints_tokens_and_events_are_there(store: MetadataStore) ->
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from penstock.stores.metadata import migrate, schema
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine import migrate, schema
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 
 upgrade = migrate.upgrade
 

@@ -16,10 +16,10 @@ from alembic.script import ScriptDirectory
 from penstock.entities.errors import OutOfSpaceError, RefusedError, UnavailableError, UsageError
 from penstock.entities.run import Metric
 from penstock.stores.metadata import events, experiments, jobs, runs, tables
-from penstock.stores.metadata.failures import translate
-from penstock.stores.metadata.filesystem import file_system, is_network
-from penstock.stores.metadata.migrate import FOLDER
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.failures import translate
+from penstock.stores.metadata.engine.filesystem import file_system, is_network
+from penstock.stores.metadata.engine.migrate import FOLDER
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 from penstock.testing.fixtures import make_run
 
 DATA = Path(__file__).parents[1] / "data"
@@ -206,7 +206,7 @@ def test_unknown_user_file_systems_count_as_network() -> None:
 def test_opening_loads_alembic_only_for_an_old_database(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from penstock.stores.metadata.sqlite import SqliteMetadataStore\n"
+        "from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore\n"
         "from penstock.stores.metadata import runs, jobs, assets, endpoints, tokens, idempotency\n"
         "for _ in range(2): SqliteMetadataStore(Path(sys.argv[1]) / 'metadata.db').close()\n"
         "heavy = {'alembic', 'mako', 'sqlalchemy.orm', 'numpy', 'psycopg'}\n"

@@ -8,7 +8,7 @@ import pytest
 from tests.postgresql import PostgresServer
 
 from penstock.stores.metadata.base import MetadataStore
-from penstock.stores.metadata.postgres import PostgresMetadataStore
+from penstock.stores.metadata.engine.postgres import PostgresMetadataStore
 from penstock.testing.metadata import MetadataStoreSuite
 
 pytestmark = pytest.mark.postgres

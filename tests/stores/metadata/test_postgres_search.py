@@ -11,7 +11,7 @@ from tests.postgresql import PostgresServer
 from tests.stores.metadata.test_run_search import *  # noqa: F403
 
 from penstock.stores.metadata.base import MetadataStore
-from penstock.stores.metadata.postgres import PostgresMetadataStore
+from penstock.stores.metadata.engine.postgres import PostgresMetadataStore
 
 pytestmark = pytest.mark.postgres
 

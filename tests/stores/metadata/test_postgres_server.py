@@ -22,9 +22,9 @@ from tests.stores.metadata.broken_line import Cut, Line, line_to
 
 from penstock.entities.errors import PenstockError, RefusedError, UnavailableError, UsageError
 from penstock.stores.metadata import experiments, tables
-from penstock.stores.metadata.opening import open_metadata
-from penstock.stores.metadata.postgres import PostgresMetadataStore
-from penstock.stores.metadata.postgres_session import parse_address
+from penstock.stores.metadata.engine.opening import open_metadata
+from penstock.stores.metadata.engine.postgres import PostgresMetadataStore
+from penstock.stores.metadata.engine.postgres_session import parse_address
 from penstock.testing.fixtures import make_run
 
 pytestmark = pytest.mark.postgres
@@ -307,7 +307,7 @@ def via(line: Line, url: str) -> str:
 def test_a_missing_driver_is_said_with_the_command_that_installs_it(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; sys.modules['psycopg'] = None\n"
-        "from penstock.stores.metadata.opening import open_metadata\n"
+        "from penstock.stores.metadata.engine.opening import open_metadata\n"
         "try: open_metadata('postgresql://x/y', Path('x'))\n"
         "except Exception as error: print(type(error).__name__, str(error))"
     )

@@ -15,8 +15,8 @@ from tests.stores.metadata.run_filters import FakeRun
 from penstock.entities.errors import UsageError
 from penstock.rules.filters.tree import Comparison, Condition, Field, Op, OrderKey, Scope
 from penstock.stores.metadata.base import MetadataStore
-from penstock.stores.metadata.run_search import FoundRuns, Pace, RunQuery, find_runs
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.search.run_search import FoundRuns, Pace, RunQuery, find_runs
 
 LOSS = Field(Scope.METRIC, "loss")
 PACES = st.just(Pace()) | st.builds(

@@ -12,9 +12,9 @@ from tests.stores.metadata.run_filters import FakeRun, store_runs
 
 from penstock.rules.filters.extended import parse_filter, parse_order
 from penstock.stores.metadata.base import MetadataStore
-from penstock.stores.metadata.run_queries import Pace
-from penstock.stores.metadata.run_search import RunQuery, find_runs
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.search.run_queries import Pace
+from penstock.stores.metadata.search.run_search import RunQuery, find_runs
 
 # What may be gone through from end to end, and what reads a table's rows by their own key.
 _WHOLE = re.compile(r"SCAN (json_each|\(subquery|SUBQUERY|CONSTANT|anon_|metric_keys|experiments)")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.stores.metadata.base import MetadataStore
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 from penstock.testing.metadata import MetadataStoreSuite
 
 

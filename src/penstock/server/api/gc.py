@@ -20,8 +20,8 @@ from penstock.server import problems
 from penstock.server.api import wire
 from penstock.server.api.callers import Body, Caller, Wired, read_entity
 from penstock.server.openapi import array, describe, record, text
-from penstock.stores.metadata import run_lookup
 from penstock.stores.metadata.base import MetadataStore
+from penstock.stores.metadata.search import run_lookup
 
 router = APIRouter(tags=["workspace"])
 

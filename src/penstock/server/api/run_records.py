@@ -24,7 +24,8 @@ from penstock.server.api.run_search import NUMBER, RUN_ITEM, show_run
 from penstock.server.mlflow.call import CREATOR_TAG
 from penstock.server.openapi import Schema, array, describe, record, text
 from penstock.server.services import Services
-from penstock.stores.metadata import datasets, experiments, jobs, run_lookup, runs
+from penstock.stores.metadata import datasets, experiments, jobs, runs
+from penstock.stores.metadata.search import run_lookup
 
 router = APIRouter(tags=["runs"])
 

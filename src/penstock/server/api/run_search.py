@@ -19,7 +19,7 @@ from penstock.server.api import wire
 from penstock.server.api.callers import Body, Caller, Wired, read_entity
 from penstock.server.openapi import Schema, array, describe, record, text
 from penstock.server.services import Services
-from penstock.stores.metadata import run_columns
+from penstock.stores.metadata.search import run_columns
 
 router = APIRouter(tags=["runs"])
 

@@ -15,7 +15,7 @@ from penstock.server.mlflow.limits import check_experiment_tag, check_name, chec
 from penstock.server.mlflow.paging import make_token, read_token
 from penstock.server.mlflow.wire import CreateExperiment, Json, OfExperiment, SearchExperiments, shown_experiment
 from penstock.stores.metadata import experiments as rows
-from penstock.stores.metadata.experiment_search import search_experiments as search_rows
+from penstock.stores.metadata.search.experiment_search import search_experiments as search_rows
 
 _ID = Field(Scope.ATTRIBUTE, "experiment_id")
 

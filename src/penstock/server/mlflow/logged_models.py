@@ -26,7 +26,7 @@ from penstock.server.mlflow.registry_wire import read_message
 from penstock.server.mlflow.wire import Json, Pair, shown_pairs, shown_value
 from penstock.stores.metadata import artifacts
 from penstock.stores.metadata import logged_models as rows
-from penstock.stores.metadata.logged_model_search import ModelOrder, OnDataset, search_models
+from penstock.stores.metadata.search.logged_model_search import ModelOrder, OnDataset, search_models
 
 PREFIX = "/api/2.0/mlflow/logged-models"
 PAGE, MAX_PAGE = 50, 50_000

@@ -32,7 +32,7 @@ from penstock.server.mlflow.registry_wire import OfModel, SearchRegistry, read_m
 from penstock.server.mlflow.wire import Json
 from penstock.stores.metadata import assets
 from penstock.stores.metadata import registered_models as rows
-from penstock.stores.metadata.registry_search import RegistryQuery, search_models
+from penstock.stores.metadata.search.registry_search import RegistryQuery, search_models
 
 
 async def create_model(call: Call) -> Json:

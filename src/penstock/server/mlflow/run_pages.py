@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from penstock.server.mlflow.inputs import shown_inputs, shown_outputs
 from penstock.server.mlflow.wire import LARGEST, Json
 from penstock.stores.metadata.datasets import RunInputs, inputs_of
-from penstock.stores.metadata.run_pages import ShownRun, read_runs
+from penstock.stores.metadata.search.run_pages import ShownRun, read_runs
 
 
 class _Info(Struct, gc=False):

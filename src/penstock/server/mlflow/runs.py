@@ -29,7 +29,7 @@ from penstock.server.mlflow.wire import (
 )
 from penstock.stores.metadata import runs as rows
 from penstock.stores.metadata.datasets import RunInputs, inputs_of_runs
-from penstock.stores.metadata.run_search import RunQuery, find_runs
+from penstock.stores.metadata.search.run_search import RunQuery, find_runs
 
 RUN_NAME_TAG = "mlflow.runName"
 USER_TAG = "mlflow.user"

@@ -37,7 +37,7 @@ from penstock.server.mlflow.wire import Json
 from penstock.stores.metadata import assets, logged_models
 from penstock.stores.metadata import registered_models as models
 from penstock.stores.metadata.places import registered_location
-from penstock.stores.metadata.registry_search import RegistryQuery, search_versions
+from penstock.stores.metadata.search.registry_search import RegistryQuery, search_versions
 
 VERSIONS_TAG = "mlflow.modelVersions"
 """The tag by which a logged model knows the versions made of it: a JSON list of names and numbers."""

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Table, delete, select
 from penstock.entities.asset import TreeEntry
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.rules.artifact_paths import check_path
-from penstock.stores.metadata.statements import HotStatement, insert_into
+from penstock.stores.metadata.engine.statements import HotStatement, insert_into
 from penstock.stores.metadata.tables import loose_artifacts, model_artifacts, run_artifacts, runs
 
 _AFTER_SLASH = "0"  # the character that follows "/" bytewise: ["a/", "a0") holds all that lies under "a"

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from penstock.entities.asset import AssetKind, AssetType, AssetVersion
 from penstock.entities.errors import ConflictError, NotFoundError
 from penstock.stores.metadata.asset_rows import read_versions
-from penstock.stores.metadata.statements import HotStatement, insert_into, put_row
+from penstock.stores.metadata.engine.statements import HotStatement, insert_into, put_row
 from penstock.stores.metadata.tables import asset_aliases
 from penstock.stores.metadata.tables import asset_name_tags as name_tags
 from penstock.stores.metadata.tables import asset_names as names

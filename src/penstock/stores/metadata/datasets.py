@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from penstock.stores.metadata.engine.statements import insert_into
 from penstock.stores.metadata.run_log import row_of
-from penstock.stores.metadata.statements import insert_into
 from penstock.stores.metadata.tables import datasets, run_datasets, run_models, runs
 
 CONTEXT_TAG = "mlflow.data.context"

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from penstock.entities.endpoint import EndpointKeys, OnlineDeployment, OnlineEndpoint, ProvisioningState, ReadyRevision
 from penstock.entities.errors import NotFoundError
-from penstock.stores.metadata.statements import next_number, put_row
+from penstock.stores.metadata.engine.statements import next_number, put_row
 from penstock.stores.metadata.tables import counters, deployments, endpoints
 
 _SERVING = "serving"

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, literal_column, sel
 from penstock.entities.event import Event
 from penstock.rules import chain
 from penstock.rules.chain import GENESIS, ChainWalk, Finding, Link
-from penstock.stores.metadata.statements import HotStatement, insert_into
+from penstock.stores.metadata.engine.statements import HotStatement, insert_into
 from penstock.stores.metadata.tables import counters, events
 
 _COUNTER = "events"

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from penstock.entities.errors import ConflictError, NotFoundError
 from penstock.entities.run import Experiment, LifecycleStage
-from penstock.stores.metadata.statements import put_row
+from penstock.stores.metadata.engine.statements import put_row
 from penstock.stores.metadata.tables import experiment_tags, experiments, runs
 
 _LARGEST_ROW = 2**63 - 1

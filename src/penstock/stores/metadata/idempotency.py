@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, select
 
-from penstock.stores.metadata.statements import put_row
+from penstock.stores.metadata.engine.statements import put_row
 from penstock.stores.metadata.tables import replies
 
 KEPT_MS = 24 * 60 * 60 * 1000

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.logged_model import LoggedModel, ModelMetric, ModelStatus
 from penstock.entities.run import LifecycleStage
+from penstock.stores.metadata.engine.statements import HotStatement, insert_into, put_row
 from penstock.stores.metadata.experiments import get_experiment, parse_id
 from penstock.stores.metadata.run_log import row_of
-from penstock.stores.metadata.statements import HotStatement, insert_into, put_row
 from penstock.stores.metadata.tables import (
     logged_model_metrics,
     logged_model_params,

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, bindparam, func, literal_column, or_, select, tuple_
 
+from penstock.stores.metadata.engine.statements import HotStatement
 from penstock.stores.metadata.run_log import RunRow
-from penstock.stores.metadata.statements import HotStatement
 from penstock.stores.metadata.tables import metric_keys, points
 
 Row = tuple[float, bool, int, int, int]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, tuple_, update
 
 from penstock.entities.run import Metric
-from penstock.stores.metadata.statements import HotStatement, insert_into
+from penstock.stores.metadata.engine.statements import HotStatement, insert_into
 from penstock.stores.metadata.tables import latest, metric_keys, points, runs
 
 _NAN = float("nan")

@@ -12,7 +12,7 @@ from penstock.entities.errors import ConflictError, NotFoundError
 from penstock.entities.registered_model import RegisteredModel
 from penstock.stores.metadata import assets
 from penstock.stores.metadata.asset_rows import read_versions
-from penstock.stores.metadata.statements import put_row
+from penstock.stores.metadata.engine.statements import put_row
 from penstock.stores.metadata.tables import asset_aliases as aliases
 from penstock.stores.metadata.tables import asset_name_tags as name_tags
 from penstock.stores.metadata.tables import asset_names as names

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.run import Metric
+from penstock.stores.metadata.engine.statements import HotStatement, insert_into
 from penstock.stores.metadata.metrics import Points, add_points, begin_attempt
-from penstock.stores.metadata.statements import HotStatement, insert_into
 from penstock.stores.metadata.tables import params, runs, tags
 
 RUN_NAME_TAG = "mlflow.runName"

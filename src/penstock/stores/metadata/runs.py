@@ -13,6 +13,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from penstock.entities.errors import ConflictError
 from penstock.entities.run import LifecycleStage, Metric, Run, RunStatus
+from penstock.stores.metadata.engine.statements import HotStatement, insert_into
 from penstock.stores.metadata.experiments import get_experiment, parse_id, stages_of
 from penstock.stores.metadata.metrics import (
     latest_of,
@@ -34,7 +35,6 @@ from penstock.stores.metadata.run_log import (
     start_attempt,
     unknown_run,
 )
-from penstock.stores.metadata.statements import HotStatement, insert_into
 from penstock.stores.metadata.tables import experiments, params, runs, tags
 
 __all__ = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, or_, select, update
 
-from penstock.stores.metadata.statements import put_row
+from penstock.stores.metadata.engine.statements import put_row
 from penstock.stores.metadata.tables import tokens
 
 USER = "user"

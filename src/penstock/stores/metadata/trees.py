@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select
 from penstock.entities.asset import Tree, TreeEntry
 from penstock.entities.errors import NotFoundError
 from penstock.rules.trees import check_tree, tree_digest
-from penstock.stores.metadata.statements import HotStatement
+from penstock.stores.metadata.engine.statements import HotStatement
 from penstock.stores.metadata.tables import tree_entries, trees
 
 _COLUMNS = ("tree", "position", "path", "digest", "size", "executable")

@@ -44,4 +44,4 @@ def prepare_schema(connection: Connection, place: Path | str, *, now: int) -> No
             hint="Upgrade Penstock: `pip install --upgrade penstock`.",
         )
     if revision < tables.HEAD:
-        import_module("penstock.stores.metadata.migrate").upgrade(connection, now=now)
+        import_module("penstock.stores.metadata.engine.migrate").upgrade(connection, now=now)

@@ -19,11 +19,11 @@ from sqlalchemy import Connection, select
 
 from penstock.entities.errors import UsageError
 from penstock.rules.filters.tree import Scope
-from penstock.stores.metadata.row_sets import bind_rows, fetch_rows, in_rows
-from penstock.stores.metadata.run_candidates import Candidates, probe, solve, visible_runs
-from penstock.stores.metadata.run_queries import FoundRuns, Pace, RunQuery, Search
-from penstock.stores.metadata.run_sorting import MISSING, NAN, NUMBER, jsonable, sort_runs
-from penstock.stores.metadata.run_walks import FallingWalk, Keep, NewestWalk, Piece, RisingWalk, Step, Walk
+from penstock.stores.metadata.search.row_sets import bind_rows, fetch_rows, in_rows
+from penstock.stores.metadata.search.run_candidates import Candidates, probe, solve, visible_runs
+from penstock.stores.metadata.search.run_queries import FoundRuns, Pace, RunQuery, Search
+from penstock.stores.metadata.search.run_sorting import MISSING, NAN, NUMBER, jsonable, sort_runs
+from penstock.stores.metadata.search.run_walks import FallingWalk, Keep, NewestWalk, Piece, RisingWalk, Step, Walk
 from penstock.stores.metadata.tables import latest, runs
 
 __all__ = ["FoundRuns", "Pace", "RunQuery", "find_runs"]

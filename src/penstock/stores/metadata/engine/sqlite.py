@@ -20,12 +20,12 @@ from sqlalchemy.exc import DBAPIError
 
 from penstock.clock import now_ms
 from penstock.entities.errors import UnavailableError
-from penstock.stores.metadata.checkpoints import Checkpoints
-from penstock.stores.metadata.failures import translate
-from penstock.stores.metadata.filesystem import refuse_network
-from penstock.stores.metadata.patterns import regexp
-from penstock.stores.metadata.schema import prepare_schema
-from penstock.stores.metadata.writer import Link, Writer
+from penstock.stores.metadata.engine.checkpoints import Checkpoints
+from penstock.stores.metadata.engine.failures import translate
+from penstock.stores.metadata.engine.filesystem import refuse_network
+from penstock.stores.metadata.engine.patterns import regexp
+from penstock.stores.metadata.engine.schema import prepare_schema
+from penstock.stores.metadata.engine.writer import Link, Writer
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, select
 
 from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Op, Or, Scope
-from penstock.stores.metadata.row_sets import bind_rows, fetch_rows, in_rows
-from penstock.stores.metadata.run_conditions import (
+from penstock.stores.metadata.search.row_sets import bind_rows, fetch_rows, in_rows
+from penstock.stores.metadata.search.run_conditions import (
     RUN_NAME_TAG,
     attribute_condition,
     dataset_condition,
@@ -23,7 +23,7 @@ from penstock.stores.metadata.run_conditions import (
     run_condition,
     value_condition,
 )
-from penstock.stores.metadata.run_queries import Search
+from penstock.stores.metadata.search.run_queries import Search
 from penstock.stores.metadata.tables import (
     INDEXED_CHARACTERS,
     datasets,

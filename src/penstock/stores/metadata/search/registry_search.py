@@ -15,9 +15,9 @@ from penstock.entities.registered_model import RegisteredModel
 from penstock.rules.filters.tree import And, Comparison, Condition, Op, OrderKey, Scope
 from penstock.stores.metadata.asset_rows import read_versions
 from penstock.stores.metadata.assets import PROMPT_TAG
-from penstock.stores.metadata.record_conditions import Record
 from penstock.stores.metadata.registered_models import KIND, is_number, read_models
-from penstock.stores.metadata.run_conditions import bytewise
+from penstock.stores.metadata.search.record_conditions import Record
+from penstock.stores.metadata.search.run_conditions import bytewise
 from penstock.stores.metadata.tables import asset_name_tags as name_tags
 from penstock.stores.metadata.tables import asset_names as names
 from penstock.stores.metadata.tables import asset_version_tags as version_tags

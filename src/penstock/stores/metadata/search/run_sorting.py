@@ -1,6 +1,6 @@
 """Order runs by any keys: the database joins what they compare and sorts all that the filter leaves.
 
-Right for every order; :mod:`penstock.stores.metadata.run_walks` is for those that an index has already.
+Right for every order; :mod:`penstock.stores.metadata.search.run_walks` is for those that an index has already.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, and_, case, false, literal, or_, select
 
 from penstock.entities.errors import UsageError
 from penstock.rules.filters.tree import OrderKey, Scope
-from penstock.stores.metadata.row_sets import bind_rows, in_rows
-from penstock.stores.metadata.run_conditions import NUMERIC_ATTRIBUTES, attribute, bytewise
-from penstock.stores.metadata.run_queries import FoundRuns, Search
+from penstock.stores.metadata.search.row_sets import bind_rows, in_rows
+from penstock.stores.metadata.search.run_conditions import NUMERIC_ATTRIBUTES, attribute, bytewise
+from penstock.stores.metadata.search.run_queries import FoundRuns, Search
 from penstock.stores.metadata.tables import latest, params, runs, tags
 
 NUMBER, NAN, MISSING = 0, 1, 2

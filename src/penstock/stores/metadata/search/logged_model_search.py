@@ -13,8 +13,8 @@ from penstock.entities.logged_model import ModelStatus
 from penstock.entities.run import LifecycleStage
 from penstock.rules.filters.tree import Condition, Op, Scope
 from penstock.stores.metadata.experiments import parse_id
-from penstock.stores.metadata.record_conditions import Record
-from penstock.stores.metadata.run_conditions import bytewise, metric_names, value_condition
+from penstock.stores.metadata.search.record_conditions import Record
+from penstock.stores.metadata.search.run_conditions import bytewise, metric_names, value_condition
 from penstock.stores.metadata.tables import (
     logged_model_metrics as metrics,
 )

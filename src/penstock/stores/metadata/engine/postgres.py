@@ -27,8 +27,8 @@ from sqlalchemy.exc import DBAPIError
 
 from penstock.clock import now_ms
 from penstock.entities.errors import PenstockError, UnavailableError
-from penstock.stores.metadata.postgres_failures import translate
-from penstock.stores.metadata.postgres_session import (
+from penstock.stores.metadata.engine.postgres_failures import translate
+from penstock.stores.metadata.engine.postgres_session import (
     Address,
     Session,
     become_reader,
@@ -38,10 +38,10 @@ from penstock.stores.metadata.postgres_session import (
     is_sure,
     parse_address,
 )
-from penstock.stores.metadata.schema import prepare_schema
-from penstock.stores.metadata.statements import HotStatement, insert_into
+from penstock.stores.metadata.engine.schema import prepare_schema
+from penstock.stores.metadata.engine.statements import HotStatement, insert_into
+from penstock.stores.metadata.engine.writer import Link, Writer
 from penstock.stores.metadata.tables import counters
-from penstock.stores.metadata.writer import Link, Writer
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Executable, delete, func, or_, select, update
 
 from penstock.rules.collection import find_digests
-from penstock.stores.metadata.digest_marks import DigestMarks
+from penstock.stores.metadata.removal.digest_marks import DigestMarks
 from penstock.stores.metadata.tables import (
     asset_versions,
     deployments,

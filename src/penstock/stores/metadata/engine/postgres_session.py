@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8Dumper
 
 from penstock.entities.errors import RefusedError, UsageError
-from penstock.stores.metadata.postgres_failures import unreachable
+from penstock.stores.metadata.engine.postgres_failures import unreachable
 
 Session = psycopg.Connection[tuple[object, ...]]
 

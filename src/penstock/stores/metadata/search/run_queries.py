@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from penstock.rules.filters.tree import And, Comparison, Condition, Field, Op, OrderKey, Scope
 from penstock.stores.metadata.experiments import parse_id, stages_of
-from penstock.stores.metadata.run_conditions import metric_names, run_condition
+from penstock.stores.metadata.search.run_conditions import metric_names, run_condition
 from penstock.stores.metadata.tables import experiments, metric_keys, runs
 
 START = Field(Scope.ATTRIBUTE, "start_time")
@@ -27,7 +27,7 @@ class RunQuery:
     experiments : tuple of str, optional
         Ids of experiments; None for all of them.
     where : Condition, optional
-        The filter; attributes as :data:`penstock.stores.metadata.run_conditions.ATTRIBUTES` names them.
+        The filter; attributes as :data:`penstock.stores.metadata.search.run_conditions.ATTRIBUTES` names them.
     order : tuple of OrderKey
         Further keys are always ``start_time DESC, run_id``.
     view : {"ACTIVE_ONLY", "DELETED_ONLY", "ALL"}

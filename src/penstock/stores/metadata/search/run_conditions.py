@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Text, and_, cast, exists, false, not_, or_
 
 from penstock.entities.errors import UsageError
 from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Op, Or, OrderKey, Scope
-from penstock.stores.metadata.patterns import check_pattern
+from penstock.stores.metadata.engine.patterns import check_pattern
 from penstock.stores.metadata.tables import datasets, latest, params, run_datasets, runs, tags
 
 RUN_NAME_TAG = "mlflow.runName"

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, Select, and_, false, or_, select, true
 
-from penstock.stores.metadata.row_sets import bind_rows, fetch_rows, in_rows
-from penstock.stores.metadata.run_conditions import metric_condition, value_condition
-from penstock.stores.metadata.run_queries import START, Search
-from penstock.stores.metadata.run_sorting import NAN
+from penstock.stores.metadata.search.row_sets import bind_rows, fetch_rows, in_rows
+from penstock.stores.metadata.search.run_conditions import metric_condition, value_condition
+from penstock.stores.metadata.search.run_queries import START, Search
+from penstock.stores.metadata.search.run_sorting import NAN
 from penstock.stores.metadata.tables import latest, runs
 
 Keep = Callable[[list[int]], list[int]]

@@ -10,7 +10,7 @@ from penstock.entities.errors import UsageError
 from penstock.entities.run import Experiment
 from penstock.rules.filters.tree import And, Comparison, Condition, Not, Op, Or, OrderKey, Scope
 from penstock.stores.metadata.experiments import parse_id, read_experiments, stages_of
-from penstock.stores.metadata.run_conditions import bytewise, value_condition
+from penstock.stores.metadata.search.run_conditions import bytewise, value_condition
 from penstock.stores.metadata.tables import experiment_tags, experiments
 
 _ATTRIBUTES: dict[str, ColumnElement[Any]] = {

@@ -9,7 +9,7 @@ from penstock import plugins
 from penstock.clock import now_ms
 from penstock.entities.errors import UsageError
 from penstock.stores.metadata.base import MetadataStore
-from penstock.stores.metadata.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, Text, exists, literal_column, or_, select
 
-from penstock.stores.metadata.row_sets import bind_rows, in_rows
-from penstock.stores.metadata.statements import HotStatement
+from penstock.stores.metadata.engine.statements import HotStatement
+from penstock.stores.metadata.search.row_sets import bind_rows, in_rows
 from penstock.stores.metadata.tables import latest, metric_keys, params, run_datasets, run_models, runs, tags
 
 AT_ONCE = 250

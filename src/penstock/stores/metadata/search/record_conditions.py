@@ -1,6 +1,6 @@
 """Filter trees over records other than runs: their attributes are columns, their tags and params rows beside them.
 
-What a comparison of a value means is said in one place, :mod:`penstock.stores.metadata.run_conditions`.
+What a comparison of a value means is said in one place, :mod:`penstock.stores.metadata.search.run_conditions`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, String, and_, exists, false, not_, or_, se
 
 from penstock.entities.errors import UsageError
 from penstock.rules.filters.tree import And, Comparison, Condition, Not, Op, Or, OrderKey, Scope
-from penstock.stores.metadata.run_conditions import bytewise, value_condition
+from penstock.stores.metadata.search.run_conditions import bytewise, value_condition
 
 Belongs = Callable[[str, Op, Any], ColumnElement[bool]]
 """Given a key, an operator and a value: the condition that a record has such a tag, param or metric."""

@@ -1,0 +1,1 @@
+"""Permanent deletion: rows first, then the content that nothing names any more."""
