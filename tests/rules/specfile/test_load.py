@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.entities.asset import EnvironmentSpec, ModelSpec
+from penstock.entities.asset import DataSpec, EnvironmentSpec, ModelSpec
 from penstock.entities.endpoint import OnlineDeploymentSpec, OnlineEndpointSpec
 from penstock.entities.errors import SpecError
 from penstock.entities.job import CommandJobSpec
@@ -132,7 +132,7 @@ def test_text_is_taken_as_it_was_written():
     assert job.name == "2024"
     assert job.environment_variables == {"A": "010", "B": "yes", "C": "1.10", "D": "", "E": "", "F": "2024-01-01"}
     assert job.tags == {"v": "1.0"}
-    assert load("name: m\npath: x\nversion: 1.10\n", ModelSpec).version == "1.10"
+    assert load("name: m\npath: x\nversion: 1.10\n", DataSpec).version == "1.10"
 
 
 def test_a_key_without_a_value_counts_as_not_given():
