@@ -7,6 +7,7 @@ latest attempt and those logged by no attempt (number 0); points of earlier atte
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -35,7 +36,14 @@ def _upsert_latest(dialect: str) -> Any:
 _ADD_POINT = HotStatement(lambda dialect: insert_into(dialect, points).on_conflict_do_nothing(), *_POINT)
 _PUT_LATEST = HotStatement(_upsert_latest, *_LATEST)
 _LAST_SEQ = HotStatement(lambda _: select(func.max(points.c.seq)).where(points.c.run == bindparam("run")), "run")
+_NAMES = func.json_each(bindparam("names")).table_valued("value")
 _FIND_KEY = HotStatement(lambda _: select(metric_keys.c.id).where(metric_keys.c.key == bindparam("name")), "name")
+_KNOWN_KEYS = HotStatement(
+    lambda _: select(metric_keys.c.key, metric_keys.c.id).join_from(
+        _NAMES, metric_keys, metric_keys.c.key == _NAMES.c.value
+    ),
+    "names",
+)
 _SHOWN = (metric_keys.c.key, latest.c.value, latest.c.timestamp, latest.c.step, latest.c.is_nan)
 _LATEST_OF_ONE = HotStatement(
     lambda _: (
@@ -61,10 +69,8 @@ class Points(NamedTuple):
 
 def add_points(connection: Connection, logged: Iterable[Points]) -> None:
     """Store points, in order, and what they change of the latest ones of their runs."""
-    keys: dict[str, int] = {}
-    if connection.dialect.name != "sqlite":  # each question is a way to the server and back
-        logged = [points._replace(metrics=tuple(points.metrics)) for points in logged]
-        keys = _known_keys(connection, {metric.key for points in logged for metric in points.metrics})
+    logged = [points._replace(metrics=tuple(points.metrics)) for points in logged]
+    keys = _known_keys(connection, {metric.key for points in logged for metric in points.metrics})
     last: dict[int, int] = {}
     best: dict[tuple[int, int], tuple[Any, ...]] = {}
     rows: list[tuple[Any, ...]] = []
@@ -198,8 +204,11 @@ def _counts() -> Any:
 
 
 def _known_keys(connection: Connection, names: set[str]) -> dict[str, int]:
+    """Return the rows of those keys that are there, by one question instead of one for each of them."""
     if len(names) < 2:
         return {}
+    if connection.dialect.name == "sqlite":
+        return dict(_KNOWN_KEYS.all(connection, (json.dumps(list(names)),)))
     found = connection.execute(select(metric_keys.c.key, metric_keys.c.id).where(metric_keys.c.key.in_(names)))
     return {key: row for key, row in found}
 

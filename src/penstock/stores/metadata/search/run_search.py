@@ -21,6 +21,7 @@ from penstock.entities.errors import UsageError
 from penstock.rules.filters.tree import Scope
 from penstock.stores.metadata.search.row_sets import bind_rows, fetch_rows, in_rows
 from penstock.stores.metadata.search.run_candidates import Candidates, probe, solve, visible_runs
+from penstock.stores.metadata.search.run_conditions import run_condition
 from penstock.stores.metadata.search.run_queries import FoundRuns, Pace, RunQuery, Search
 from penstock.stores.metadata.search.run_sorting import MISSING, NAN, NUMBER, jsonable, sort_runs
 from penstock.stores.metadata.search.run_walks import FallingWalk, Keep, NewestWalk, Piece, RisingWalk, Step, Walk
@@ -51,9 +52,12 @@ def find_runs(connection: Connection, query: RunQuery, pace: Pace = _PACE) -> Fo
     Raises
     ------
     UsageError
-        If an attribute does not exist or ``after`` is not of such a query.
+        If an attribute does not exist, a pattern is none, or ``after`` is not of such a query.
     """
     search = Search(connection, query, pace)
+    if query.where is not None:
+        # What cannot be asked is refused whatever there is to find: a page may need only a part of the filter, or none.
+        run_condition(query.where, search.dialect, {})
     if not search.experiments:
         return FoundRuns([], None)
     way = _Way.find(search)
