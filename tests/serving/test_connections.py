@@ -7,13 +7,14 @@ import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 import uvicorn
 
-from penstock.serving.connections import Limits, connections_for, protocol_for
+from penstock.server.joined import JoinedProtocol
+from penstock.serving.connections import GuardedProtocol, Limits, connections_for, protocol_for
 
 REQUEST = b"POST /%b HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
 Opener = Callable[[bytes], socket.socket]
@@ -61,9 +62,11 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def serving(app: App, limits: Limits) -> Iterator[tuple[Opener, uvicorn.Server]]:
+def serving(
+    app: App, limits: Limits, base: type[GuardedProtocol] = GuardedProtocol
+) -> Iterator[tuple[Opener, uvicorn.Server]]:
     listening = socket.create_server(("127.0.0.1", 0))
-    options: Any = {"http": protocol_for(limits), "ws": "none", "lifespan": "off", "log_config": None}
+    options: Any = {"http": protocol_for(limits, base), "ws": "none", "lifespan": "off", "log_config": None}
     server = _Server(uvicorn.Config(app, loop="uvloop", timeout_graceful_shutdown=20, **options))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -197,6 +200,52 @@ def test_an_upgrade_is_ignored_and_the_body_stays(cut: int) -> None:
         read_answer(client, b"POST /java body")
         client.sendall(request + REQUEST % b"next")
         read_answer(client, b"POST /next body")
+
+
+LARGE_HEADS = {
+    "one line": b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 3000,
+    "many lines": b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Short: abc\r\n" * 300,
+    "a whole head": b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Short: abc\r\n" * 300 + b"\r\n",
+    "an address": b"GET /" + b"a" * 3000,
+    "an upgrade": b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n" + b"X: abc\r\n" * 300 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("joins", [False, True])
+@pytest.mark.parametrize("sent", LARGE_HEADS.values(), ids=LARGE_HEADS.keys())
+def test_a_head_without_measure_is_431(sent: bytes, joins: bool) -> None:
+    base = JoinedProtocol if joins else GuardedProtocol
+    with serving(App(), Limits(2, head_bytes=2000), base) as (connect, _):
+        client = connect(sent)
+        assert read_all(client).startswith(b"HTTP/1.1 431 ")
+        client.sendall(b"a" * 100_000)  # nobody keeps it
+        client.close()
+        read_answer(connect(REQUEST % b"next"), b"POST /next body")
+
+
+def test_who_goes_on_after_431_is_let_go(eventually: Callable[[Callable[[], bool]], None]) -> None:
+    with serving(App(), Limits(2, head_s=0.1, head_bytes=2000)) as (connect, server):
+        assert b" 431 " in read_all(connect(LARGE_HEADS["one line"]))
+        eventually(lambda: not server.server_state.connections)
+
+
+def test_trailers_without_measure_end_the_connection() -> None:
+    chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+    with serving(App(), Limits(2, head_bytes=2000)) as (connect, _):
+        client = connect(chunked + b"0\r\nX: ")
+        with suppress(ConnectionError):
+            client.sendall(b"a" * 100_000)
+            assert read_all(client) == b""
+
+
+def test_heads_within_the_limit_are_answered_however_many_come() -> None:
+    head = (REQUEST % b"x").replace(b"Host: x", b"Host: x\r\nX-Long: " + b"a" * 1800)
+    with serving(App(), Limits(2, head_bytes=2000)) as (connect, _):
+        client = connect(head * 3 + head[:1500])
+        client.sendall(head[1500:] + REQUEST % b"last")
+        read_answer(client, b"POST /last body")
+        client.sendall((REQUEST % b"large").replace(b"4\r\n\r\nbody", b"9000\r\n\r\n") + b"b" * 9000)
+        assert client.recv(1) == b"H"
 
 
 def test_what_is_no_request_is_400() -> None:

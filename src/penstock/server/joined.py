@@ -38,8 +38,10 @@ class JoinedTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Write, together with what is held."""
-        if self._held:
+        """Write, together with what is held; nothing once the connection is closing."""
+        if self._transport.is_closing():
+            self._held = b""
+        elif self._held:
             held, self._held = self._held, b""
             if len(data) <= JOINED_BYTES:
                 data = held + data
@@ -52,6 +54,11 @@ class JoinedTransport:
         else:
             self._transport.write(data)
 
+    def write_eof(self) -> None:
+        """End what is sent, once what was written has left."""
+        self._flush()
+        self._transport.write_eof()
+
     def close(self) -> None:
         """Close, once what was written has left."""
         self._flush()
@@ -60,4 +67,5 @@ class JoinedTransport:
     def _flush(self) -> None:
         if self._held:
             held, self._held = self._held, b""
-            self._transport.write(held)
+            if not self._transport.is_closing():
+                self._transport.write(held)

@@ -1,8 +1,8 @@
-"""Clients' connections to gateway and server: how many there may be, and how long one may keep us waiting.
+"""Clients' connections to gateway and server: how many there may be, how long one may take and how large a head may be.
 
-uvicorn limits neither the time for a request's head nor the number of open connections, and a descriptor that a silent
-client holds is one that no replica, file or database gets. One timer looks at all connections, so a request pays only
-for two notes.
+uvicorn limits neither the time nor the size of a request's head, nor the number of open connections, and a descriptor
+that a silent client holds is one that no replica, file or database gets. One timer looks at all connections, so a
+request pays only for a few notes.
 """
 
 from __future__ import annotations
@@ -27,12 +27,23 @@ _UNWANTED = frozenset({b"upgrade", b"connection", b"http2-settings"})
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a client may take: connections, and seconds until its head is there, between pieces, to take an answer."""
+    """What a client may take.
+
+    Parameters
+    ----------
+    connections : int
+        All clients together.
+    head_s, body_s, answer_s : float
+        Seconds until its head is there, between pieces of its body, to take an answer.
+    head_bytes : int
+        Request line and headers; also what comes between the pieces of a body, such as trailers.
+    """
 
     connections: int
     head_s: float = 10.0
     body_s: float = 30.0
     answer_s: float = 60.0
+    head_bytes: int = 1 << 16
 
 
 def connections_for(open_files: int) -> int:
@@ -46,6 +57,10 @@ def connections_for(open_files: int) -> int:
 def own_limits() -> Limits:
     """Return the limits under this process's limit of open files."""
     return Limits(connections_for(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+
+
+class _HeadTooLargeError(Exception):
+    """A head came whole and is over the limit."""
 
 
 class Guard:
@@ -106,6 +121,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self.head_since: float | None = self.heard_at
         self._is_admitted = True
         self._is_upgrade = False
+        self._is_refused = False
+        self._is_too_large = False
+        self._unused = 0  # bytes since the last that belonged to a body or ended a head
         self._unsent = 0
         self._unsent_since = 0.0
 
@@ -131,11 +149,15 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came and note when."""
-        if not self._is_admitted:
+        if not self._is_admitted or self._is_refused:
             return
         self.heard_at = self.loop.time()
         self._unset_keepalive_if_required()
+        self._unused += len(data)
         self._parse(data)
+        if self._is_too_large or self._unused > self.guard.limits.head_bytes:
+            self._refuse_head()
+            return
         if self.head_since is None and not self.is_busy:
             self.head_since = self.heard_at  # the rest of a body whose request was answered already
 
@@ -145,6 +167,8 @@ class GuardedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as error:
             self._go_on_without_upgrade(data[error.args[0] :])
         except httptools.HttpParserError:
+            if self._is_too_large:
+                return
             logger.debug("what came is no HTTP request")
             self.send_400_response("Invalid HTTP request received.")
 
@@ -156,13 +180,25 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin the request, unless the parser would leave its body out because of an ``Upgrade``."""
+        self._unused = 0
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > (
+            self.guard.limits.head_bytes
+        ):
+            self._is_too_large = True
+            raise _HeadTooLargeError  # which ends the parsing
         self._is_upgrade = self.parser.should_upgrade()
         if not self._is_upgrade:
             self.head_since = None
             super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """Pass on a piece of the body."""
+        self._unused = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """End the request's body."""
+        self._unused = 0
         if not self._is_upgrade:
             super().on_message_complete()
 
@@ -187,12 +223,35 @@ class GuardedProtocol(HttpToolsProtocol):
     def end(self) -> None:
         """Close the connection at once, whatever is still to be sent."""
         transport = self.transport
+        if self._is_refused:
+            transport.abort()
+            return
         is_quiet = not (self.is_busy or transport.is_closing() or transport.get_write_buffer_size())
         if is_quiet and self.head_since is not None:
             transport.write(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
             transport.close()
         else:
             transport.abort()
+
+    def _refuse_head(self) -> None:
+        """Answer that a head is too large, and read on without keeping anything until the client sees the answer.
+
+        Closed at once, the connection would be reset by what the client still sends, and the answer lost with it. The
+        guard ends it as it does for a head that never comes.
+        """
+        self._is_refused = True
+        logger.debug("a request's head has more than %s bytes", self.guard.limits.head_bytes)
+        if self.is_busy or self.transport.is_closing():
+            self.transport.abort()
+            return
+        self.headers, self.url = [], b""
+        self.parser = httptools.HttpRequestParser(self)
+        if self.head_since is None:
+            self.head_since = self.heard_at
+        text = b"The request's line and headers have more than %d bytes." % self.guard.limits.head_bytes
+        head = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+        self.transport.write(b"%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (head, len(text), text))
+        self.transport.write_eof()
 
     def _go_on_without_upgrade(self, rest: bytes) -> None:
         """Parse a request again without its ``Upgrade``, which makes the parser drop its body."""
