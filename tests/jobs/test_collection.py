@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import select
 
 from penstock.entities.asset import Tree, TreeEntry
 from penstock.entities.errors import ConflictError, NotFoundError
@@ -548,3 +549,22 @@ def test_parked_rows_are_seen_by_no_view(lab: Lab) -> None:
     lab.collect()
     with lab.store.read() as connection:
         assert removal.list_parked(connection) == []
+
+
+def test_no_name_of_an_experiment_stops_a_collection(lab: Lab) -> None:
+    """Not even that of the place where runs wait which are being removed."""
+    lab.store.write(lambda c: experiments.create_experiment(c, "~removed", now=1))
+    run_id = make_run(lab.store)
+    fill(lab, run_id, 3000)
+    lab.delete(run_id)
+    steps = lab.collector.collect(ALL, actor="ann")
+    while next(steps)["step"] != "removed":
+        pass
+    with lab.store.read() as connection:
+        table = tables.experiments
+        parked = connection.execute(select(table.c.name).where(table.c.id < 0)).scalar_one()
+        assert experiments.find_experiment_by_name(connection, parked) is None
+    steps.close()
+    assert lab.collect()["step"] == "done"
+    with lab.store.read() as connection:
+        assert [e.name for e in experiments.list_experiments(connection, limit=10)] == ["~removed", "Default"]

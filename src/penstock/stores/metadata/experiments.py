@@ -84,7 +84,8 @@ def get_experiment(connection: Connection, experiment_id: str) -> Experiment:
 
 def find_experiment_by_name(connection: Connection, name: str) -> Experiment | None:
     """Return the experiment of that name, deleted or not, or None."""
-    row = connection.execute(select(experiments).where(experiments.c.name == name)).one_or_none()
+    wanted = select(experiments).where(experiments.c.name == name, experiments.c.id >= 0)
+    row = connection.execute(wanted).one_or_none()
     return None if row is None else read_experiments(connection, [row])[0]
 
 

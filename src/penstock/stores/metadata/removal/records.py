@@ -8,6 +8,7 @@ further operations, and whoever is killed between two of them goes on where :fun
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, Table, and_, case, delete, func, insert, or_, select, tuple_, update
@@ -202,7 +203,9 @@ def _empty(connection: Connection, tables: Sequence[Table], column: str, row: in
 
 def _park(connection: Connection, table: Table, row: int, **renamed: str) -> None:
     if not has_park(connection):
-        values = {"name": "~removed", "artifact_location": "", "lifecycle_stage": _DELETED}
+        # Names are given by anybody who may create an experiment; this one nobody can guess and take.
+        name = f"~removed-{secrets.token_hex(16)}"
+        values = {"name": name, "artifact_location": "", "lifecycle_stage": _DELETED}
         connection.execute(insert(experiments).values(id=PARKED, created_at=0, updated_at=0, **values))
     connection.execute(update(table).where(table.c.id == row).values(experiment=PARKED, **renamed))
 
