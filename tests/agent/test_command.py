@@ -95,7 +95,7 @@ def test_the_environment_is_the_assignments_and_no_setting_of_ours(workspace, mo
     lines = workspace.door.log.decode().splitlines()
     values = dict(line.split("=", 1) for line in lines if "=" in line)
     assert values["LR"] == "0.1"
-    assert values["PYTHONPATH"] == "/shim:/theirs"
+    assert values["PYTHONPATH"] == "/theirs:/shim"
     assert values["PATH"].startswith("/first:/second:")
     assert values["PENSTOCK_SPOOL"] == str(workspace.spool)
     assert {name for name in values if name.startswith("PENSTOCK")} == {"PENSTOCK_SPOOL", "PENSTOCK_ATTEMPT"}

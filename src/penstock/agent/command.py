@@ -206,7 +206,7 @@ def command_environment(assignment: Assignment) -> dict[str, str]:
     environment["PATH"] = os.pathsep.join([*assignment.path_prepend, path])
     if assignment.shim:
         inherited = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = os.pathsep.join([assignment.shim, *([inherited] if inherited else [])])
+        environment["PYTHONPATH"] = os.pathsep.join([*([inherited] if inherited else []), assignment.shim])
     environment["PWD"] = assignment.work
     environment["PENSTOCK_SPOOL"] = assignment.spool
     environment[MARK] = assignment.attempt

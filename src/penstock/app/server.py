@@ -24,7 +24,7 @@ from penstock.app.process import configure_logging, end_with_parent, inherited_c
 from penstock.app.refusal import explain, refuse
 from penstock.assets.registry import Registry
 from penstock.clock import now_ms
-from penstock.compute.environments.base import Prepared
+from penstock.compute.environments.base import SHIM_FOLDER, Prepared
 from penstock.compute.environments.select import Environments
 from penstock.compute.local import LocalCompute
 from penstock.config import load_settings
@@ -255,7 +255,7 @@ def _fixed_assignment(home: Home, settings: Settings) -> Fixed:
             "spool": str(home.spool / attempt.attempt_id),
             "blobs": str(home.blobs),
             "path_prepend": list(prepared.path_prepend),
-            "shim": prepared.shim,
+            "shim": str(SHIM_FOLDER),
             "cancel_grace_s": settings.jobs.cancel_grace_s,
             "environment": {
                 "AZUREML_RUN_ID": job.name,
