@@ -21,6 +21,7 @@ from penstock.entities.errors import InvalidPathError, NotFoundError, PenstockEr
 from penstock.entities.job import CommandJobSpec, InputSpec, Job, Scalar
 from penstock.rules import artifact_paths, curated, expressions, job_spec, references, unapplied
 from penstock.rules.pointers import join_pointer
+from penstock.stores.metadata import logged_models, runs
 
 INPUT_KINDS = (AssetKind.DATA, AssetKind.MODEL)
 LOCAL_COMPUTE = "local"
@@ -60,6 +61,34 @@ def check(connection: Connection, spec: CommandJobSpec) -> Checked:
     if problems:
         raise SpecError(problems)
     return Checked(environment, (*warnings, *unapplied.job_warnings(spec, environment)))
+
+
+def find_origins(connection: Connection, spec: CommandJobSpec) -> dict[str, str]:
+    """Return the experiments whose runs and logged models made a job's inputs and code, by their pointers.
+
+    What no run made, such as a registered data set, has none; ``""`` stands for a run that is gone. What does not
+    exist is left to :func:`check`.
+    """
+    named = {
+        join_pointer(["inputs", name, "path"]): (str(given.path), INPUT_KINDS)
+        for name, given in spec.inputs.items()
+        if _is_content(given)
+    }
+    if spec.code is not None:
+        named["/code"] = (spec.code, (AssetKind.CODE,))
+    found: dict[str, str] = {}
+    for pointer, (reference, kinds) in named.items():
+        content = _find(connection, reference, kinds, pointer, [])
+        if content is None:
+            continue
+        model_id = content.model_id or (content.asset.model_id if content.asset else None)
+        model = logged_models.find_model(connection, model_id) if model_id else None
+        if model is not None:
+            found[pointer] = model.experiment_id
+        elif content.job_name:
+            run = runs.find_run(connection, content.job_name, details=False)
+            found[pointer] = run.experiment_id if run is not None else ""
+    return found
 
 
 def resolve_environment(

@@ -19,11 +19,12 @@ from penstock.server.mlflow.limits import (
     read_tags,
 )
 from penstock.server.mlflow.wire import Json, LogBatch, LogMetric, MetricPoint, OfRun, RunPair
+from penstock.server.mlflow.reach import check_models
 from penstock.stores.metadata import runs
 from penstock.stores.metadata.logged_models import ModelPoint, add_model_metrics
 
 MAX_SHOWN = 200
-"""So much of a tag's value stands in the audit log."""
+"""So much of a tag's or parameter's value stands in the audit log."""
 VERBS = {LifecycleStage.DELETED: "delete", LifecycleStage.ACTIVE: "restore"}
 
 
@@ -62,8 +63,8 @@ async def _log_points(
         runs.log_batch(connection, run, metrics=metrics, params=params, tags=tags, now=call.now, attempt=attempt)
         if of_models:
             add_model_metrics(connection, run, of_models)
-        if tags:
-            call.record_change(connection, "set-tags", run, keys=", ".join(tags))
+        _record_batch(call, connection, run, params or {}, tags or {})
+            check_models(connection, call.actor, (point.model_id for point in of_models))
 
     await call.write(operation)
     call.changed(run)
@@ -72,6 +73,16 @@ async def _log_points(
 def _of_models(sent: Iterable[LogMetric | MetricPoint], metrics: Iterable[Metric]) -> list[ModelPoint]:
     """Return the points that say of which logged model they are; the run keeps them as well."""
     return [
+def _record_batch(call: Call, connection: Connection, run: str, params: dict[str, str], tags: dict[str, str]) -> None:
+    """Write one event for the parameters and tags of a batch; its points have none."""
+    if params and tags:
+        call.record_change(connection, "log-batch", run, params=", ".join(params), tags=", ".join(tags))
+    elif params:
+        call.record_change(connection, "log-params", run, keys=", ".join(params))
+    elif tags:
+        call.record_change(connection, "set-tags", run, keys=", ".join(tags))
+
+
         ModelPoint(
             point.model_id,
             metric.key,
@@ -97,6 +108,7 @@ async def log_parameter(call: Call) -> Json:
 
     await call.write(operation)
     return {}
+        call.record_change(connection, "log-param", sent.run, key=sent.key, value=sent.value[:MAX_SHOWN])
 
 
 async def set_tag(call: Call) -> Json:

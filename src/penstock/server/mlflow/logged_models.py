@@ -23,6 +23,7 @@ from penstock.server.mlflow.call import CREATOR_TAG, Call
 from penstock.server.mlflow.limits import check_key, required
 from penstock.server.mlflow.paging import make_token, read_token
 from penstock.server.mlflow.registry_wire import read_message
+from penstock.server.mlflow.reach import check_source_run
 from penstock.server.mlflow.wire import Json, Pair, shown_pairs, shown_value
 from penstock.stores.metadata import artifacts
 from penstock.stores.metadata import logged_models as rows
@@ -98,6 +99,9 @@ async def create_model(call: Call) -> Json:
 
     def operation(connection: Connection) -> LoggedModel:
         made = rows.create_model(
+        if sent.source_run_id:
+            check_source_run(connection, call.actor, sent.source_run_id)
+            call.check_owner(connection, sent.source_run_id)
             connection,
             model_id=f"m-{call.services.new_id()}",
             experiment_id=sent.experiment_id,
@@ -206,7 +210,13 @@ async def _add_params(call: Call) -> Json:
     """Add parameters to a logged model."""
     sent = await call.read(ChangeModel)
     params = _read_pairs(sent.params)
-    await call.write(lambda connection: rows.add_params(connection, _changeable(call, connection).model_id, params))
+
+    def operation(connection: Connection) -> None:
+        model = _changeable(call, connection)
+        rows.add_params(connection, model.model_id, params)
+        call.record(connection, "log-params", _ref(model), keys=", ".join(params))
+
+    await call.write(operation)
     return {}
 
 

@@ -14,6 +14,7 @@ from penstock.rules.filters.mlflow import parse_version_filter, parse_version_or
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.limits import required
 from penstock.server.mlflow.paging import make_token, read_token
+from penstock.server.mlflow.reach import check_lineage
 from penstock.server.mlflow.registry import check_registrar, is_prompt
 from penstock.server.mlflow.registry_limits import (
     ACTIVE_STAGES,
@@ -55,6 +56,7 @@ async def create_version(call: Call) -> Json:
             lineage = check_prompt_source(sent.source)
         else:
             lineage = check_source(connection, sent.source, sent.run_id, sent.model_id)
+        check_lineage(connection, call.actor, lineage.source, lineage.run_id, lineage.model_id)
         models.check_model(connection, sent.name)
         made = assets.create_version(
             connection,

@@ -1,0 +1,202 @@
+"""What a token that is limited to one experiment may name: nothing of another one, by whatever name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.server.harness import House
+
+from penstock.access.people import PeopleTokens
+from penstock.entities.token import TokenSpec
+
+API = "/api/2.0/mlflow"
+FILES = "/api/2.0/mlflow-artifacts/artifacts"
+SECRET = b"not for you"
+
+
+@dataclass(frozen=True)
+class Side:
+    """An experiment with a run and a logged model, each with a file."""
+
+    experiment: str
+    run: str
+    model: str
+
+    @property
+    def run_root(self) -> str:
+        return f"{self.experiment}/{self.run}/artifacts"
+
+
+@dataclass(frozen=True)
+class Town:
+    house: House
+    own: Side
+    other: Side
+    tokens: dict[str, str]
+
+    def post(self, who: str, path: str, **message: Any) -> tuple[int, Any]:
+        answer = self.house.ask("POST", f"{API}/{path}", message, token=self.tokens[who])
+        return answer.status, answer.json
+
+
+def furnish(house: House, name: str, job: str) -> Side:
+    house.submit(name=job, experiment_name=name)
+    experiment = house.ok("GET", f"{API}/runs/get?run_id={job}")["run"]["info"]["experiment_id"]
+    sent = {"experiment_id": experiment, "name": "net", "source_run_id": job}
+    model = house.ok("POST", f"{API}/logged-models", sent)["model"]["info"]
+    side = Side(experiment, job, model["model_id"])
+    house.ok("PUT", f"{FILES}/{side.run_root}/f.txt", body=SECRET)
+    house.ok("PUT", f"{FILES}/{model['artifact_uri'].partition(':/')[2]}/f.txt", body=SECRET)
+    house.ok("PATCH", f"{API}/logged-models/{side.model}", {"status": "LOGGED_MODEL_READY"})
+    return side
+
+
+@pytest.fixture(scope="module")
+def town(house: House) -> Town:
+    own, other = furnish(house, "own", "own-job"), furnish(house, "other", "other-job")
+    people = PeopleTokens(house.services.store, house.services.access, house.services.now)
+    limited = people.create(TokenSpec(name="limited", role="contributor", experiment="own"), expires_at=None, by="ann")[
+        1
+    ]
+    job = house.begin(house.services.jobs.get("own-job"))[1]
+    house.ok("POST", f"{API}/registered-models/create", {"name": "M"})
+    house.ok(
+        "POST", f"{API}/model-versions/create", {"name": "M", "source": f"runs:/{other.run}/f.txt", "run_id": other.run}
+    )
+    return Town(house, own, other, {"job": job, "limited": limited})
+
+
+def sources(side: Side) -> list[dict[str, str]]:
+    return [
+        {"source": f"runs:/{side.run}/f.txt", "run_id": side.run},
+        {"source": f"mlflow-artifacts:/{side.run_root}", "run_id": side.run},
+        {"source": f"models:/{side.model}", "model_id": side.model},
+        {"source": "s3://bucket/model", "run_id": side.run},
+    ]
+
+
+def versions(town: Town) -> int:
+    found = town.house.ok("GET", f"{API}/model-versions/search")["model_versions"]
+    return len(found)
+
+
+def test_no_version_is_made_of_what_another_experiment_holds(town: Town) -> None:
+    before = versions(town)
+    named = [
+        *sources(town.other),
+        {"source": "models:/M/1"},
+        {"source": f"models:/{town.own.model}", "model_id": town.own.model, "run_id": town.other.run},
+    ]
+    for sent in named:
+        for who in town.tokens:
+            status, answer = town.post(who, "model-versions/create", name="M", **sent)
+            assert (status, answer["error_code"]) == (403, "PERMISSION_DENIED"), sent
+    status, _ = town.post("job", "model-versions/create", name="M", source="runs:/not-yet/f.txt", run_id="not-yet")
+    assert status == 404
+    assert versions(town) == before
+    model = town.house.ok("GET", f"{API}/logged-models/{town.other.model}")["model"]
+    assert "tags" not in model["info"]
+
+
+def test_a_job_registers_what_its_own_experiment_holds(town: Town) -> None:
+    for sent in sources(town.own):
+        status, answer = town.post("job", "model-versions/create", name="M", **sent)
+        assert status == 200, answer
+    version = answer["model_version"]["version"]
+    status, _ = town.post("job", "model-versions/create", name="M", source=f"models:/M/{version}")
+    assert status == 200
+
+
+def test_our_own_door_registers_nothing_for_them(town: Town) -> None:
+    for path in (f"runs:/{town.other.run}/f.txt", f"azureml://jobs/{town.other.run}/outputs/artifacts"):
+        for who in town.tokens:
+            spec = {"name": "mine", "path": path}
+            assert town.house.ask("POST", "/api/v1/models", spec, token=town.tokens[who]).status == 403
+
+
+@pytest.mark.parametrize("who", ["job", "limited"])
+def test_nothing_is_logged_to_a_model_of_another_experiment(town: Town, who: str) -> None:
+    point = {"key": "m", "value": 1, "timestamp": 1}
+    run = {"run_id": town.own.run}
+
+    def calls(side: Side) -> list[tuple[str, dict[str, Any]]]:
+        return [
+            ("runs/log-metric", {**run, **point, "model_id": side.model}),
+            ("runs/log-batch", {**run, "metrics": [point, {**point, "model_id": side.model}]}),
+            ("runs/log-inputs", {**run, "models": [{"model_id": side.model}]}),
+            ("runs/outputs", {**run, "models": [{"model_id": side.model}]}),
+            ("logged-models", {"experiment_id": town.own.experiment, "name": "x", "source_run_id": side.run}),
+        ]
+
+    for path, message in calls(town.other):
+        status, answer = town.post(who, path, **message)
+        assert (status, answer["error_code"]) == (403, "PERMISSION_DENIED"), path
+    model = town.house.ok("GET", f"{API}/logged-models/{town.other.model}")["model"]
+    assert "metrics" not in model["data"]
+    for path, message in calls(town.own):
+        status, answer = town.post(who, path, **message)
+        assert status == 200, (path, answer)
+    for path, message in [
+        ("runs/log-inputs", {**run, "models": [{"model_id": "m-" + "0" * 32}]}),
+        ("logged-models", {"experiment_id": town.own.experiment, "name": "x", "source_run_id": "not-yet"}),
+    ]:
+        assert town.post(who, path, **message)[0] == 404
+
+
+def test_a_limited_token_s_job_gets_nothing_of_another_experiment(town: Town) -> None:
+    house, token = town.house, town.tokens["limited"]
+    for name, side in (("of-own", town.own), ("of-other", town.other)):
+        house.ok("POST", "/api/v1/models", {"name": name, "path": f"runs:/{side.run}/f.txt"})
+    digest = house.services.blobs.put(SECRET)[0]
+    tree = house.ok("POST", "/api/v1/trees", {"entries": [{"path": "a", "digest": digest, "size": len(SECRET)}]})
+    house.ok("POST", "/api/v1/data", {"name": "digits", "path": f"tree:{tree['digest']}"})
+
+    def submit(path: str) -> int:
+        given = {"type": "uri_folder", "path": path}
+        spec = {"command": "cat ${{inputs.x}}", "experiment_name": "own", "inputs": {"x": given}}
+        return house.ask("POST", "/api/v1/jobs", spec, token=token).status
+
+    foreign = [
+        "azureml:of-other:1",
+        "azureml:of-other@latest",
+        "models:/M/1",
+        f"models:/{town.other.model}",
+        f"runs:/{town.other.run}/f.txt",
+        f"azureml://jobs/{town.other.run}/outputs/artifacts",
+    ]
+    assert [submit(path) for path in foreign] == [403] * len(foreign)
+    code = {
+        "command": "cat f.txt",
+        "experiment_name": "own",
+        "code": f"azureml://jobs/{town.other.run}/outputs/artifacts",
+    }
+    answer = house.ask("POST", "/api/v1/jobs", code, token=token)
+    assert answer.status == 403
+    assert "; /code names what another one's run made" in answer.json["detail"]
+    own = ["azureml:of-own:1", f"models:/{town.own.model}", f"runs:/{town.own.run}/f.txt", "azureml:digits:1"]
+    assert [submit(path) for path in own] == [201] * len(own)
+
+
+def test_a_relayed_call_is_held_to_the_same(town: Town) -> None:
+    job = town.house.submit(name="relayed-job", experiment_name="own")
+    attempt, token = town.house.begin(job)
+
+    def call(seq: int, model: str) -> dict[str, Any]:
+        body = {"run_id": job.name, "key": "m", "value": 1, "timestamp": 1, "model_id": model}
+        return {"seq": seq, "path": f"{API}/runs/log-metric", "body": json.dumps(body)}
+
+    sent = {"calls": [call(1, town.other.model), call(2, town.own.model)]}
+    answer = town.house.ok("POST", f"/internal/attempts/{attempt.attempt_id}/relay", sent, token=token)
+    assert answer["relay_seq"] == 2
+    assert [one["seq"] for one in answer["refused"]] == [1]
+
+
+def test_a_job_s_logged_model_comes_from_its_own_run(town: Town) -> None:
+    created = town.house.ok("POST", f"{API}/runs/create", {"experiment_id": town.own.experiment})
+    run = created["run"]["info"]["run_id"]
+    message = {"experiment_id": town.own.experiment, "name": "x", "source_run_id": run}
+    assert town.post("job", "logged-models", **message)[0] == 403
+    assert town.post("limited", "logged-models", **message)[0] == 200
