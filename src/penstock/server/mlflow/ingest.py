@@ -18,8 +18,8 @@ from penstock.server.mlflow.limits import (
     read_params,
     read_tags,
 )
-from penstock.server.mlflow.wire import Json, LogBatch, LogMetric, MetricPoint, OfRun, RunPair
 from penstock.server.mlflow.reach import check_models
+from penstock.server.mlflow.wire import Json, LogBatch, LogMetric, MetricPoint, OfRun, RunPair
 from penstock.stores.metadata import runs
 from penstock.stores.metadata.logged_models import ModelPoint, add_model_metrics
 
@@ -62,17 +62,14 @@ async def _log_points(
         attempt = call.attempt(run)
         runs.log_batch(connection, run, metrics=metrics, params=params, tags=tags, now=call.now, attempt=attempt)
         if of_models:
+            check_models(connection, call.actor, (point.model_id for point in of_models))
             add_model_metrics(connection, run, of_models)
         _record_batch(call, connection, run, params or {}, tags or {})
-            check_models(connection, call.actor, (point.model_id for point in of_models))
 
     await call.write(operation)
     call.changed(run)
 
 
-def _of_models(sent: Iterable[LogMetric | MetricPoint], metrics: Iterable[Metric]) -> list[ModelPoint]:
-    """Return the points that say of which logged model they are; the run keeps them as well."""
-    return [
 def _record_batch(call: Call, connection: Connection, run: str, params: dict[str, str], tags: dict[str, str]) -> None:
     """Write one event for the parameters and tags of a batch; its points have none."""
     if params and tags:
@@ -83,6 +80,9 @@ def _record_batch(call: Call, connection: Connection, run: str, params: dict[str
         call.record_change(connection, "set-tags", run, keys=", ".join(tags))
 
 
+def _of_models(sent: Iterable[LogMetric | MetricPoint], metrics: Iterable[Metric]) -> list[ModelPoint]:
+    """Return the points that say of which logged model they are; the run keeps them as well."""
+    return [
         ModelPoint(
             point.model_id,
             metric.key,
@@ -105,10 +105,10 @@ async def log_parameter(call: Call) -> Json:
     def operation(connection: Connection) -> None:
         call.check_run(connection, sent.run)
         runs.log_param(connection, sent.run, sent.key, sent.value[:MAX_PARAM])
+        call.record_change(connection, "log-param", sent.run, key=sent.key, value=sent.value[:MAX_SHOWN])
 
     await call.write(operation)
     return {}
-        call.record_change(connection, "log-param", sent.run, key=sent.key, value=sent.value[:MAX_SHOWN])
 
 
 async def set_tag(call: Call) -> Json:

@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from penstock.entities.errors import UsageError
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.limits import required
-from penstock.server.mlflow.wire import Json, OfRun, Pair, shown_pairs
 from penstock.server.mlflow.reach import check_models
+from penstock.server.mlflow.wire import Json, OfRun, Pair, shown_pairs
 from penstock.stores.metadata.datasets import INPUT, OUTPUT, Dataset, RunInputs, log_datasets, log_models
 from penstock.stores.metadata.runs import find_tag, set_tag
 
@@ -76,14 +76,14 @@ async def log_inputs(call: Call) -> Json:
     used = [_read_dataset(item, f"datasets[{index}]") for index, item in enumerate(sent.datasets)]
     models = _read_models(sent.models)
 
-        check_models(connection, call.actor, (model_id for model_id, _ in models))
     def operation(connection: Connection) -> None:
         call.check_run(connection, sent.run)
+        check_models(connection, call.actor, (model_id for model_id, _ in models))
+        log_datasets(connection, sent.run, used)
+        log_models(connection, sent.run, INPUT, models)
         if used or models:
             datasets = ", ".join(dataset.name for dataset in used)
             call.record_change(connection, "log-inputs", sent.run, datasets=datasets, models=_ids(models))
-        log_datasets(connection, sent.run, used)
-        log_models(connection, sent.run, INPUT, models)
 
     await call.write(operation)
     return {}
@@ -97,12 +97,12 @@ async def log_outputs(call: Call) -> Json:
         raise UsageError("Missing value for required parameter 'models'.")
     models = _read_models(sent.models)
 
-        check_models(connection, call.actor, (model_id for model_id, _ in models))
     def operation(connection: Connection) -> None:
+        call.check_run(connection, sent.run)
+        check_models(connection, call.actor, (model_id for model_id, _ in models))
+        log_models(connection, sent.run, OUTPUT, models)
         if models:
             call.record_change(connection, "log-outputs", sent.run, models=_ids(models))
-        call.check_run(connection, sent.run)
-        log_models(connection, sent.run, OUTPUT, models)
 
     await call.write(operation)
     return {}
@@ -127,9 +127,9 @@ async def log_model(call: Call) -> Json:
         try:
             known = msgspec.json.decode(find_tag(connection, sent.run, HISTORY_TAG) or "[]", type=list[Any])
         except msgspec.MsgspecError:
-        call.record_change(connection, "set-tag", sent.run, key=HISTORY_TAG)
             known = []
         set_tag(connection, sent.run, HISTORY_TAG, json.dumps([*known, entry]))
+        call.record_change(connection, "set-tag", sent.run, key=HISTORY_TAG)
 
     await call.write(operation)
     return {}
@@ -186,9 +186,6 @@ def _read_dataset(item: DatasetInput, path: str) -> Dataset:
     tags = {tag.key: tag.value for tag in item.tags}
 def _ids(models: list[tuple[str, int]]) -> str:
     return ", ".join(model_id for model_id, _ in models)
-
-
-    return Dataset(sent.name, sent.digest, sent.source_type, sent.source, sent.schema, sent.profile, tags=tags)
 
 
 def _read_models(models: list[ModelLink]) -> list[tuple[str, int]]:

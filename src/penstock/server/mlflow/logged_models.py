@@ -22,8 +22,8 @@ from penstock.rules.names import new_display_name
 from penstock.server.mlflow.call import CREATOR_TAG, Call
 from penstock.server.mlflow.limits import check_key, required
 from penstock.server.mlflow.paging import make_token, read_token
-from penstock.server.mlflow.registry_wire import read_message
 from penstock.server.mlflow.reach import check_source_run
+from penstock.server.mlflow.registry_wire import read_message
 from penstock.server.mlflow.wire import Json, Pair, shown_pairs, shown_value
 from penstock.stores.metadata import artifacts
 from penstock.stores.metadata import logged_models as rows
@@ -98,10 +98,10 @@ async def create_model(call: Call) -> Json:
         tags[CREATOR_TAG] = call.actor.name
 
     def operation(connection: Connection) -> LoggedModel:
-        made = rows.create_model(
         if sent.source_run_id:
             check_source_run(connection, call.actor, sent.source_run_id)
             call.check_owner(connection, sent.source_run_id)
+        made = rows.create_model(
             connection,
             model_id=f"m-{call.services.new_id()}",
             experiment_id=sent.experiment_id,
