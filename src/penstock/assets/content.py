@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from penstock.assets.sources import run_model_tree, shelf_tree, version_tree
+from penstock.assets.sources import run_model_tree, shelf_tree, version_folder, version_tree
 from penstock.entities.asset import AssetKind, AssetVersion, Tree
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.rules import references, suggest
@@ -50,7 +50,7 @@ def find_content(connection: Connection, reference: str, kinds: tuple[AssetKind,
     if isinstance(parsed, references.AssetReference):
         asset = find_asset(connection, kinds, parsed)
         tree = version_tree(connection, asset)
-        name = (asset.source_path or "").rstrip("/").rpartition("/")[2] or asset.name
+        name = version_folder(connection, asset)
         return Content(
             tree,
             ref=f"azureml:{asset.name}:{asset.version}",

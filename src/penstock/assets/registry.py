@@ -23,12 +23,13 @@ from penstock.entities.asset import (
     ModelSpec,
     Tree,
 )
-from penstock.entities.errors import NotFoundError, Problem, SpecError, UsageError
+from penstock.entities.errors import ConflictError, NotFoundError, Problem, SpecError, UsageError
 from penstock.rules.aliases import LATEST, check_alias
 from penstock.rules.references import AssetReference
-from penstock.stores.metadata import assets, events, registered_models, trees
+from penstock.stores.metadata import assets, endpoints, events, registered_models, trees
 from penstock.stores.metadata.base import MetadataStore
 
+_MOST_NAMED = 5
 AssetSpec = ModelSpec | DataSpec | EnvironmentSpec
 
 
@@ -125,6 +126,7 @@ class Registry:
             "job_name": content.job_name,
             "model_id": content.model_id,
             "source_path": _source_path(spec.path, content),
+            "folder": content.name or spec.name,
         }
 
     def get(self, kind: AssetKind, name: str, version: str | None = None) -> AssetVersion:
@@ -205,18 +207,27 @@ class Registry:
 
         return self._store.write(operation)
 
-    def delete(self, kind: AssetKind, name: str, version: str, *, actor: str) -> None:
+    def delete(self, kind: AssetKind, name: str, version: str, *, actor: str, is_forced: bool = False) -> None:
         """Delete one version; its number is not used again.
+
+        Parameters
+        ----------
+        is_forced : bool
+            Whether a model goes although deployments use it; they keep its files and go on answering.
 
         Raises
         ------
         NotFoundError
             If it does not exist.
+        ConflictError
+            If it is a model that a deployment uses.
         """
         now = self._clock()
         found = self.get(kind, name, version)
 
         def operation(connection: Connection) -> None:
+            if kind is AssetKind.MODEL and not is_forced:
+                _refuse_deployed(connection, found)
             assets.delete_version(connection, kind, name, found.version)
             events.append_event(connection, actor=actor, verb="delete", ref=found.ref, detail={}, now=now)
 
@@ -226,6 +237,20 @@ class Registry:
         """Return the latest version of each name, by name."""
         with self._store.read() as connection:
             return assets.list_assets(connection, kind, limit=limit, after=after)
+
+
+def _refuse_deployed(connection: Connection, asset: AssetVersion) -> None:
+    ref = f"azureml:{asset.name}:{asset.version}"
+    used_by = endpoints.deployments_of_model(connection, ref, asset.tree)
+    if not used_by:
+        return
+    named = ", ".join(f"{one.endpoint_name}/{one.name}" for one in used_by[:_MOST_NAMED])
+    more = f" and {len(used_by) - _MOST_NAMED} more" if len(used_by) > _MOST_NAMED else ""
+    raise ConflictError(
+        f'model "{asset.name}" version {asset.version} is deployed: {named}{more}',
+        hint="Deploy another version there first; --force deletes it all the same, and they go on with its files.",
+        ref=asset.ref,
+    )
 
 
 def _check_change(kind: AssetKind, change: AssetChange) -> None:

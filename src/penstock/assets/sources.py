@@ -7,6 +7,7 @@ the version has a tree of its own.
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
@@ -62,9 +63,7 @@ def source_tree(connection: Connection, source: str, *, hops: int = _HOPS) -> Tr
     """Return the files at an address as MLflow writes it; None where there are none, or they are not ours."""
     if not hops:
         return None
-    path = places.path_of(source)
-    if path is None and (match := _DOOR.fullmatch(source)):
-        path = match[1]
+    path = _stored_path(source)
     if path is not None:
         return _place_tree(connection, places.find_place(connection, path), hops)
     try:
@@ -82,6 +81,48 @@ def source_tree(connection: Connection, source: str, *, hops: int = _HOPS) -> Tr
     except NotFoundError:
         return None
     return None
+
+
+def version_folder(connection: Connection, asset: AssetVersion, *, hops: int = _HOPS) -> str:
+    """Return what a version's folder or file is called where it is deployed; for older ones, found by its source."""
+    if asset.folder:
+        return asset.folder
+    if asset.source and (named := source_name(connection, asset.source, hops=hops)):
+        return named
+    path = asset.source_path or ""
+    return asset.name if path.startswith("azureml:") and "/" not in path else _last(path) or asset.name
+
+
+def source_name(connection: Connection, source: str, *, hops: int = _HOPS) -> str:
+    """Return the last part of an address as people called it: an artifact's or logged model's name, never an id."""
+    path = _stored_path(source)
+    if path is not None:
+        place = places.find_place(connection, path)
+        if place.version is not None and not place.path:
+            return version_folder(connection, place.version, hops=hops - 1) if hops else ""
+        return _last(place.path) or (place.model.name if place.model is not None else "")
+    try:
+        parsed = references.parse_reference(source)
+        if isinstance(parsed, references.LoggedModelReference):
+            return _last(parsed.path) or logged_models.get_model(connection, parsed.model_id).name
+        if isinstance(parsed, references.AssetReference):
+            version = parsed.version or registered_models.find_alias(connection, parsed.name, parsed.label or "")
+            found = assets.get_version(connection, AssetKind.MODEL, parsed.name, version or "")
+            return version_folder(connection, found, hops=hops - 1) if hops else ""
+        if isinstance(parsed, references.RunReference):
+            return _last(parsed.path)
+    except (NotFoundError, UsageError):
+        pass
+    return _last(urlsplit(source).path)
+
+
+def _last(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def _stored_path(source: str) -> str | None:
+    match = _DOOR.fullmatch(source)
+    return match[1] if match else places.path_of(source)
 
 
 def follow_source(connection: Connection, source: str, *, hops: int = _HOPS) -> str:

@@ -130,14 +130,36 @@ def add_verbs(app: typer.Typer, noun: str, kind: str, *, has_files: bool = True)
         asset = open_rest(workspace).archive_asset(kind, name, version, restore=True)
         emit(asset, columns=DETAILS, output=output, query=query)
 
-    @command(app, "delete", f"penstock {noun} delete -n digits -v 3 --yes")
-    def delete(
-        name: NameOption, version: RequiredVersionOption, yes: YesOption = False, workspace: WorkspaceOption = None
-    ) -> None:
-        """Delete a version; its number is never given again."""
-        confirm(f"Delete {noun} {name}:{version}?", yes)
-        open_rest(workspace).delete_asset(kind, name, version)
-        note(f"Deleted {noun} {name}:{version}")
+    if kind == "models":
+
+        @command(app, "delete", f"penstock {noun} delete -n digits -v 3 --yes")
+        def delete_model(
+            name: NameOption,
+            version: RequiredVersionOption,
+            yes: YesOption = False,
+            force: Annotated[
+                bool, typer.Option("--force", help="Although deployments use it; they keep its files.")
+            ] = False,
+            workspace: WorkspaceOption = None,
+        ) -> None:
+            """Delete a version; its number is never given again.
+
+            One that a deployment uses is refused.
+            """
+            confirm(f"Delete {noun} {name}:{version}?", yes)
+            open_rest(workspace).delete_asset(kind, name, version, force=force)
+            note(f"Deleted {noun} {name}:{version}")
+
+    else:
+
+        @command(app, "delete", f"penstock {noun} delete -n digits -v 3 --yes")
+        def delete(
+            name: NameOption, version: RequiredVersionOption, yes: YesOption = False, workspace: WorkspaceOption = None
+        ) -> None:
+            """Delete a version; its number is never given again."""
+            confirm(f"Delete {noun} {name}:{version}?", yes)
+            open_rest(workspace).delete_asset(kind, name, version)
+            note(f"Deleted {noun} {name}:{version}")
 
     if has_files:
 

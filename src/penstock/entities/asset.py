@@ -182,7 +182,8 @@ def _read_stage(stage: Any) -> str:
 class AssetVersion(Entity):
     """One registered version of an asset, as the server answers it.
 
-    ``job_name`` is the job or run it came from, ``source`` the address an MLflow client gave for its files,
+    ``job_name`` is the job or run it came from, ``source`` the address an MLflow client gave for its files, ``folder``
+    the last part of its path as it was called then, under which a deployment finds it whatever is renamed since,
     ``stage`` and ``aliases`` what marks it among the versions of its name. MLflow's names hold more than ours do.
     """
 
@@ -199,6 +200,7 @@ class AssetVersion(Entity):
     definition: dict[str, Any] | None = None
     job_name: str | None = None
     source_path: str | None = None
+    folder: str | None = None
     source: str | None = None
     run_link: str | None = None
     model_id: str | None = None

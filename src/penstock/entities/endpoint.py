@@ -144,12 +144,14 @@ class ReadyRevision(Entity):
     spec: OnlineDeploymentSpec
     model: str | None = None
     model_tree: Digest | None = None
+    model_name: str | None = None
 
 
 class OnlineDeployment(Entity):
     """A deployment as the server answers it; ``revision`` grows with every update.
 
     ``warnings`` say what its spec asks for that has no effect here; ``last_ready`` is the ready revision before it.
+    ``model_name`` is the folder (or file) that ``AZUREML_MODEL_DIR`` contains, the same whatever is renamed later.
     """
 
     name: EndpointName
@@ -161,6 +163,7 @@ class OnlineDeployment(Entity):
     last_ready: ReadyRevision | None = None
     model: str | None = None
     model_tree: Digest | None = None
+    model_name: str | None = None
     message: str = ""
     warnings: tuple[str, ...] = ()
     created_at: TimestampMs

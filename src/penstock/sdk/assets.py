@@ -117,6 +117,21 @@ class ModelsClient(AssetsClient):
             }
         )
 
+    def delete(self, name: str, version: str | int, *, force: bool = False) -> None:
+        """Delete a version; its number is never given again.
+
+        Parameters
+        ----------
+        force : bool
+            Delete it although deployments use it; they keep its files and go on answering.
+
+        Raises
+        ------
+        ConflictError
+            If a deployment uses it.
+        """
+        self._rest.delete_asset(self.kind, name, str(version), force=force)
+
     def update(
         self,
         name: str,

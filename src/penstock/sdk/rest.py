@@ -197,9 +197,9 @@ class Rest:
         path = quoted(kind, name, "versions", version) if version else quoted(kind, name)
         return self._object(self.http.get(API + path))
 
-    def delete_asset(self, kind: str, name: str, version: str) -> None:
-        """Delete a version."""
-        self.http.delete(API + quoted(kind, name, "versions", version))
+    def delete_asset(self, kind: str, name: str, version: str, *, force: bool = False) -> None:
+        """Delete a version; a deployed model only if forced."""
+        self.http.delete(API + quoted(kind, name, "versions", version) + ("?force=true" if force else ""))
 
     def archive_asset(self, kind: str, name: str, version: str, *, restore: bool = False) -> Json:
         """Hide a version from lists, or show it again."""

@@ -29,7 +29,7 @@ from penstock.rules.unapplied import endpoint_warnings
 from penstock.serving.acknowledged import Acknowledged
 from penstock.serving.deployment_spec import resolve
 from penstock.serving.logs import read_tail
-from penstock.serving.wanted import WantedState
+from penstock.serving.wanted import WantedState, usable_name
 from penstock.stores.metadata import endpoints as table
 from penstock.stores.metadata import events, trees
 from penstock.stores.metadata.base import MetadataStore
@@ -231,6 +231,7 @@ class Endpoints:
                 revision=0,
                 model=model.ref if model is not None else None,
                 model_tree=trees.put_tree(connection, tree) if tree is not None else None,
+                model_name=usable_name(model.name) if model is not None else None,
                 warnings=found.warnings,
                 created_at=now,
                 updated_at=now,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from penstock.stores.metadata import trees
 from penstock.stores.metadata.base import MetadataStore
 
 DEFAULT_MODEL_NAME = "model"
+MAX_NAME_BYTES = 255
 
 
 class WantedState:
@@ -112,6 +114,7 @@ def answering(deployment: OnlineDeployment) -> OnlineDeployment:
             "spec": ready.spec,
             "model": ready.model,
             "model_tree": ready.model_tree,
+            "model_name": ready.model_name,
             "provisioning_state": ProvisioningState.SUCCEEDED,
         }
     )
@@ -165,9 +168,16 @@ def _entries(tree: Tree) -> list[dict[str, Any]]:
 
 
 def _model_name(connection: Connection, deployment: OnlineDeployment) -> str:
-    """Return the last part of the model's path; a model whose version was deleted since is just ``model``."""
+    """Return the last part of the model's path as recorded; older deployments look it up, or use ``model``."""
+    if deployment.model_name is not None:
+        return deployment.model_name
     try:
-        name = find_content(connection, deployment.model or "", (AssetKind.MODEL,)).name
+        return usable_name(find_content(connection, deployment.model or "", (AssetKind.MODEL,)).name)
     except (NotFoundError, UsageError):
         return DEFAULT_MODEL_NAME
-    return name if name not in {"", ".", ".."} else DEFAULT_MODEL_NAME
+
+
+def usable_name(name: str) -> str:
+    """Return a model's name if a folder may have it, else ``model``."""
+    is_usable = name not in {"", ".", ".."} and not {"/", "\0"} & set(name) and len(os.fsencode(name)) <= MAX_NAME_BYTES
+    return name if is_usable else DEFAULT_MODEL_NAME

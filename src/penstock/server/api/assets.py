@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from penstock.access.actors import Actor
@@ -30,6 +30,7 @@ from penstock.server.services import Services
 from penstock.server.transfer import send_blob
 
 AssetSpec = type[ModelSpec] | type[DataSpec] | type[EnvironmentSpec]
+Forced = Annotated[bool, Query(description="Delete a model although deployments use it; they keep its files.")]
 _FILES = record(items=array(record(path=text(), size={"type": "integer"})))
 
 
@@ -135,10 +136,10 @@ def build_router(kind: AssetKind, noun: str, spec_class: AssetSpec) -> APIRouter
         changed = services.assets.change(kind, name, version, read_entity(AssetChange, body), actor=actor.name)
         return wire.JsonResponse(wire.entity(changed))
 
-    @router.delete(one, **describe("Delete a version", status=204, fails=(404,), action=Action.ASSET_DELETE))
-    def delete(services: Wired, actor: Caller, name: str, version: str) -> Response:
-        """Delete a version; its number is not used again."""
-        services.assets.delete(kind, name, version, actor=actor.name)
+    @router.delete(one, **describe("Delete a version", status=204, fails=(404, 409), action=Action.ASSET_DELETE))
+    def delete(services: Wired, actor: Caller, name: str, version: str, force: Forced = False) -> Response:
+        """Delete a version; its number is not used again. A model that is deployed stays unless forced."""
+        services.assets.delete(kind, name, version, actor=actor.name, is_forced=force)
         return Response(None, 204)
 
     if kind is not AssetKind.ENVIRONMENT:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from penstock.assets.sources import adopt_files, follow_source, source_tree
+from penstock.assets.sources import adopt_files, follow_source, source_name, source_tree
 from penstock.entities.asset import AssetVersion
 from penstock.entities.errors import UsageError
 from penstock.rules.filters.mlflow import parse_version_filter, parse_version_order
@@ -70,6 +70,7 @@ async def create_version(call: Call) -> Json:
             job_name=lineage.run_id,
             source=lineage.source,
             source_path=lineage.source,
+            folder=source_name(connection, lineage.source) or sent.name,
             run_link=sent.run_link,
             model_id=lineage.model_id,
         )

@@ -62,6 +62,7 @@ def _version(row: Row[Any], tags: dict[str, str], aliases: tuple[str, ...]) -> A
         definition=said.get("definition"),
         job_name=row.job_name,
         source_path=said.get("source_path"),
+        folder=said.get("folder"),
         source=row.source or None,
         run_link=row.run_link or None,
         model_id=row.model_id,

@@ -24,7 +24,7 @@ from penstock.stores.metadata.tables import asset_versions as table
 
 PROMPT_TAG = "mlflow.prompt.is_prompt"
 _LARGEST_NUMBER = 2**31 - 1
-_DOCUMENT = {"kind", "type", "properties", "size", "uri", "definition", "source_path", "created_by"}
+_DOCUMENT = {"kind", "type", "properties", "size", "uri", "definition", "source_path", "folder", "created_by"}
 
 _WAITS = HotStatement(
     lambda _: select(table.c.id).where(
@@ -52,6 +52,7 @@ def create_version(
     definition: dict[str, Any] | None = None,
     job_name: str | None = None,
     source_path: str | None = None,
+    folder: str | None = None,
     source: str = "",
     run_link: str = "",
     model_id: str | None = None,
@@ -62,6 +63,8 @@ def create_version(
     ----------
     job_name : str, optional
         The job or run it came from.
+    folder : str, optional
+        What its folder or file is called where it is deployed.
     source, run_link, model_id
         What an MLflow client said of where it came from.
 
@@ -90,6 +93,7 @@ def create_version(
         definition=definition,
         job_name=job_name,
         source_path=source_path,
+        folder=folder,
         source=source or None,
         run_link=run_link or None,
         model_id=model_id,

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, select, update
 from penstock.entities.endpoint import EndpointKeys, OnlineDeployment, OnlineEndpoint, ProvisioningState, ReadyRevision
 from penstock.entities.errors import NotFoundError
 from penstock.stores.metadata.engine.statements import next_number, put_row
+from penstock.stores.metadata.tables import asset_versions as versions
 from penstock.stores.metadata.tables import counters, deployments, endpoints
 
 _SERVING = "serving"
@@ -127,7 +128,38 @@ def _as_ready(deployment: OnlineDeployment) -> ReadyRevision:
         spec=deployment.spec,
         model=deployment.model,
         model_tree=deployment.model_tree,
+        model_name=deployment.model_name,
     )
+
+
+def deployments_of_model(connection: Connection, ref: str, tree: str | None) -> list[OnlineDeployment]:
+    """Return the deployments that answer with a model version, now or after a failed update.
+
+    Parameters
+    ----------
+    ref : str
+        ``azureml:<name>:<version>``.
+    tree : str, optional
+        Its content, by which a deployment is known whose model was renamed since.
+    """
+    statement = select(deployments.c.document).order_by(deployments.c.endpoint_name, deployments.c.name)
+    found = [OnlineDeployment.model_validate_json(text) for text in connection.execute(statement).scalars()]
+    return [
+        one
+        for one in found
+        if any(_is_of(connection, used, ref, tree) for used in (one, one.last_ready) if used is not None)
+    ]
+
+
+def _is_of(connection: Connection, used: OnlineDeployment | ReadyRevision, ref: str, tree: str | None) -> bool:
+    if used.model == ref or tree is None or used.model_tree != tree:
+        return used.model == ref
+    scheme, _, version = (used.model or "").partition(":")
+    name, _, number = version.rpartition(":")
+    there = select(versions.c.id).where(
+        versions.c.kind == "model", versions.c.name == name, versions.c.version == number, ~versions.c.is_deleted
+    )
+    return scheme == "azureml" and connection.execute(there).first() is None
 
 
 def get_deployment(connection: Connection, endpoint_name: str, name: str) -> OnlineDeployment:
