@@ -184,6 +184,9 @@ def _read_dataset(item: DatasetInput, path: str) -> Dataset:
                 f"{_MAX_TAG_VALUE} of value."
             )
     tags = {tag.key: tag.value for tag in item.tags}
+    return Dataset(sent.name, sent.digest, sent.source_type, sent.source, sent.schema, sent.profile, tags=tags)
+
+
 def _ids(models: list[tuple[str, int]]) -> str:
     return ", ".join(model_id for model_id, _ in models)
 
