@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.jobs.conftest import Shop
 
-from penstock.entities.errors import InvalidPathError
+from penstock.entities.errors import InvalidPathError, UsageError
 from penstock.entities.job import JobStatus
 from penstock.entities.run import RunStatus
 from penstock.stores.metadata import artifacts, events, runs
@@ -33,6 +33,13 @@ def history(shop: Shop, name: str, key: str = "loss") -> list[float]:
 
 def finish(shop: Shop, attempt_id: str, **body: Any) -> dict[str, Any]:
     return shop.reports.finish(attempt_id, {"exit_code": 0, "reason": "exited", "artifacts": [], **body})
+
+
+def bring(shop: Shop, attempt_id: str, content: bytes) -> tuple[str, int]:
+    """Store a content as the door does that takes it from an attempt."""
+    digest, size = shop.blobs.put(content)
+    shop.reports.brought.note(attempt_id, digest)
+    return digest, size
 
 
 def test_progress_moves_the_job_forward_only(shop: Shop) -> None:
@@ -133,7 +140,7 @@ def test_log_begins_after_what_penstock_said(shop: Shop) -> None:
     assert answer["log_next"] == 6
     before = shop.jobs.read_log(job.name, 0)
     assert before[0] == b"building\nhello\n"
-    digest, size = shop.blobs.put(b"hello\n")
+    digest, size = bring(shop, attempt.attempt_id, b"hello\n")
     finish(shop, attempt.attempt_id, artifacts=[{"path": "user_logs/std_log.txt", "digest": digest, "size": size}])
     assert not shop.logs.path(job.name).exists()
     assert shop.jobs.read_log(job.name, 0) == before
@@ -149,7 +156,7 @@ def test_finish_asks_for_missing_blobs_first(shop: Shop) -> None:
     digest, size = "ab" * 32, len(content)
     answer = finish(shop, attempt.attempt_id, outputs={"model": [{"path": "m.bin", "digest": digest, "size": size}]})
     assert (answer["done"], answer["missing"]) == (False, [digest])
-    digest, size = shop.blobs.put(content)
+    digest, size = bring(shop, attempt.attempt_id, content)
     body = {"outputs": {"model": [{"path": "m.bin", "digest": digest, "size": size}]}}
     assert finish(shop, attempt.attempt_id, **body)["done"]
     job = shop.jobs.get(job.name)
@@ -159,6 +166,43 @@ def test_finish_asks_for_missing_blobs_first(shop: Shop) -> None:
         assert artifacts.find_artifact(connection, job.name, "named/model/m.bin") is not None
         assert runs.get_run(connection, job.name).status is RunStatus.FINISHED
         assert events.verify_chain(connection) == []
+
+
+def test_only_content_that_an_attempt_sent_or_its_run_names_can_be_named(shop: Shop) -> None:
+    job = shop.submit(outputs={"model": None})
+    attempt = shop.begin(job)
+    foreign, size = shop.blobs.put(b"of somebody else")
+    entry = {"path": "m.bin", "digest": foreign, "size": size}
+    assert shop.reports.keep_artifacts(attempt.attempt_id, {"artifacts": [entry]}) == {"missing": [foreign]}
+    assert finish(shop, attempt.attempt_id, artifacts=[entry])["missing"] == [foreign]
+    assert finish(shop, attempt.attempt_id, outputs={"model": [entry]})["missing"] == [foreign]
+    bring(shop, attempt.attempt_id, b"of somebody else")
+    assert shop.reports.keep_artifacts(attempt.attempt_id, {"artifacts": [entry]}) == {"missing": []}
+    # As after a restart: what the run names already is not asked for again, anything else is.
+    shop.reports.brought.forget(attempt.attempt_id)
+    assert finish(shop, attempt.attempt_id, artifacts=[{**entry, "path": "again.bin"}])["done"]
+
+
+def test_sizes_are_those_of_the_contents(shop: Shop) -> None:
+    job = shop.submit(outputs={"model": None})
+    attempt = shop.begin(job)
+    digest, _ = bring(shop, attempt.attempt_id, b"12345")
+    entry = {"path": "m.bin", "digest": digest, "size": 7}
+    for size in (10**30, -1, "5", None, True, 5.0):
+        with pytest.raises(UsageError):
+            finish(shop, attempt.attempt_id, artifacts=[{**entry, "size": size}])
+    for nonsense in ({**entry, "digest": "x"}, {**entry, "digest": 3}, {"path": "m.bin"}, {**entry, "path": 3}, 3):
+        with pytest.raises(UsageError):
+            shop.reports.keep_artifacts(attempt.attempt_id, {"artifacts": [nonsense]})
+    for body in ({"artifacts": 3}, {"outputs": []}, {"outputs": {"model": 3}}):
+        with pytest.raises(UsageError):
+            finish(shop, attempt.attempt_id, **body)
+    assert finish(shop, attempt.attempt_id, artifacts=[entry], outputs={"model": [entry]})["done"]
+    with shop.store.read() as connection:
+        for path in ("m.bin", "named/model/m.bin"):
+            found = artifacts.find_artifact(connection, job.name, path)
+            assert found is not None
+            assert found.size == 5
 
 
 def test_finish_twice_is_one_end(shop: Shop) -> None:

@@ -156,6 +156,7 @@ def test_outputs_of_another_job_are_inputs_like_any_other(shop: Shop, tmp_path: 
     digest, size = shop.blobs.put(b"m")
     left = {"model": [{"path": "m.bin", "digest": digest, "size": size}]}
     attempt = shop.begin(first)
+    shop.reports.brought.note(attempt.attempt_id, digest)
     shop.reports.finish(attempt.attempt_id, {"exit_code": 0, "reason": "exited", "outputs": left})
     path = f"azureml://jobs/{first.name}/outputs/model"
     made = assign(shop, tmp_path, inputs={"m": {"path": path}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import Any
 
 import pytest
@@ -97,8 +98,35 @@ def test_a_run_gets_the_id_that_was_promised_once(spooler: Spooler) -> None:
     assert spooler.send(call, spooler.point(2, run_id="ab" * 16))["refused"] == []
     run = spooler.house.ok("GET", f"{API}/runs/get?run_id={'ab' * 16}")["run"]
     assert (run["info"]["run_name"], run["data"]["metrics"][0]["step"]) == ("inner", 2)
-    taken = spooler.send({**call, "seq": 3})["refused"]
-    assert [refused["seq"] for refused in taken] == [3]
+    # The same job's again is the same run; its first coming may have been answered by nobody.
+    assert spooler.send({**call, "seq": 3})["refused"] == []
+    assert spooler.house.ok("GET", f"{API}/runs/get?run_id={'ab' * 16}")["run"] == run
+    other = Spooler(spooler.house)
+    taken = other.send({**call, "seq": 1}, {**call, "seq": 2, "run_id": spooler.job})["refused"]
+    assert [refused["seq"] for refused in taken] == [1, 2]
+
+
+def test_a_run_asked_for_twice_under_the_same_id_is_one(spooler: Spooler) -> None:
+    experiment = spooler.house.ok("GET", f"{API}/runs/get?run_id={spooler.job}")["run"]["info"]["experiment_id"]
+    message, chosen = {"experiment_id": experiment, "run_name": "inner"}, os.urandom(16).hex()
+
+    def create(run_id: str, token: str) -> Any:
+        headers = {"X-Penstock-Run-Id": run_id}
+        return spooler.house.ask("POST", f"{API}/runs/create", message, token=token, headers=headers)
+
+    first = create(chosen, spooler.token)
+    assert first.json["run"]["info"]["run_id"] == chosen
+    assert create(chosen, spooler.token).json == first.json
+    again = {"seq": 1, "path": f"{API}/runs/create", "body": json.dumps(message), "run_id": chosen}
+    assert spooler.send(again)["refused"] == []
+    names = {"experiment_ids": [experiment], "filter": "attributes.run_name = 'inner'"}
+    found = spooler.house.ok("POST", f"{API}/runs/search", names)["runs"]
+    assert [run["info"]["run_id"] for run in found].count(chosen) == 1
+    assert create(chosen, Spooler(spooler.house).token).status in {400, 403}
+    assert create("nonsense", spooler.token).status == 400
+    # Who is no job has no relay, and its runs have the server's ids.
+    assert create(os.urandom(16).hex(), spooler.house.token).json["run"]["info"]["run_id"] != chosen
+    assert create("nonsense", spooler.house.token).status == 200
 
 
 def test_a_file_waits_for_its_content(spooler: Spooler) -> None:
@@ -114,6 +142,44 @@ def test_a_file_waits_for_its_content(spooler: Spooler) -> None:
     assert spooler.house.ask("GET", item["path"]).body == content
 
 
+def test_content_of_others_is_missing_and_sizes_are_the_contents_own(spooler: Spooler) -> None:
+    content = b"a secret of somebody else " + spooler.job.encode()
+    foreign, size = spooler.house.services.blobs.put(content)
+    item = {**spooler.file(1, "st.txt", content), "size": 7}
+    entry = {"path": "st.txt", "digest": foreign, "size": size}
+    tree = {"entries": [entry]}
+
+    def ask(path: str, message: Any) -> Any:
+        return spooler.house.ask("POST", path, message, token=spooler.token)
+
+    assert spooler.send(item)["missing"] == [foreign]
+    assert ask(f"{spooler.url}/artifacts", {"artifacts": [entry]}).json == {"missing": [foreign]}
+    assert ask(f"{spooler.url}/finish", {"reason": "exited", "artifacts": [entry]}).json["missing"] == [foreign]
+    assert ask("/api/v1/trees", tree).json["missing"] == [foreign]
+    assert ask("/api/v1/blobs:missing", {"digests": [foreign]}).json == {"missing": [foreign]}
+    assert ask("/api/v1/blobs:missing", {"digests": ["x"]}).status == 400
+    assert spooler.house.ask("GET", item["path"]).status == 404
+    for nonsense in (10**30, -1, True, "7", None):
+        assert ask(f"{spooler.url}/relay", {"calls": [{**item, "size": nonsense}]}).status == 400
+        wrong = {"artifacts": [{**entry, "size": nonsense}]}
+        assert ask(f"{spooler.url}/artifacts", wrong).status == 400
+        assert ask(f"{spooler.url}/finish", {"reason": "exited", **wrong}).status == 400
+    spooler.house.ok("PUT", f"/api/v1/blobs/{foreign}", body=content, token=spooler.token)
+    assert spooler.send(item) == {"relay_seq": 1, "refused": [], "missing": []}
+    assert spooler.house.ask("GET", item["path"]).body == content
+    assert ask("/api/v1/trees", tree).status == 201
+
+
+def test_a_resumed_upload_is_content_of_ones_own(spooler: Spooler) -> None:
+    content = b"in pieces" + spooler.job.encode()
+    item = spooler.file(1, "pieces.txt", content)
+    upload = spooler.house.ok("POST", "/api/v1/uploads", token=spooler.token)["upload"]
+    spooler.house.ok("PATCH", f"/api/v1/uploads/{upload}?offset=0", body=content, token=spooler.token)
+    assert spooler.send(item)["missing"] == [item["digest"]]
+    spooler.house.ok("POST", f"/api/v1/uploads/{upload}:finish", token=spooler.token)
+    assert spooler.send(item)["missing"] == []
+
+
 @pytest.mark.parametrize(
     "payload",
     [
@@ -121,6 +187,8 @@ def test_a_file_waits_for_its_content(spooler: Spooler) -> None:
         {"calls": 3},
         {"calls": [3]},
         {"calls": [{"seq": "1", "path": "/x", "body": ""}]},
+        {"calls": [{"seq": 10**30, "path": "/x", "body": ""}]},
+        {"calls": [{"seq": True, "path": "/x", "body": ""}]},
         {"calls": [{"seq": 1}]},
         {"calls": [{"seq": 1, "path": "/x"}]},
         {"calls": [{"seq": 1, "path": "/x", "digest": "ab", "size": -1}]},

@@ -6,6 +6,7 @@ applied once, in the same transaction that moves the offset.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -17,6 +18,7 @@ from penstock.entities.attempt import Attempt, AttemptState
 from penstock.entities.errors import UsageError
 from penstock.entities.job import Job, JobError, JobStatus
 from penstock.jobs import logs
+from penstock.jobs.brought import Brought
 from penstock.jobs.outputs import outputs_of
 from penstock.jobs.spooled import apply_lines
 from penstock.jobs.transitions import move
@@ -35,10 +37,17 @@ ENDS = {
     lifecycle.Retry: (AttemptState.LOST, JobStatus.QUEUED),
 }
 ACTOR = "system:jobs"
+MAX_SIZE = 2**63
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class AttemptReports:
     """The agents' door.
+
+    Attributes
+    ----------
+    brought : Brought
+        What each attempt's token sent, noted by the doors that take content.
 
     Parameters
     ----------
@@ -78,6 +87,7 @@ class AttemptReports:
         self._clock = clock
         self._wake = wake
         self._max_attempts = max_attempts
+        self.brought = Brought()
 
     def report(self, attempt_id: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Apply one report and answer what the server holds now.
@@ -136,21 +146,24 @@ class AttemptReports:
             attempt = attempts.get_attempt(connection, attempt_id)
         if attempt.state.is_final:
             return {"done": True, **answer, "missing": []}
-        files = [_entry(item) for item in payload.get("artifacts", [])]
-        outputs = {name: [_entry(item) for item in items] for name, items in payload.get("outputs", {}).items()}
+        files = _entries(payload.get("artifacts", []))
+        sent = payload.get("outputs", {})
+        if not isinstance(sent, dict):
+            raise UsageError("outputs must be an object")
+        outputs = {name: _entries(items) for name, items in sent.items()}
         wanted = [e.digest for e in (*files, *(e for items in outputs.values() for e in items))]
-        missing = self._blobs.missing(wanted)
+        missing = self.missing(attempt, wanted)
         behind = any(part in payload and payload[part]["next"] > answer[f"{part}_next"] for part in ("log", "events"))
         if missing or behind:
             return {"done": False, **answer, "missing": missing}
-        files += self._collect_build_log(attempt)
+        files = self._sized(files) + self._collect_build_log(attempt)
         self.conclude(
             attempt_id,
             reason=payload.get("reason", "exited"),
             exit_code=payload.get("exit_code"),
             message=payload.get("message", ""),
             files=files,
-            outputs=outputs,
+            outputs={name: self._sized(items) for name, items in outputs.items()},
             started_at=payload.get("started_at"),
             agent_cpu_s=payload.get("agent_cpu_s"),
         )
@@ -164,10 +177,13 @@ class AttemptReports:
         dict
             ``missing`` digests; while there are any, nothing is shown.
         """
-        files = [_entry(item) for item in payload.get("artifacts", [])]
-        missing = self._blobs.missing([entry.digest for entry in files])
+        files = _entries(payload.get("artifacts", []))
+        with self._store.read() as connection:
+            attempt = attempts.get_attempt(connection, attempt_id)
+        missing = self.missing(attempt, [entry.digest for entry in files])
         if missing:
             return {"missing": missing}
+        files = self._sized(files)
         now = self._clock()
 
         def operation(connection: Connection) -> str:
@@ -178,6 +194,22 @@ class AttemptReports:
 
         self._feed.notify(f"job:{self._store.write(operation)}")
         return {"missing": []}
+
+    def missing(self, attempt: Attempt, digests: Collection[str]) -> list[str]:
+        """Return those of the digests whose content the attempt must send before it may name them, each once.
+
+        It may name what it sent and what its run names already; what others stored is no less missing for it.
+        """
+        unknown = {digest for digest in digests if not self.brought.has(attempt.attempt_id, digest)}
+        if unknown:
+            with self._store.read() as connection:
+                unknown -= artifacts.digests_of_run(connection, attempt.job_name)
+        gone = set(self._blobs.missing([digest for digest in digests if digest not in unknown]))
+        return [digest for digest in dict.fromkeys(digests) if digest in unknown or digest in gone]
+
+    def _sized(self, entries: Iterable[TreeEntry]) -> list[TreeEntry]:
+        """Return entries with the sizes that the stored contents have, whatever an agent says."""
+        return [entry.model_copy(update={"size": self._blobs.size(entry.digest)}) for entry in entries]
 
     def conclude(
         self,
@@ -250,6 +282,7 @@ class AttemptReports:
             )
 
         job = self._store.write(operation)
+        self.brought.forget(attempt_id)
         if lifecycle.is_terminal(job.status):
             self._remove_live_log(job.name)
         elif retries:
@@ -308,8 +341,32 @@ def _handle(agent: dict[str, Any]) -> dict[str, Any]:
     return {key: agent[key] for key in ("pid", "process_start", "boot_id") if key in agent}
 
 
-def _entry(item: dict[str, Any]) -> TreeEntry:
+def _entries(items: Any) -> list[TreeEntry]:
+    """Return the files that an agent names; raises UsageError and InvalidPathError for what can be none."""
+    if not isinstance(items, list):
+        raise UsageError("files are named in a list")
+    return [_entry(item) for item in items]
+
+
+def _entry(item: Any) -> TreeEntry:
+    if not isinstance(item, dict) or not isinstance(item.get("path"), str):
+        raise UsageError("a file is an object with a path")
     artifact_paths.check_path(item["path"])
-    return TreeEntry(
-        path=item["path"], digest=item["digest"], size=item["size"], executable=item.get("executable", False)
-    )
+    digest, size = check_content(item)
+    return TreeEntry(path=item["path"], digest=digest, size=size, executable=item.get("executable") is True)
+
+
+def check_content(item: dict[str, Any]) -> tuple[str, int]:
+    """Return the digest and size that an agent names.
+
+    Raises
+    ------
+    UsageError
+        If they cannot be those of any content.
+    """
+    digest, size = item.get("digest"), item.get("size")
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise UsageError("a file's digest is a SHA-256 of 64 hex digits")
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < MAX_SIZE:
+        raise UsageError("a file's size is a number of bytes")
+    return digest, size

@@ -1,10 +1,13 @@
 """Content: ``/api/v1/blobs``, resumable ``/api/v1/uploads`` and folder ``/api/v1/trees``.
 
-A job's token may bring content but not read it: a blob belongs to nobody, so its digest is no permission.
+A job's token may bring content but not read it: a blob belongs to nobody, so its digest is no permission. For the same
+reason who may not read by digest is told that content is missing which it did not bring itself, and may put only its
+own into a tree.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -12,17 +15,18 @@ from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
+from penstock.access.actors import Actor
 from penstock.entities.asset import Tree
 from penstock.entities.base import Entity
 from penstock.entities.errors import Problem, SpecError
-from penstock.rules.permissions import Action
+from penstock.rules.permissions import Action, allows
 from penstock.rules.trees import check_tree
 from penstock.server.api import wire
 from penstock.server.api.callers import Body, Caller, Wired, read_entity
 from penstock.server.openapi import ACTION, array, describe, record, text
 from penstock.server.problems import MissingContentError
+from penstock.server.services import Services
 from penstock.server.transfer import receive_blob, receive_body, send_blob
-from penstock.stores.blobs.base import BlobStore
 from penstock.stores.metadata import trees
 
 router = APIRouter(tags=["content"])
@@ -32,6 +36,29 @@ UploadId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="what POST 
 _INTEGER = {"type": "integer"}
 _STORED = record(digest=text(), size=_INTEGER)
 _OFFSET = record(offset=_INTEGER)
+
+
+def _holder(actor: Actor) -> str:
+    """Return under which name it is remembered what a caller brings; empty for one who may read all content."""
+    if allows(actor.role, Action.CONTENT_READ, is_limited=actor.experiment_id is not None):
+        return ""
+    return actor.attempt_id or actor.token_id or actor.name
+
+
+def _missing(services: Services, actor: Actor, digests: Iterable[str]) -> list[str]:
+    """Return what a caller must bring before it may name it, each once, in order."""
+    holder, wanted = _holder(actor), list(dict.fromkeys(digests))
+    gone = services.blobs.missing(wanted)
+    if not holder:
+        return gone
+    lost, brought = set(gone), services.attempts.brought
+    return [digest for digest in wanted if digest in lost or not brought.has(holder, digest)]
+
+
+def _note(services: Services, actor: Actor, digest: str) -> None:
+    holder = _holder(actor)
+    if holder:
+        services.attempts.brought.note(holder, digest)
 
 
 class DigestList(Entity):
@@ -52,10 +79,10 @@ class UploadEnd(Entity):
         "Ask which blobs are not stored", record(missing=array(text())), takes=DigestList, action=Action.CONTENT_STORE
     ),
 )
-def list_missing(services: Wired, _: Caller, body: Body) -> Response:
-    """Return those of the digests whose content the server lacks."""
+def list_missing(services: Wired, actor: Caller, body: Body) -> Response:
+    """Return those of the digests whose content the server lacks, or has not from this limited caller."""
     asked = read_entity(DigestList, body)
-    return wire.JsonResponse({"missing": services.blobs.missing(asked.digests)})
+    return wire.JsonResponse({"missing": _missing(services, actor, asked.digests)})
 
 
 @router.put(
@@ -70,9 +97,10 @@ def list_missing(services: Wired, _: Caller, body: Body) -> Response:
         action=Action.CONTENT_STORE,
     ),
 )
-async def put_blob(request: Request, services: Wired, _: Caller, digest: Sha256) -> Response:
+async def put_blob(request: Request, services: Wired, actor: Caller, digest: Sha256) -> Response:
     """Store the body under its SHA-256; another digest is refused and nothing is kept."""
     stored, size = await receive_blob(request, services.blobs, digest)
+    _note(services, actor, stored)
     return wire.JsonResponse({"digest": stored, "size": size}, 201)
 
 
@@ -138,10 +166,11 @@ async def append_upload(
     "/uploads/{upload}:finish",
     **describe("Finish an upload", _STORED, takes=UploadEnd, fails=(400, 404, 507), action=Action.CONTENT_STORE),
 )
-def finish_upload(services: Wired, _: Caller, upload: UploadId, body: Body) -> Response:
+def finish_upload(services: Wired, actor: Caller, upload: UploadId, body: Body) -> Response:
     """Turn the upload into a blob."""
     end = read_entity(UploadEnd, body or b"{}")
     digest, size = services.blobs.finish_upload(upload, expected=end.digest)
+    _note(services, actor, digest)
     return wire.JsonResponse({"digest": digest, "size": size})
 
 
@@ -163,19 +192,20 @@ def abort_upload(services: Wired, _: Caller, upload: UploadId) -> Response:
         action=Action.CONTENT_STORE,
     ),
 )
-def put_tree(services: Wired, _: Caller, body: Body) -> Response:
+def put_tree(services: Wired, actor: Caller, body: Body) -> Response:
     """Record a tree; the blobs it names must be stored, else ``missing`` lists those that are not."""
     tree = read_entity(Tree, body)
     check_tree(tree)
-    _check_content(services.blobs, tree)
+    _check_content(services, actor, tree)
     digest = services.store.write(lambda connection: trees.put_tree(connection, tree))
     return wire.JsonResponse({"digest": digest}, 201)
 
 
-def _check_content(blobs: BlobStore, tree: Tree) -> None:
-    missing = blobs.missing(entry.digest for entry in tree.entries)
+def _check_content(services: Services, actor: Actor, tree: Tree) -> None:
+    missing = _missing(services, actor, (entry.digest for entry in tree.entries))
     if missing:
         raise MissingContentError(missing)
+    blobs = services.blobs
     problems = [
         Problem(f"the file has {blobs.size(entry.digest)} bytes, not {entry.size}", f"/entries/{index}/size")
         for index, entry in enumerate(tree.entries)

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 CREATOR_TAG = "penstock.creator"
 """Names the job whose token created a run; the server writes it."""
+PROMISED_RUN = "x-penstock-run-id"
+"""The header in which a job's relay names the run to create, so that one asked for twice is one run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,10 @@ class Call:
 
     def attempt(self, run_id: str) -> int:
         """Return the attempt whose points these are: a job's own token, logging to the job's own run."""
+    def promised_run(self) -> str:
+        """Return the id that a job chose for the run to create, empty where the server chooses; not checked."""
+        return self.request.headers.get(PROMISED_RUN, "") if self.actor.role is Role.JOB else ""
+
         return self.actor.attempt if run_id == self.actor.job_name else 0
 
     def changed(self, run_id: str) -> None:

@@ -8,9 +8,8 @@ call that is refused is told to the agent, and does not hold up those behind it.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -19,6 +18,7 @@ from starlette.requests import Request
 
 from penstock.access.actors import Actor
 from penstock.entities.errors import PenstockError, UsageError
+from penstock.jobs.attempts import check_content
 from penstock.server.mlflow import ingest, inputs, runs
 from penstock.server.mlflow.artifacts import keep_upload
 from penstock.server.mlflow.call import Call
@@ -33,7 +33,6 @@ T = TypeVar("T")
 
 API = "/api/2.0/mlflow"
 CREATE_RUN = f"{API}/runs/create"
-NEW_RUN = re.compile(r"[0-9a-f]{32}")
 OVER = 1 << 62
 HANDLERS: dict[str, Callable[[Call], Coroutine[Any, Any, Json]]] = {
     CREATE_RUN: runs.create_run,
@@ -53,7 +52,8 @@ def apply_relayed(services: Services, actor: Actor, request: Request, attempt_id
     ----------
     payload : dict
         ``calls``: each with ``seq`` (rising), ``path``, and ``body`` (JSON text), or ``digest`` and ``size`` of a blob
-        that is stored already, for a file. A ``runs/create`` names the id that the relay promised as ``run_id``.
+        that this attempt sent already, for a file; the size that counts is the blob's own. A ``runs/create`` names
+        the id that the relay promised as ``run_id``.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def apply_relayed(services: Services, actor: Actor, request: Request, attempt_id
     if attempt.state.is_final:
         return {"relay_seq": OVER, "refused": [], "missing": []}
     wanted = [item["digest"] for item in calls if "digest" in item and item["seq"] > attempt.relay_seq]
-    missing = services.blobs.missing(wanted)
+    missing = services.attempts.missing(attempt, wanted)
     if missing:
         return {"relay_seq": attempt.relay_seq, "refused": [], "missing": missing}
     touched: set[str] = set()
@@ -109,6 +109,9 @@ class _Relayed(Call):
     async def ask(self, question: Callable[[Connection], T]) -> T:
         return question(self.connection)
 
+    def promised_run(self) -> str:
+        return str(self.item.get("run_id"))
+
     def changed(self, run_id: str) -> None:
         self.touched.add(run_id)
 
@@ -137,14 +140,10 @@ def _handle(call: _Relayed) -> Coroutine[Any, Any, Any]:
     if "digest" in item:
         if not path.startswith(f"{ARTIFACTS}/"):
             raise UsageError(f"{path} takes no file")
-        return keep_upload(call, path.removeprefix(f"{ARTIFACTS}/"), item["digest"], item["size"])
+        size = call.services.blobs.size(item["digest"])
+        return keep_upload(call, path.removeprefix(f"{ARTIFACTS}/"), item["digest"], size)
     if path not in HANDLERS:
         raise UsageError(f"{path} cannot be relayed")
-    if path == CREATE_RUN:
-        promised = str(item.get("run_id"))
-        if not NEW_RUN.fullmatch(promised):
-            raise UsageError("a relayed run has an id of 32 hex digits")
-        call = replace(call, services=replace(call.services, new_id=lambda: promised))
     return HANDLERS[path](call)
 
 
@@ -164,11 +163,13 @@ def _read_calls(payload: Json) -> list[Json]:
     if not isinstance(calls, list) or not all(isinstance(item, dict) for item in calls):
         raise UsageError("calls must be a list of objects")
     for item in calls:
-        if not isinstance(item.get("seq"), int) or not isinstance(item.get("path"), str):
-            raise UsageError("a relayed call has a seq and a path")
+        seq = item.get("seq")
+        if not isinstance(seq, int) or isinstance(seq, bool) or not 0 <= seq < OVER:
+            raise UsageError("a relayed call has a seq")
+        if not isinstance(item.get("path"), str):
+            raise UsageError("a relayed call has a path")
         if "digest" in item:
-            if not (isinstance(item["digest"], str) and isinstance(item.get("size"), int) and item["size"] >= 0):
-                raise UsageError("a relayed file has a digest and a size")
+            check_content(item)
         elif not isinstance(item.get("body"), str):
             raise UsageError("a relayed call has a body")
     return calls

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 
 from sqlalchemy import Connection
 
 from penstock.access.actors import Role
 from penstock.assets.sources import adopt_waiting
-from penstock.entities.errors import UsageError
+from penstock.entities.errors import ConflictError, UsageError
 from penstock.entities.run import LifecycleStage, Run, RunStatus
 from penstock.rules.filters.mlflow import parse_run_filter, parse_run_order
 from penstock.rules.names import new_display_name
@@ -33,6 +34,7 @@ from penstock.stores.metadata.search.run_search import RunQuery, find_runs
 
 RUN_NAME_TAG = "mlflow.runName"
 USER_TAG = "mlflow.user"
+_NEW_RUN = re.compile(r"[0-9a-f]{32}")
 _ENDED = frozenset({RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED})
 _STATUSES = (RunStatus.RUNNING, RunStatus.SCHEDULED, RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED)
 
@@ -52,14 +54,20 @@ async def create_run(call: Call) -> Json:
     call.actor.check_experiment(experiment_id)
     if call.actor.role is Role.JOB:
         tags[CREATOR_TAG] = call.actor.name
+    promised = call.promised_run()
+    if promised and not _NEW_RUN.fullmatch(promised):
+        raise UsageError("A run's id has 32 hex digits.")
 
-    def operation(connection: Connection) -> Run:
+    def operation(connection: Connection) -> tuple[Run, RunInputs]:
+        made = _find_promised(call, connection, promised, experiment_id) if promised else None
+        if made is not None:
+            return made, inputs_of_runs(connection, [promised])[promised]
         experiment = rows.get_home(connection, experiment_id)
         if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
             raise UsageError(f"The experiment {experiment_id} must be in the 'active' state. It was deleted.")
         run = rows.create_run(
             connection,
-            run_id=call.services.new_id(),
+            run_id=promised or call.services.new_id(),
             experiment_id=experiment_id,
             run_name=sent.run_name or named or new_display_name(os.urandom),
             user_id=sent.user_id or tags.get(USER_TAG) or call.actor.name,
@@ -68,9 +76,17 @@ async def create_run(call: Call) -> Json:
             tags=tags,
         )
         call.record(connection, "create", f"run:{run.run_id}", experiment=experiment.name)
-        return run
+        return run, RunInputs()
 
-    return {"run": shown_run(await call.write(operation), RunInputs())}
+    return {"run": shown_run(*await call.write(operation))}
+
+
+def _find_promised(call: Call, connection: Connection, run_id: str, experiment_id: str) -> Run | None:
+    """Return the run that this job created under an id it promised, None if it did not yet."""
+    run = rows.find_run(connection, run_id)
+    if run is not None and (run.tags.get(CREATOR_TAG), run.experiment_id) != (call.actor.name, experiment_id):
+        raise ConflictError(f"The run {run_id} exists already.", ref=f"run:{run_id}")
+    return run
 
 
 async def get_run(call: Call) -> Json:

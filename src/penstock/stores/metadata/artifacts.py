@@ -116,6 +116,17 @@ def find_file(connection: Connection, shelf: Shelf, path: str) -> TreeEntry | No
     return None if row is None else _entry(row)
 
 
+def digests_of_run(connection: Connection, run_id: str) -> set[str]:
+    """Return the digests of all files of a run, none if there is no such run."""
+    statement = (
+        select(run_artifacts.c.digest)
+        .distinct()
+        .join(runs, runs.c.id == run_artifacts.c.run)
+        .where(runs.c.run_id == run_id)
+    )
+    return set(connection.execute(statement).scalars())
+
+
 def walk_files(connection: Connection, shelf: Shelf, prefix: str = "") -> list[TreeEntry]:
     """Return every file under the folder ``prefix`` (or the file itself), sorted by path."""
     table = shelf.table
