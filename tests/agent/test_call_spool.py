@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.agent.relay.spool import MAX_CALLS, CallSpool
+
+
+def fails(descriptor: int) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
 
 STEPS = st.lists(st.sampled_from(["append", "deliver", "crash", "tear"]), max_size=40)
 
@@ -111,6 +118,90 @@ def test_a_call_that_does_not_fit_leaves_room_for_those_that_do(tmp_path: Path, 
     monkeypatch.undo()
     spool.append({"path": "/p", "body": "second"})
     assert [stored.entry["body"] for stored in spool.read()] == ["first", "second"]
+
+
+def test_a_call_that_cannot_be_synced_is_not_kept(tmp_path: Path, monkeypatch):
+    spool = CallSpool(str(tmp_path))
+    spool.append({"path": "/p", "body": "first"})
+    with monkeypatch.context() as failing:
+        failing.setattr("os.fdatasync", fails)
+        for _ in range(2):
+            with pytest.raises(OSError, match="Input/output"):
+                spool.append({"path": "/p", "body": "lost"})
+    assert spool.append({"path": "/p", "body": "second"}) == spool.last == 2
+    assert [(stored.entry["seq"], stored.entry["body"]) for stored in spool.read()] == [(1, "first"), (2, "second")]
+    assert b"lost" not in (tmp_path / "relay" / "calls").read_bytes()
+
+
+def test_calls_that_share_a_sync_that_fails_are_all_lost_and_none_is_delivered(tmp_path: Path, monkeypatch):
+    spool = CallSpool(str(tmp_path))
+    spool.append({"path": "/p", "body": "first"})
+    real, syncing, release = os.fdatasync, threading.Event(), threading.Event()
+    outcomes: list[object] = []
+
+    def slow(descriptor: int) -> None:
+        syncing.set()
+        release.wait(60)
+        fails(descriptor)
+
+    def add(body: str) -> None:
+        try:
+            outcomes.append(spool.append({"path": "/p", "body": body}))
+        except OSError as error:
+            outcomes.append(error.errno)
+
+    monkeypatch.setattr("os.fdatasync", slow)
+    first = threading.Thread(target=add, args=("lost",))
+    first.start()
+    assert syncing.wait(60)
+    size = (tmp_path / "relay" / "calls").stat().st_size
+    others = [threading.Thread(target=add, args=(f"lost {number}",)) for number in range(4)]
+    for thread in others:
+        thread.start()
+    while (tmp_path / "relay" / "calls").stat().st_size == size or spool.last < 6:
+        os.sched_yield()
+    # They are in the file, and were promised to nobody yet.
+    assert entries(spool) == [1]
+    monkeypatch.setattr("os.fdatasync", real)
+    release.set()
+    for thread in (first, *others):
+        thread.join()
+    assert outcomes == [errno.EIO] * 5
+    assert spool.append({"path": "/p", "body": "second"}) == 2
+    assert [stored.entry["body"] for stored in spool.read()] == ["first", "second"]
+
+
+def test_a_spool_that_can_be_neither_synced_nor_cut_takes_nothing_more(tmp_path: Path):
+    (tmp_path / "relay").mkdir()
+    (tmp_path / "relay" / "calls").symlink_to("/dev/null")  # takes every byte; no fsync, no truncation
+    spool = CallSpool(str(tmp_path))
+    for _ in range(3):
+        with pytest.raises(OSError, match=r"Invalid argument|any more"):
+            spool.append({"path": "/p", "body": "x"})
+    assert (spool.last, spool.is_empty, spool.read()) == (0, True, [])
+
+
+FULL = """
+import os, resource, sys
+from penstock.agent.relay.spool import CallSpool
+spool = CallSpool(sys.argv[1])
+spool.append({"path": "/p", "body": "x" * 1000})
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
+refused = 0
+for number in range(5):
+    try:
+        spool.append({"path": "/p", "body": "x" * 1500})
+    except OSError as error:
+        refused += 1
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+spool.append({"path": "/p", "body": "after"})
+print(refused, spool.last, [stored.entry["seq"] for stored in spool.read()])
+"""
+
+
+def test_a_file_that_may_not_grow_any_more_keeps_what_it_has(tmp_path: Path):
+    done = subprocess.run([sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout == "4 3 [1, 2, 3]\n"
 
 
 def test_an_upload_that_fails_leaves_no_file(tmp_path):

@@ -1,12 +1,15 @@
 """The calls that a relay acknowledged while the server was away, on the disk before they are.
 
 ``relay/calls`` holds a line of JSON a call with its number; ``relay/files`` what was uploaded. A line counts once it is
-fsynced; calls that come together share an fsync. When everything was delivered the file starts anew, numbers go on.
+fsynced, and is delivered then; calls that come together share an fsync. Where that fails, none of their lines is kept:
+the kernel may forget what it could not write, so a later fsync that succeeds says nothing of them. When everything was
+delivered the file starts anew, numbers go on.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -48,23 +51,28 @@ class CallSpool:
         self._syncing = threading.Lock()
         self._descriptor = -1
         self._size = 0
+        self._synced_size = 0
         self._synced = 0
         self._taken = 0
         self._names = 0
+        self._losses = 0
         self._is_torn = False
+        self._is_broken = False
         self.last = 0
         self.delivered = 0
         with contextlib.suppress(OSError):
-            self._size = os.stat(self._path).st_size
+            self._size = self._synced_size = os.stat(self._path).st_size
 
     @property
     def is_empty(self) -> bool:
         """Return whether nothing waits to be delivered."""
-        return self._taken >= self._size
+        return self._taken >= self._synced_size
 
     def append(self, entry: dict[str, Any]) -> int:
         """Keep a call and return its number once it is on the disk; raises OSError, and then nothing is kept."""
         with self._lock:
+            if self._is_broken:
+                raise OSError(errno.EIO, "the spool cannot be written any more")
             if self._descriptor < 0:
                 self._open()
             line = json.dumps({"seq": self.last + 1, **entry}, separators=(",", ":")).encode("ascii") + b"\n"
@@ -83,13 +91,32 @@ class CallSpool:
             self._is_torn = False
             self._size += len(line)
             self.last += 1
-            number = self.last
+            number, losses = self.last, self._losses
         with self._syncing:
+            if self._losses != losses:
+                raise OSError(errno.EIO, "what was written together with it could not be kept")
             if self._synced < number:
-                reached = self.last
-                os.fdatasync(self._descriptor)
-                self._synced = reached
+                self._sync()
         return number
+
+    def _sync(self) -> None:
+        """Bring every line there is to the disk, or none; the caller holds ``_syncing``."""
+        with self._lock:
+            number, size = self.last, self._size
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError:
+            with self._lock:
+                self._losses += 1
+                self.last = self._synced
+                self._is_torn = False
+                self._is_broken = True
+                self._size = self._synced_size
+                os.ftruncate(self._descriptor, self._size)
+                self._is_broken = False
+            raise
+        with self._lock:
+            self._synced, self._synced_size = number, size
 
     def put_file(self, pieces: Iterable[bytes]) -> dict[str, Any]:
         """Keep an uploaded file and return ``digest``, ``size`` and ``file``, its name here; raises OSError."""
@@ -125,7 +152,7 @@ class CallSpool:
     def read(self) -> list[Stored]:
         """Return the first calls that were not delivered, in order; damaged lines, which nobody was promised, go."""
         with self._lock:
-            start, end = self._taken, self._size
+            start, end = self._taken, self._synced_size
         if start >= end:
             return []
         found: list[Stored] = []
@@ -153,7 +180,7 @@ class CallSpool:
             self.delivered = max(self.delivered, number)
             if self._taken >= self._size and self._descriptor >= 0:
                 os.ftruncate(self._descriptor, 0)
-                self._taken = self._size = 0
+                self._taken = self._size = self._synced_size = 0
 
     def close(self) -> None:
         """Close the file."""
