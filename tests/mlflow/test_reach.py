@@ -200,3 +200,48 @@ def test_a_job_s_logged_model_comes_from_its_own_run(town: Town) -> None:
     message = {"experiment_id": town.own.experiment, "name": "x", "source_run_id": run}
     assert town.post("job", "logged-models", **message)[0] == 403
     assert town.post("limited", "logged-models", **message)[0] == 200
+
+
+def test_a_job_changes_the_versions_of_its_own_runs_and_no_others(town: Town) -> None:
+    house = town.house
+
+    def ask(method: str, path: str, **message: Any) -> int:
+        return house.ask(method, f"{API}/{path}", message, token=town.tokens["job"]).status
+
+    house.ok("POST", f"{API}/registered-models/create", {"name": "shared"})
+    house.ok(
+        "POST",
+        f"{API}/model-versions/create",
+        {"name": "shared", "source": f"runs:/{town.other.run}/f.txt", "run_id": town.other.run},
+    )
+    house.ok("POST", f"{API}/registered-models/alias", {"name": "shared", "alias": "champion", "version": "1"})
+
+    def changes(version: str) -> list[int]:
+        named = {"name": "shared", "version": version}
+        return [
+            ask("PATCH", "model-versions/update", **named, description="x"),
+            ask("POST", "model-versions/set-tag", **named, key="k", value="v"),
+            ask("DELETE", "model-versions/delete-tag", **named, key="k"),
+            ask("POST", "model-versions/transition-stage", **named, stage="Staging"),
+            ask("POST", "registered-models/alias", **named, alias="mine"),
+        ]
+
+    whole = [
+        ("PATCH", "registered-models/update", {"description": "x"}),
+        ("POST", "registered-models/set-tag", {"key": "k", "value": "v"}),
+        ("DELETE", "registered-models/delete-tag", {"key": "k"}),
+        ("POST", "registered-models/rename", {"new_name": "taken"}),
+        ("DELETE", "registered-models/delete", {}),
+        ("DELETE", "model-versions/delete", {"version": "1"}),
+        ("DELETE", "registered-models/alias", {"alias": "champion"}),
+    ]
+    assert changes("1") == [403] * 5
+    assert [ask(method, path, name="shared", **sent) for method, path, sent in whole] == [403] * len(whole)
+    own = {"name": "shared", "source": f"runs:/{town.own.run}/f.txt", "run_id": town.own.run}
+    assert ask("POST", "model-versions/create", **own) == 200
+    house.ok("POST", f"{API}/model-versions/create", own)  # of the job's run, though a person registered it
+    assert changes("2") == changes("3") == [200] * 5
+    assert ask("POST", "registered-models/alias", name="shared", alias="champion", version="2") == 200
+    assert ask("DELETE", "registered-models/alias", name="shared", alias="champion") == 200
+    assert ask("POST", "registered-models/create", name="its-own") == 200
+    assert ask("PATCH", "registered-models/update", name="its-own", description="x") == 200

@@ -32,6 +32,7 @@ class Action(StrEnum):
     JOB_CANCEL = "job:cancel"
     MODEL_READ = "model:read"
     MODEL_REGISTER = "model:register"
+    MODEL_RENAME = "model:rename"
     MODEL_DELETE = "model:delete"
     ASSET_READ = "asset:read"
     ASSET_REGISTER = "asset:register"
@@ -70,7 +71,8 @@ MEANINGS: dict[Action, str] = {
     Action.JOB_SUBMIT: "submit jobs",
     Action.JOB_CANCEL: "cancel jobs",
     Action.MODEL_READ: "see and search the model registry over MLflow's protocol",
-    Action.MODEL_REGISTER: "register, describe, tag, alias and rename models over MLflow's protocol",
+    Action.MODEL_REGISTER: "register, describe, tag, stage and alias models over MLflow's protocol",
+    Action.MODEL_RENAME: "rename models over MLflow's protocol",
     Action.MODEL_DELETE: "delete models and versions over MLflow's protocol",
     Action.ASSET_READ: "see and download models, data and environments",
     Action.ASSET_REGISTER: "register and change models, data and environments",
@@ -118,6 +120,7 @@ _CONTRIBUTOR = _READER | {
     Action.JOB_SUBMIT,
     Action.JOB_CANCEL,
     Action.MODEL_REGISTER,
+    Action.MODEL_RENAME,
     Action.MODEL_DELETE,
     Action.ASSET_REGISTER,
     Action.ASSET_DELETE,
@@ -142,11 +145,12 @@ LIMITS: dict[Action, str] = {
     Action.EXPERIMENT_READ: "own experiment",
     Action.EXPERIMENT_TAG: "own experiment",
     Action.JOB_READ: "own experiment",
+    Action.MODEL_REGISTER: "versions of its own runs",
     Action.ATTEMPT_REPORT: "own attempt",
 }
 """What a job's token may do within limits that the door checks."""
 
-_JOB = frozenset(LIMITS) | {Action.MODEL_READ, Action.MODEL_REGISTER, Action.CONTENT_STORE, Action.WORKSPACE_ASK}
+_JOB = frozenset(LIMITS) | {Action.MODEL_READ, Action.CONTENT_STORE, Action.WORKSPACE_ASK}
 _INTERNAL = frozenset({Action.CONTENT_READ, Action.SERVING_FOLLOW, Action.WORKSPACE_ASK})
 
 GRANTS: dict[Role, frozenset[Action]] = {

@@ -28,6 +28,8 @@ _NOUNS: dict[str, tuple[Action, Action, Action]] = {
     "registered-models": _MODEL,
     "model-versions": _MODEL,
 }
+# The name alone is what others look a model up by; which versions a job may change, the handlers ask.
+_RENAMES = frozenset({("registered-models", "rename")})
 _QUESTIONS = frozenset({"search", "get-latest-versions", "get-history-bulk", "get-history-bulk-interval"})
 _DELETIONS = frozenset({"delete", "restore"})
 _EXPERIMENT_TAGS = frozenset({"set-experiment-tag", "delete-experiment-tag"})
@@ -55,6 +57,8 @@ def _of_noun(noun: str, verb: str, method: str, is_item: bool) -> Action:
     ask, change, delete = _NOUNS[noun]
     if method in {"GET", "HEAD"} or (method == "POST" and verb in _QUESTIONS):
         return ask
+    if (noun, verb) in _RENAMES:
+        return Action.MODEL_RENAME
     if verb in _EXPERIMENT_TAGS:
         return Action.EXPERIMENT_TAG
     return delete if verb in _DELETIONS or (is_item and method == "DELETE") else change

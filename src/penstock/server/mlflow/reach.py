@@ -11,10 +11,13 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
-from penstock.access.actors import Actor
-from penstock.entities.errors import NotFoundError
-from penstock.stores.metadata import logged_models, places
+from penstock.access.actors import Actor, Role
+from penstock.entities.asset import AssetKind, AssetVersion
+from penstock.entities.errors import ForbiddenError, NotFoundError
+from penstock.server.mlflow.call import CREATOR_TAG
+from penstock.stores.metadata import assets, logged_models, places
 from penstock.stores.metadata.run_log import find_row
+from penstock.stores.metadata.runs import find_tag
 
 
 def check_models(connection: Connection, actor: Actor, model_ids: Iterable[str]) -> None:
@@ -56,3 +59,24 @@ def check_lineage(connection: Connection, actor: Actor, source: str, run_id: str
             actor.check_experiment(place.experiment_id or "")
         else:
             check_lineage(connection, actor, "", place.version.job_name, place.version.model_id)
+
+
+def check_version_change(connection: Connection, actor: Actor, version: AssetVersion) -> None:
+    """Raise ForbiddenError if a job would change a version that neither it registered nor its runs made."""
+    if actor.role is not Role.JOB or version.created_by == actor.name:
+        return
+    run_id = version.job_name
+    if run_id is None or (run_id != actor.job_name and find_tag(connection, run_id, CREATOR_TAG) != actor.name):
+        raise ForbiddenError(
+            f"the token of {actor.name} may not change {version.ref}",
+            hint="A job may change versions that it registered or that its own runs made.",
+            ref=version.ref,
+        )
+
+
+def check_model_change(connection: Connection, actor: Actor, name: str) -> None:
+    """Raise ForbiddenError if a job would change a registered model that has versions of others."""
+    if actor.role is not Role.JOB:
+        return
+    for version in assets.list_versions(connection, AssetKind.MODEL, name, limit=1_000_000, include_archived=True):
+        check_version_change(connection, actor, version)

@@ -11,12 +11,13 @@ from sqlalchemy import Connection
 
 from penstock.access.actors import Role
 from penstock.entities.asset import AssetVersion
-from penstock.entities.errors import ForbiddenError, NotFoundError, UsageError
+from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.registered_model import RegisteredModel
 from penstock.rules.aliases import LATEST, check_alias
 from penstock.rules.filters.mlflow import parse_model_filter, parse_model_order
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.paging import make_token, read_token
+from penstock.server.mlflow.reach import check_model_change, check_version_change
 from penstock.server.mlflow.registry_limits import (
     MAX_MODELS,
     MODELS_PAGE,
@@ -63,6 +64,7 @@ async def update_model(call: Call) -> Json:
     check_model_name(sent.name)
 
     def operation(connection: Connection) -> RegisteredModel:
+        check_model_change(connection, call.actor, sent.name)
         changed = rows.describe_model(connection, sent.name, sent.description or "", now=call.now)
         call.record(connection, "update", _ref(sent.name), description=sent.description or "")
         return changed
@@ -91,12 +93,6 @@ async def delete_model(call: Call) -> Json:
 
     def operation(connection: Connection) -> None:
         rows.check_model(connection, sent.name)
-        if call.actor.role is Role.JOB:
-            versions = assets.list_versions(connection, rows.KIND, sent.name, limit=1_000_000, include_archived=True)
-            if not versions:
-                raise ForbiddenError("a job may delete only versions it registered", ref=_ref(sent.name))
-            for version in versions:
-                check_registrar(call, version)
         rows.delete_model(connection, sent.name)
         call.record(connection, "delete", _ref(sent.name))
 
@@ -137,6 +133,7 @@ async def set_tag(call: Call) -> Json:
     check_tag(sent.key, sent.value)
 
     def operation(connection: Connection) -> None:
+        check_model_change(connection, call.actor, sent.name)
         rows.set_tag(connection, sent.name, sent.key, sent.value)
         call.record(connection, "set-tag", _ref(sent.name), key=sent.key, value=sent.value)
 
@@ -151,6 +148,7 @@ async def delete_tag(call: Call) -> Json:
     check_tag(sent.key, "")
 
     def operation(connection: Connection) -> None:
+        check_model_change(connection, call.actor, sent.name)
         rows.delete_tag(connection, sent.name, sent.key)
         call.record(connection, "delete-tag", _ref(sent.name), key=sent.key)
 
@@ -166,6 +164,9 @@ async def set_alias(call: Call) -> Json:
     version = check_version(sent.version)
 
     def operation(connection: Connection) -> None:
+        if call.actor.role is Role.JOB:
+            # Whoever held the alias: a training script may promote what it made.
+            check_version_change(connection, call.actor, assets.get_version(connection, rows.KIND, sent.name, version))
         rows.set_alias(connection, sent.name, sent.alias, version)
         call.record(connection, "set-alias", _ref(sent.name), alias=sent.alias, version=version)
 
@@ -180,6 +181,10 @@ async def delete_alias(call: Call) -> Json:
     check_alias(sent.alias)
 
     def operation(connection: Connection) -> None:
+        if call.actor.role is Role.JOB:
+            held = rows.find_alias(connection, sent.name, sent.alias)
+            if held is not None:
+                check_version_change(connection, call.actor, assets.get_version(connection, rows.KIND, sent.name, held))
         rows.delete_alias(connection, sent.name, sent.alias)
         call.record(connection, "delete-alias", _ref(sent.name), alias=sent.alias)
 
@@ -206,16 +211,6 @@ async def get_by_alias(call: Call) -> Json:
         return assets.get_version(connection, rows.KIND, sent.name, number)
 
     return {"model_version": shown_version(await call.ask(question))}
-
-
-def check_registrar(call: Call, version: AssetVersion) -> None:
-    """Raise ForbiddenError if a job would delete a version that it did not register."""
-    if call.actor.role is Role.JOB and version.created_by != call.actor.name:
-        raise ForbiddenError(
-            f"the token of {call.actor.name} may not delete {version.ref}",
-            hint="A job may delete versions that it registered.",
-            ref=version.ref,
-        )
 
 
 def is_prompt(tags: Mapping[str, str]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from penstock.access.actors import Role
 from penstock.assets.sources import adopt_files, follow_source, source_name, source_tree
 from penstock.entities.asset import AssetVersion
 from penstock.entities.errors import UsageError
@@ -14,8 +15,8 @@ from penstock.rules.filters.mlflow import parse_version_filter, parse_version_or
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.limits import required
 from penstock.server.mlflow.paging import make_token, read_token
-from penstock.server.mlflow.reach import check_lineage
-from penstock.server.mlflow.registry import check_registrar, is_prompt
+from penstock.server.mlflow.reach import check_lineage, check_version_change
+from penstock.server.mlflow.registry import is_prompt
 from penstock.server.mlflow.registry_limits import (
     ACTIVE_STAGES,
     MAX_VERSIONS,
@@ -108,6 +109,7 @@ async def update_version(call: Call) -> Json:
     text = sent.description or ""
 
     def operation(connection: Connection) -> AssetVersion:
+        _changeable(call, connection, name, version)
         changed = assets.update_version(
             connection, models.KIND, name, version, {"description": text, "updated_at": call.now}
         )
@@ -131,6 +133,7 @@ async def transition_stage(call: Call) -> Json:
     empty_to = "Archived" if sent.archive_existing_versions else None
 
     def operation(connection: Connection) -> AssetVersion:
+        _changeable(call, connection, name, version)
         changed = models.set_stage(connection, name, version, stage, now=call.now, empty_to=empty_to)
         call.record(connection, "set-stage", changed.ref, stage=stage)
         return changed
@@ -145,7 +148,6 @@ async def delete_version(call: Call) -> Json:
 
     def operation(connection: Connection) -> None:
         found = assets.get_version(connection, models.KIND, name, version)
-        check_registrar(call, found)
         assets.delete_version(connection, models.KIND, name, version)
         models.touch_model(connection, name, now=call.now)
         call.record(connection, "delete", found.ref)
@@ -197,6 +199,7 @@ async def set_tag(call: Call) -> Json:
     check_tag(sent.key, value)
 
     def operation(connection: Connection) -> None:
+        _changeable(call, connection, name, version)
         assets.set_version_tag(connection, models.KIND, name, version, sent.key, value)
         call.record(connection, "set-tag", f"model:{name}:{version}", key=sent.key, value=value)
 
@@ -211,11 +214,18 @@ async def delete_tag(call: Call) -> Json:
     check_tag(sent.key, "")
 
     def operation(connection: Connection) -> None:
+        _changeable(call, connection, name, version)
         assets.delete_version_tag(connection, models.KIND, name, version, sent.key)
         call.record(connection, "delete-tag", f"model:{name}:{version}", key=sent.key)
 
     await call.write(operation)
     return {}
+
+
+def _changeable(call: Call, connection: Connection, name: str, version: str) -> None:
+    if call.actor.role is Role.JOB:
+        found = assets.get_version(connection, models.KIND, name, version)
+        check_version_change(connection, call.actor, found)
 
 
 def _named(sent: OfVersion) -> tuple[str, str]:
