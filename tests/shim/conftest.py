@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from penstock.shim import context, spool
+from penstock.shim import context, mistakes, spool
 from penstock.shim.log import values
 
 
@@ -46,5 +46,13 @@ def job(tmp_path, monkeypatch):
     monkeypatch.setenv("PENSTOCK_SPOOL", str(folder))
     monkeypatch.setattr(spool, "_warned", set())
     monkeypatch.setattr(values, "_steps", {})
+    monkeypatch.setattr(mistakes, "_counts", {})
+    monkeypatch.setattr(spool, "_current", None)
     monkeypatch.setattr(context, "_contexts", {})
     return Job(folder)
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    """Mistakes are raised, as a test of a training script wants it."""
+    monkeypatch.setenv("PENSTOCK_LOG_STRICT", "1")

@@ -57,7 +57,7 @@ def test_azures_dictionary_is_kept_as_it_is_with_a_picture(job, kind, is_whole):
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_what_lacks_a_part_or_does_not_fit_is_refused(job, kind):
+def test_what_lacks_a_part_or_does_not_fit_is_refused(strict, job, kind):
     write, document = WRITERS[kind]
     for key in document["data"]:
         with pytest.raises(ValueError, match=key):
@@ -139,14 +139,14 @@ def test_bins_are_numpys(job):
     assert data["bin_errors"][4] == pytest.approx(predicted[inside].std())
 
 
-def test_a_confusion_matrix_is_counted_from_classes(job):
+def test_a_confusion_matrix_is_counted_from_classes(strict, job):
     log.log_confusion_matrix("cm", y_true=["a", "b", "a"], y_pred=np.array(["a", "a", "b"]))
     assert job.document("confusion_matrix/cm.json")["data"] == {"class_labels": ["a", "b"], "matrix": [[1, 1], [1, 0]]}
     with pytest.raises(ValueError, match="no label"):
         log.log_confusion_matrix("cm", y_true=["a"], y_pred=["z"], labels=["a", "b"])
 
 
-def test_pairs_without_a_number_are_left_out_and_none_at_all_is_refused(job):
+def test_pairs_without_a_number_are_left_out_and_none_at_all_is_refused(strict, job):
     nan = float("nan")
     assert sum(evaluation.residual_bins([1.0, nan, 3.0], [1.0, 2.0, float("inf")])["bin_counts"]) == 1
     with pytest.raises(ValueError, match="no pair"):

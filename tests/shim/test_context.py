@@ -60,7 +60,7 @@ def test_the_calls_of_azures_run_are_kept(run, job, tmp_path):
     assert {"tables/table.json", "images/picture.png", "confusion_matrix/cm.png"} <= set(job.values("artifact"))
 
 
-def test_mistakes_are_told(run):
+def test_mistakes_are_raised_where_that_is_wanted(strict, run):
     with pytest.raises(ValueError, match="one of them"):
         run.log_image("x")
     with pytest.raises(FileNotFoundError):
@@ -112,3 +112,69 @@ def test_forks_and_threads_log_side_by_side(run, job):
     subprocess.run([sys.executable, "-W", "ignore", "-S", "-c", program], env=environment, check=True)
     found = run.get_metrics()
     assert all(found[name] == list(range(200)) for name in ("t0", "t1", "t2", "p0", "p1", "p2"))
+
+
+def test_what_scripts_ask_of_their_run_is_there(run, job, monkeypatch):
+    monkeypatch.setenv("AZUREML_ARM_WORKSPACE_NAME", "lab")
+    monkeypatch.setenv("PENSTOCK_DISPLAY_NAME", "Calm river")
+    monkeypatch.setenv("PENSTOCK_RUN_URL", "http://127.0.0.1:1/#/experiments/1/runs/calm-river")
+    assert context.Experiment("digits").workspace.name == "lab"
+    assert (run.display_name, run.get_portal_url()[-10:]) == ("Calm river", "calm-river")
+    run.tag("stage", "one")
+    run.add_properties({"author": "me"})
+    run.display_name = "Swift river"
+    run.upload_file("outputs/a.bin", io.BytesIO(b"a"))
+    assert run.tags == {"stage": "one", "mlflow.runName": "Swift river"}
+    assert run.properties == run.get_properties() == {"author": "me"}
+    assert (run.status, run.get_details()["displayName"]) == ("Running", "Swift river")
+    assert run.get_file_names() == ["outputs/a.bin"]
+
+
+def test_a_child_logs_to_the_run_under_its_name(run, job):
+    with run.child_run("fold1") as child:
+        child.log("acc", 0.5)
+        child.tag("kind", "fold")
+        child.upload_file("a.bin", io.BytesIO(b"a"))
+        child.child_run("inner").log("acc", 1)
+    assert child.parent is run
+    assert child.get_metrics() == {"acc": 0.5, "inner/acc": 1.0}
+    assert run.get_metrics() == {"fold1/acc": 0.5, "fold1/inner/acc": 1.0}
+    assert run.get_tags() == {"fold1/kind": "fold"}
+    assert job.artifact("fold1/a.bin") == b"a"
+    for part in run.create_children(2):
+        part.log("x", 1)
+    assert {"child_1/x", "child_2/x"} <= set(run.get_metrics())
+
+
+def test_what_is_not_there_is_said_and_goes_on(run, caplog):
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            model = run.register_model(model_name="m", model_path="outputs/m.onnx")
+        assert model.name.lower() is not None
+        assert list(run.input_datasets["digits"].to_path()) == []
+        run.experiment.workspace.get_default_datastore()
+        run.no_such_thing()
+        run.fail("it diverged")
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 5
+    assert said[0].startswith("tests/shim/test_context.py:")
+    assert "mlflow.register_model" in said[0]
+    assert "sys.exit" in said[-1]
+    assert run.get_tags()["error"] == "it diverged"
+    assert not hasattr(run, "_repr_html_")
+
+
+def test_a_wrong_call_of_the_run_is_said_and_goes_on(run, caplog):
+    with caplog.at_level(logging.WARNING):
+        run.log_image("x")
+        run.upload_file("x", "nowhere")
+        run.log("loss", None)
+        run.log_row("row", x="none")
+    said = [record.getMessage() for record in caplog.records]
+    for words, line in zip(("one of them", "no file nowhere", "is None", "'row.x'"), said, strict=True):
+        assert words in line
+
+
+def test_what_is_not_there_is_an_error_where_that_is_wanted(strict, run):
+    with pytest.raises(AttributeError, match=r"mlflow\.register_model"):
+        run.register_model("m")

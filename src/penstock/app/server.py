@@ -264,6 +264,8 @@ def _fixed_assignment(home: Home, settings: Settings) -> Fixed:
                 "AZUREML_ARM_SUBSCRIPTION": "00000000-0000-0000-0000-000000000000",
                 "AZUREML_ARM_RESOURCEGROUP": "penstock",
                 "AZUREML_ARM_WORKSPACE_NAME": home.root.name,
+                "PENSTOCK_DISPLAY_NAME": job.display_name,
+                "PENSTOCK_RUN_URL": f"{url}/#/experiments/{experiment_id}/runs/{job.name}",
                 "PENSTOCK_RELAY": "1" if settings.jobs.relay else "0",
                 "MLFLOW_TRACKING_URI": url,
                 "MLFLOW_TRACKING_TOKEN": token,

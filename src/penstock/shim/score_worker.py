@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any, Callable, Optional
 from urllib.parse import parse_qsl
 
@@ -25,6 +25,10 @@ from . import replica_host
 SERVER_VERSION = "penstock/1"
 EXIT_CANNOT_LOAD = 3
 TOLD_TIMEOUT_S = 10.0
+
+
+class _Stopped(SystemExit):
+    """SIGTERM came; unlike a script's own ``sys.exit`` it is no failure of the script."""
 
 
 class ScriptError(Exception):
@@ -41,7 +45,7 @@ def main(argument: str) -> None:
     """
     assignment = json.loads(argument)
     replica_host.end_with_parent(replica_host.parent_descriptor())
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    signal.signal(signal.SIGTERM, _stop)
     host = replica_host.ReplicaHost(socket.socket(fileno=assignment["fd"]), assignment["identity"])
     host.update(state="loading")
     host.start()
@@ -49,6 +53,8 @@ def main(argument: str) -> None:
     script = os.path.join(code, assignment["script"])
     try:
         answer = load_script(script, code)
+    except _Stopped:
+        raise
     except BaseException as error:
         text = user_traceback(error, code)
         sys.stderr.write(text)
@@ -62,6 +68,10 @@ def main(argument: str) -> None:
         threading.Thread(target=host.work, args=(answer,), name="worker-%d" % number, daemon=True).start()
     host.update(state="ready", workers=workers)
     host.work(answer)
+
+
+def _stop(_number: int, _frame: Optional[FrameType]) -> None:
+    raise _Stopped(0)
 
 
 def load_script(script: str, code: str) -> replica_host.Answer:

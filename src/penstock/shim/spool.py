@@ -27,6 +27,7 @@ class Spool:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.artifacts = os.path.join(folder, "artifacts")
+        self.params: dict[str, str] = {}  # what this process logged; the first value of each counts
         self._events = os.path.join(folder, "events.jsonl")
         self._descriptor = -1
         self._is_torn = False

@@ -1,8 +1,8 @@
 """What a job calls to log metrics, parameters, tags, pictures, tables, files and how well a model predicts.
 
-Calls return at once and never fail because of Penstock: outside a job they do nothing but warn once. Only an argument
-of a wrong type or shape raises, because that is a mistake in the calling program; what is too large is cut or left out
-with a warning.
+Calls return at once and never raise: outside a job they do nothing but warn once, and a mistake of the calling program
+is one line in the job's log that says where, what and what to do. What can be taken is taken; what is too large is cut
+or left out. ``PENSTOCK_LOG_STRICT=1`` raises mistakes, for tests.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
+from ..mistakes import forgiving
 from .checks import checked_name, encode_json, plain, put
 
 TABLE_KEYS = (
@@ -15,6 +16,7 @@ TABLE_KEYS = (
 )
 
 
+@forgiving
 def log_confusion_matrix(
     name: str, matrix: Any = None, labels: Sequence[Any] | None = None, *, y_true: Any = None, y_pred: Any = None
 ) -> None:
@@ -47,6 +49,7 @@ def log_confusion_matrix(
     _put("confusion_matrix", "1.0.0", name, {"class_labels": names, "matrix": matrix}, draw_matrix(rows, names))
 
 
+@forgiving
 def log_accuracy_table(
     name: str, table: Any = None, *, y_true: Any = None, y_score: Any = None, labels: Sequence[Any] | None = None
 ) -> None:
@@ -76,6 +79,7 @@ def log_accuracy_table(
     _put("accuracy_table", "v1", name, data, draw_curves(curves))
 
 
+@forgiving
 def log_predictions(
     name: str, predictions: Any = None, *, y_true: Any = None, y_pred: Any = None, bins: int = 10
 ) -> None:
@@ -106,6 +110,7 @@ def log_predictions(
     _put("predictions", "v1", name, data, draw_predictions(edges, averages, errors, counts))
 
 
+@forgiving
 def log_residuals(name: str, residuals: Any = None, *, y_true: Any = None, y_pred: Any = None, bins: int = 20) -> None:
     """Keep a histogram of residuals as ``residuals/<name>.json`` (Azure ML's schema v1) and as a picture.
 

@@ -4,28 +4,71 @@ from __future__ import annotations
 
 import json
 import math
+import operator
+import posixpath
+import re
 from typing import Any, Mapping
 
-from ..spool import current, warn_once
+from ..spool import current
 
 MAX_KEY = 250  # characters, as MLflow has it
+LEAST_STEP, MAX_STEP = -(2**63), 2**63 - 1
+_KEY = re.compile(r"[/\w.\- :]*")
 
 
 def checked_name(name: Any) -> str:
     """Return a name as it is; raises TypeError unless it is a str with something in it."""
     if not isinstance(name, str) or not name:
-        raise TypeError("a name is a str that is not empty, not %r" % (name,))
+        raise TypeError("a name is a str that is not empty, not %s" % _shown(name))
+    return str(name)
+
+
+def checked_key(key: Any) -> str:
+    """Return the name of a metric, parameter or tag as it is, or refuse what MLflow's protocol refuses."""
+    name = checked_name(key)
+    if len(name) > MAX_KEY:
+        raise ValueError("the name '%s…' has more than %d characters; choose a shorter one" % (name[:40], MAX_KEY))
+    if not _KEY.fullmatch(name):
+        raise ValueError('the name %r may have letters, digits and "_ - . space : /" only' % name)
+    normal = posixpath.normpath(name)
+    if normal != name or normal == "." or normal.startswith(("..", "/")):
+        raise ValueError("the name %r is a path that leads to %r; log under that name" % (name, normal.lstrip("./")))
     return name
 
 
-def checked_number(value: Any) -> float:
-    """Return a metric's value as a float; text is none."""
-    if isinstance(value, (str, bytes, bytearray)):
-        raise TypeError("a metric's value is a number, not %s" % type(value).__name__)
+def checked_number(value: Any, name: str = "") -> float:
+    """Return a metric's value as a float: a number, a text that is one, or an array or tensor of one element."""
+    of = " of %r" % name if name else ""
+    if value is None:
+        raise TypeError("the value%s is None; log a number, or float('nan') where there is none" % of)
+    if isinstance(value, (bytes, bytearray)):
+        raise TypeError("the value%s is a number, not %s" % (of, type(value).__name__))
     try:
-        return float(value)
+        return float(value.item() if hasattr(value, "item") else value)
     except OverflowError:  # an int beyond what a float can say
         return math.inf if value > 0 else -math.inf
+    except (TypeError, ValueError, RuntimeError) as error:
+        what = _shown(value) if isinstance(value, str) else type(value).__name__
+        raise TypeError("the value%s is one number, not %s; log its mean, or each by itself" % (of, what)) from error
+
+
+def checked_step(step: Any) -> int:
+    """Return a step as an int; a float that is whole is one."""
+    try:
+        whole = operator.index(step)
+    except TypeError:
+        number = checked_number(step)
+        if not number.is_integer():
+            raise TypeError("the step is a whole number, not %s; round it" % _shown(step)) from None
+        whole = int(number)
+    if not LEAST_STEP <= whole <= MAX_STEP:
+        raise ValueError("the step has more than 64 bits")
+    return whole
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
 
 
 def checked_mapping(values: Any) -> Mapping[str, Any]:
@@ -42,15 +85,6 @@ def checked_path(path: Any) -> str:
     if not path or "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
         raise ValueError('an artifact\'s path is relative and has no "..": %r' % path)
     return path
-
-
-def is_key(name: str) -> bool:
-    """Return whether a name is short enough to be kept; warn once if not."""
-    if len(name) <= MAX_KEY:
-        return True
-    shown = name[:40]
-    warn_once("what is logged as '%s…' is left out: its name has more than %d characters" % (shown, MAX_KEY), "key")
-    return False
 
 
 def put(path: str, content: bytes) -> None:
