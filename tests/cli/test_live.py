@@ -5,22 +5,26 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
 import termios
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+
+from penstock import Workspace
 
 PENSTOCK = [sys.executable, "-m", "penstock.cli"]
 COLUMNS = 60
 
 
-def in_terminal(*arguments: object, folder: Path) -> tuple[int, str]:
+def in_terminal(*arguments: object, folder: Path, columns: int = COLUMNS) -> tuple[int, str]:
     """Return exit status and what the terminal got."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {**os.environ, "TERM": "xterm", "PENSTOCK_WORKSPACE": str(folder)}
     environment.pop("NO_COLOR", None)
     words = [*PENSTOCK, *(str(argument) for argument in arguments)]
@@ -92,3 +96,40 @@ def test_deletion_is_asked_for(lab, workspace_folder: Path, tmp_path: Path) -> N
         assert "Delete model asked:1?" in done.stderr
         assert done.stdout == ""
         assert lab("model", "show", "-n", "asked", "-v", "1").status == status
+
+
+def test_a_finished_job_s_stream_says_how_long_it_ran(lab, job_file: Path) -> None:
+    job_file.write_text("command: sleep 0.3\n")
+    name = lab("job", "create", "-f", job_file, "--stream", "--query", "name", "-o", "tsv").out.strip().splitlines()[-1]
+    job = lab("job", "show", "-n", name, "-o", "json").data
+    seconds = (datetime.fromisoformat(job["ended_at"]) - datetime.fromisoformat(job["started_at"])).total_seconds()
+    assert f"Completed in {seconds:.1f} s" in lab("job", "stream", "-n", name).err
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_lists_fit_a_narrow_terminal(lab, workspace_folder: Path, tmp_path: Path, columns: int) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"w")
+    words = ["-n", "narrow", "-p", tmp_path / "weights.bin", "-d", "Said at some length " * 5]
+    assert lab("model", "create", *words).status == 0
+    ws = Workspace(workspace_folder)
+    experiment = ws.experiments.create(f"narrow-{columns}").id
+    body = {"experiment_id": experiment, "run_name": "a-rather-long-name-of-a-run", "start_time": 1_700_000_000_000}
+    run_id = ws.rest.http.post("/api/2.0/mlflow/runs/create", body)["run"]["info"]["run_id"]
+    listed = ["run", "list", "-e", f"narrow-{columns}"]
+    status, text = in_terminal(*listed, folder=workspace_folder, columns=columns)
+    assert status == 0
+    head, row, *_ = plain(text).splitlines()
+    assert row.split()[0] == run_id[:8]
+    assert {"NAME", "STATUS", "STARTED"} <= set(head.split())
+    assert len(row) <= columns
+    assert lab("run", "show", row.split()[0], "--query", "run_id").data == run_id
+    assert run_id in lab(*listed).out
+    for words in (["audit", "list"], ["model", "list"], ["job", "list"]):
+        _, text = in_terminal(*words, folder=workspace_folder, columns=columns)
+        table = [line for line in plain(text).splitlines() if not line.startswith(("Left out", "There are also"))]
+        assert table, words
+        assert max(map(len, table)) <= columns
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)

@@ -64,6 +64,23 @@ def test_list_filters_orders_and_selects(lab: Cli, make: Make, request: pytest.F
     assert sorted(found.data) == ["0", "1", "2", "3"]
 
 
+def test_a_list_without_runs_is_its_header(lab: Cli, make: Make, request: pytest.FixtureRequest) -> None:
+    make("r", {"loss": [1.0]}, lr=1)
+    done = lab("run", "list", "-e", request.node.name, "--filter", "metrics.loss > 2", "-c", "params.lr")
+    assert done.out.split() == ["RUN", "NAME", "params.lr"]
+    assert "No runs match." in done.err
+    assert "params.lr" not in done.err
+    assert lab("run", "list", "--filter", "metrics.loss > 1e300", "-o", "json").data == []
+
+
+def test_a_column_that_no_run_has_is_said(lab: Cli, make: Make, request: pytest.FixtureRequest) -> None:
+    make("r", {"loss": [1.0]})
+    done = lab("run", "list", "-e", request.node.name, "-c", "metrics.loss,metrics.nope")
+    assert done.status == 0
+    assert "none of these runs has metrics.nope." in done.err
+    assert "metrics.loss" not in done.err
+
+
 def test_a_misspelling_points_into_the_filter(lab: Cli, make: Make, request: pytest.FixtureRequest) -> None:
     make("r", {"accuracy": [1.0]})
     done = lab("run", "list", "-e", request.node.name, "--filter", "metrics.accurcy > 1")
@@ -92,6 +109,9 @@ def test_compare_shows_what_differs(lab: Cli, make: Make) -> None:
     ]
     assert "params.seed" in lab("run", "compare", first, second, "--all").out
     assert "the same" in lab("run", "compare", first, first).err
+    alone = lab("run", "compare", first)
+    assert (alone.status, alone.out) == (2, "")
+    assert "two or more" in alone.err
 
 
 def test_metrics_are_drawn(lab: Cli, make: Make) -> None:
@@ -110,12 +130,18 @@ def test_metrics_are_drawn(lab: Cli, make: Make) -> None:
 def test_export_writes_a_file(lab: Cli, make: Make, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     make("exported", {"loss": [1.0]}, lr=1)
     file = tmp_path / "runs.csv"
-    done = lab("run", "export", "-e", request.node.name, "-c", "metrics.loss,params.lr", "-o", file)
+    done = lab("run", "export", "-e", request.node.name, "-c", "metrics.loss,params.lr", "-f", file)
     assert (done.status, done.out) == (0, "")
     rows = list(csv.reader(io.StringIO(file.read_text())))
     assert rows[0] == ["run_id", "metrics.loss", "params.lr"]
     assert rows[1][1:] == ["1.0", "1"]
-    assert lab("run", "export", "-o", tmp_path / "runs.txt").status == 2
+    assert lab("run", "export", "-f", tmp_path / "runs.txt").status == 2
+    nowhere = lab("run", "export", "-f", tmp_path / "nowhere" / "runs.csv")
+    assert nowhere.status == 2
+    assert "there is no folder" in nowhere.err
+    assert not (tmp_path / "nowhere").exists()
+    assert "<runs|metrics|points>" in lab("run", "export", "-h").out
+    assert lab("run", "export", "-f", file, "--what", "rows").status == 2
 
 
 def test_tags_and_names_change(lab: Cli, make: Make) -> None:
@@ -126,6 +152,12 @@ def test_tags_and_names_change(lab: Cli, make: Make) -> None:
     }
     assert "best" not in lab("run", "tag", run_id, "--remove", "best", "-o", "json").data
     assert lab("run", "tag", run_id, "nonsense").status == 2
+
+
+def test_a_change_that_changes_nothing_is_refused(lab: Cli, make: Make) -> None:
+    run_id = make("untagged")
+    assert lab("run", "tag", run_id).status == 2
+    assert lab("audit", "list", "--ref", f"run:{run_id}", "--verb", "update", "-o", "json").data == []
 
 
 def test_a_deleted_run_is_removed_for_good(lab: Cli, make: Make) -> None:

@@ -40,7 +40,7 @@ def test_a_token_is_made_listed_used_and_revoked(
     (listed,) = [token for token in lab("token", "list", "-o", "json").data if token["name"] == "bob"]
     assert (listed["id"], listed["role"], listed["state"]) == (made["id"], "reader", "live")
     url = lab("status", "-o", "json").data["url"]
-    monkeypatch.setenv("PENSTOCK_TOKEN", made["token"])
+    monkeypatch.setenv("PENSTOCK_TOKEN", made["secret"])
     monkeypatch.setenv("PENSTOCK_WORKSPACE", url)
     assert cli("token", "whoami", "-o", "json").data["actor"] == "bob"
     assert cli("job", "list").status == 0
@@ -51,7 +51,7 @@ def test_a_token_is_made_listed_used_and_revoked(
     monkeypatch.delenv("PENSTOCK_TOKEN")
     monkeypatch.setenv("PENSTOCK_WORKSPACE", str(workspace_folder))
     assert lab("token", "revoke", made["id"]).status == 0
-    monkeypatch.setenv("PENSTOCK_TOKEN", made["token"])
+    monkeypatch.setenv("PENSTOCK_TOKEN", made["secret"])
     monkeypatch.setenv("PENSTOCK_WORKSPACE", url)
     assert cli("token", "whoami").status == 4
 
@@ -71,6 +71,21 @@ def test_what_cannot_be_meant_is_usage(lab: Cli, arguments: tuple[str, ...], sai
     assert said in done.err
 
 
+def test_an_experiment_is_shown_by_its_name(
+    lab: Cli, cli: Cli, workspace_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = lab("status", "-o", "json").data["url"]
+    lab("experiment", "create", "course")
+    words = ("token", "create", "--name", "student", "--role", "contributor", "--experiment", "course")
+    secret = lab(*words, "--query", "secret", "-o", "tsv").out.strip()
+    assert secret.startswith("pst_")
+    (row,) = [line for line in lab("token", "list").out.splitlines() if line.startswith("student ")]
+    assert " course " in row
+    monkeypatch.setenv("PENSTOCK_TOKEN", secret)
+    monkeypatch.setenv("PENSTOCK_WORKSPACE", url)
+    assert ["experiment:", "course"] in [line.split() for line in cli("token", "whoami").out.splitlines()]
+
+
 def test_revoking_what_is_not_there_is_not_found(lab: Cli) -> None:
     assert lab("token", "revoke", "nobody").status == 3
 
@@ -78,7 +93,7 @@ def test_revoking_what_is_not_there_is_not_found(lab: Cli) -> None:
 def test_the_log_is_listed_verified_and_exported(lab: Cli, tmp_path: Path) -> None:
     lab("token", "create", "--name", "logged", "--role", "reader")
     lab("token", "revoke", "logged")
-    newest = lab("audit", "list", "-n", "2", "-o", "json").data
+    newest = lab("audit", "list", "-r", "2", "-o", "json").data
     assert [event["verb"] for event in newest] == ["create", "revoke"]
     assert newest[0]["ref"] == newest[1]["ref"]
     of_it = lab("audit", "list", "--ref", newest[0]["ref"], "--verb", "revoke", "--since", "1h", "-o", "json").data
@@ -98,6 +113,9 @@ def test_the_log_is_listed_verified_and_exported(lab: Cli, tmp_path: Path) -> No
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
     assert [path.name for path in tmp_path.iterdir()] == ["events.jsonl"]
+    nowhere = lab("audit", "export", "-f", tmp_path / "nowhere" / "events.jsonl")
+    assert nowhere.status == 2
+    assert "there is no folder" in nowhere.err
 
 
 def test_an_unmeant_follow_is_usage(lab: Cli) -> None:

@@ -58,7 +58,7 @@ result = True
 
 def test_a_reader_sees_what_a_contributor_made_and_changes_nothing(house: House, client: Client) -> None:
     tokens = {
-        role: house.ok("POST", "/api/v1/tokens", {"name": f"a-{role}", "role": role})["token"]
+        role: house.ok("POST", "/api/v1/tokens", {"name": f"a-{role}", "role": role})["secret"]
         for role in ("reader", "contributor")
     }
     assert client(WRITE, token=tokens["contributor"]) is True

@@ -66,7 +66,12 @@ def test_a_search_is_a_data_frame(ws: Workspace, grid: str) -> None:
 
 def test_a_search_may_find_nothing(ws: Workspace, grid: str) -> None:
     frame = ws.runs.search("params.lr = '9'", experiments=grid, columns=["metrics.loss", "start_time"])
-    assert (len(frame), list(frame.columns)) == (0, ["start_time", "metrics.loss"])
+    assert (len(frame), list(frame.columns)) == (0, ["run_id", "start_time", "metrics.loss"])
+    assert [str(kind) for kind in frame.dtypes] == ["object", "datetime64[ms, UTC]", "float64"]
+    frame = ws.runs.search("params.lr = '9'", experiments=grid)
+    assert (len(frame), list(frame.columns)[:2]) == (0, ["run_id", "experiment_id"])
+    assert str(frame["end_time"].dtype) == "datetime64[ms, UTC]"
+    assert str(frame["duration"].dtype) == "Int64"
 
 
 def test_dictionaries_and_iteration_need_no_pandas(ws: Workspace, grid: str) -> None:

@@ -9,7 +9,7 @@ from tests.server.harness import House
 
 def make(house: House, name: str, role: str = "reader", **more: str) -> str:
     made = house.ok("POST", "/api/v1/tokens", {"name": name, "role": role, **more})
-    return str(made["token"])
+    return str(made["secret"])
 
 
 def test_a_token_is_made_listed_and_revoked(house: House) -> None:
@@ -18,7 +18,7 @@ def test_a_token_is_made_listed_and_revoked(house: House) -> None:
     )
     assert answer.status == 201
     assert answer.headers["cache-control"] == "no-store"
-    secret = answer.json["token"]
+    secret = answer.json["secret"]
     assert house.ok("GET", "/api/v1", token=secret)["actor"] == "bob"
     listed = house.ask("GET", "/api/v1/tokens")
     (found,) = [token for token in listed.json["items"] if token["name"] == "bob"]
@@ -82,7 +82,7 @@ def test_a_repeated_request_never_repeats_the_secret(house: House) -> None:
     first = house.ask("POST", "/api/v1/tokens", sent, headers={"Idempotency-Key": "k"})
     again = house.ask("POST", "/api/v1/tokens", sent, headers={"Idempotency-Key": "k"})
     assert (first.status, again.status) == (201, 409)
-    assert first.json["token"] not in again.body.decode()
+    assert first.json["secret"] not in again.body.decode()
 
 
 def test_the_secret_is_in_no_log(house: House, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from penstock.cli.command import command
 from penstock.cli.options import (
+    DownloadPathOption,
     LabelOption,
     LimitOption,
     NameOption,
@@ -168,10 +169,7 @@ def add_verbs(app: typer.Typer, noun: str, kind: str, *, has_files: bool = True)
             name: NameOption,
             version: VersionOption = None,
             label: LabelOption = None,
-            path: Annotated[
-                Path | None,
-                typer.Option("--download-path", "-p", help="Where to.", show_default="a folder of its name"),
-            ] = None,
+            path: DownloadPathOption = None,
             workspace: WorkspaceOption = None,
         ) -> None:
             """Bring a version's files here."""

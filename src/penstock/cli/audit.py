@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from penstock.cli.command import command, make_group
-from penstock.cli.options import OutputOption, QueryOption, WorkspaceOption
+from penstock.cli.options import LimitOption, OutputOption, QueryOption, WorkspaceOption
 from penstock.cli.output import DAMAGED, Format, emit, note
 from penstock.cli.session import open_rest
 from penstock.entities.errors import UsageError
@@ -46,7 +46,7 @@ class ExportFormat(StrEnum):
     app,
     "list",
     "penstock audit list --actor ann --since 24h",
-    "penstock audit list --ref 'model:*' -n 5 -o json",
+    "penstock audit list --ref 'model:*' -r 5 -o json",
     "penstock audit list --follow",
 )
 def list_(
@@ -55,8 +55,8 @@ def list_(
     ref: RefOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
-    count: Annotated[int, typer.Option("-n", "--max-results", min=1, help="The newest so many.")] = 50,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens; Ctrl-C ends it.")] = False,
+    count: LimitOption = 50,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what happens; Ctrl-C ends it.")] = False,
     workspace: WorkspaceOption = None,
     output: OutputOption = None,
     query: QueryOption = None,

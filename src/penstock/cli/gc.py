@@ -10,7 +10,7 @@ import typer
 from penstock.cli.assets import confirm
 from penstock.cli.command import command, make_group
 from penstock.cli.options import OutputOption, QueryOption, WorkspaceOption, YesOption
-from penstock.cli.output import Format, emit, note
+from penstock.cli.output import Format, emit, human_size, note
 from penstock.cli.session import open_rest
 
 app = make_group("Remove for good what was deleted.")
@@ -72,9 +72,8 @@ def gc(
     confirm("Remove this for good?", yes)
     done = _apply(rest, scope)
     if is_table:
-        note(
-            f"Removed {_count(done.get('removed', {})) or 'no records'}; {_size(done.get('bytes', 0))} are free again."
-        )
+        removed = _count(done.get("removed", {})) or "no records"
+        note(f"Removed {removed}; {human_size(done.get('bytes', 0))} are free again.")
     else:
         emit(done, output=output, query=query)
 
@@ -106,12 +105,12 @@ def _show_plan(plan: dict[str, Any], *, is_applied: bool = False) -> None:
     if total > SHOWN:
         note(f"… and {total - SHOWN} more")
     if plan["counts"] or plan["blobs"]:
-        files = f"{plan['blobs']} {'file' if plan['blobs'] == 1 else 'files'} of {_size(plan['bytes'])}"
+        files = f"{plan['blobs']} {'file' if plan['blobs'] == 1 else 'files'} of {human_size(plan['bytes'])}"
         note(f"{_count(plan['counts']) or 'No records'} and {files} {'go' if is_applied else 'would go'} for good.")
     else:
         note("Nothing to remove.")
     if plan["young_blobs"]:
-        note(f"{_size(plan['young_bytes'])} that nothing names were used within the last hour and stay for now.")
+        note(f"{human_size(plan['young_bytes'])} that nothing names were used within the last hour and stay for now.")
     for one in kept[:SHOWN]:
         note(f"stays: {one['kind']} {one['name']}: {one['reason']}")
     if not is_applied and (plan["counts"] or plan["blobs"]):
@@ -121,11 +120,3 @@ def _show_plan(plan: dict[str, Any], *, is_applied: bool = False) -> None:
 def _count(counts: dict[str, int]) -> str:
     parts = [f"{number} {_WORDS[kind][number != 1]}" for kind, number in counts.items()]
     return ", ".join(parts)
-
-
-def _size(size: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

@@ -10,6 +10,7 @@ import typer
 
 from penstock.cli.command import command, make_group
 from penstock.cli.options import (
+    DownloadPathOption,
     LimitOption,
     NameOption,
     OptionalNameOption,
@@ -19,6 +20,7 @@ from penstock.cli.options import (
     WorkspaceOption,
 )
 from penstock.cli.output import Format, emit, note, warn
+from penstock.cli.run_files import FILES
 from penstock.cli.session import open_rest
 
 app = make_group("Run jobs and look at them.")
@@ -31,7 +33,6 @@ COLUMNS = {
     "CREATED": "created_at",
     "ENDED": "ended_at",
 }
-FILES = {"PATH": "path", "SIZE": "size"}
 DETAILS = {
     "name": "name",
     "display name": "display_name",
@@ -197,9 +198,7 @@ def download(
         str | None, typer.Option("--output-name", help="Only this output; `artifacts` is outputs/ and logs/.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="The named outputs too.")] = False,
-    path: Annotated[
-        Path | None, typer.Option("--download-path", "-p", help="Where to.", show_default="a folder of the job's name")
-    ] = None,
+    path: DownloadPathOption = None,
     listing: Annotated[bool, typer.Option("--list", help="Only list the job's files.")] = False,
     workspace: WorkspaceOption = None,
     output: OutputOption = None,
@@ -209,6 +208,7 @@ def download(
 
     They are outputs/, logs/ and user_logs/, or a named output.
     """
+    from penstock.cli.progress import file_progress
     from penstock.entities.errors import NotFoundError
     from penstock.sdk.files import download_run_files
 
@@ -226,11 +226,15 @@ def download(
                 hint=f"It has: {', '.join(sorted({*outputs, 'artifacts'}))}.",
             )
         prefix = outputs[output_name]["path"].strip("/")
-        written = download_run_files(rest, job["name"], folder / output_name, paths=(prefix,), strip=prefix)
+        with file_progress() as on_progress:
+            written = download_run_files(
+                rest, job["name"], folder / output_name, paths=(prefix,), strip=prefix, on_progress=on_progress
+            )
     else:
         top = [item["path"] for item in rest.list_artifacts(job["name"])]
         wanted = top if everything else [item for item in top if item != "named"]
-        written = download_run_files(rest, job["name"], folder, paths=wanted)
+        with file_progress() as on_progress:
+            written = download_run_files(rest, job["name"], folder, paths=wanted, on_progress=on_progress)
         if outputs and not everything:
             note(f"Left out: {', '.join(sorted(outputs))} (named outputs come with --all or --output-name)")
     note(f"{len(written)} {'file' if len(written) == 1 else 'files'} in {folder}")

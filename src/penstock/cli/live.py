@@ -8,12 +8,14 @@ import sys
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
 from penstock.cli.output import INTERRUPTED, note
+from penstock.cli.run_tables import duration_text
 from penstock.sdk.statuses import FINAL_STATUSES
 from penstock.sdk.stream import JobEnd, LogText, MetricPoint, StatusChange, follow_job
 
@@ -34,7 +36,6 @@ def show_job(rest: Rest, name: str) -> Json:
         # The command line goes without the collector, which a command that may stay for days cannot.
         gc.freeze()
         gc.enable()
-    started = time.monotonic()
     display: AbstractContextManager[_Display] = _LiveLine() if _is_terminal() else nullcontext(_Plain())
     try:
         with display as shown:
@@ -51,8 +52,17 @@ def show_job(rest: Rest, name: str) -> Json:
         note(f"\nJob {name} goes on. Back to it: penstock job stream -n {name}   End it: penstock job cancel -n {name}")
         raise typer.Exit(INTERRUPTED) from None
     if ended["status"] == "Completed":
-        note(f"Completed in {time.monotonic() - started:.1f} s")
+        note(f"Completed in {_duration(ended)}")
     return ended
+
+
+def _duration(job: Json) -> str:
+    """Return how long a job ran, whenever that was."""
+    began, end = (
+        datetime.fromisoformat(job[name])
+        for name in ("started_at" if "started_at" in job else "created_at", "ended_at")
+    )
+    return str(duration_text(round((end - began).total_seconds() * 1000)))
 
 
 class _Display(Protocol):

@@ -32,4 +32,10 @@ VersionOption = Annotated[str | None, typer.Option("--version", "-v", help="Its 
 LabelOption = Annotated[str | None, typer.Option("--label", "-l", help="Instead of a version, such as `latest`.")]
 EndpointOption = Annotated[str, typer.Option("--endpoint-name", "-e", help="The endpoint.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DownloadPathOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--download-path", "-d", "-p", metavar="FOLDER", help="Where to.", show_default="a folder of its name"
+    ),
+]
 LimitOption = Annotated[int, typer.Option("--max-results", "-r", min=1, help="At most so many.")]

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import IO, Any
 
+from penstock.cli.fitting import fit
 from penstock.entities.errors import (
     JobFailedError,
     NotFoundError,
@@ -55,6 +57,10 @@ _STATUS_COLOURS = {
 
 Columns = Mapping[str, str]
 
+_SHORT_ID = 8
+_ID = re.compile(r"(?<![\w-])[0-9a-f]{32}(?![\w-])")
+"""A run's id as Penstock and MLflow's client make them; a beginning of it that is unique names the run too."""
+
 
 class Format(StrEnum):
     """How results are written."""
@@ -84,7 +90,14 @@ def warn(answer: Mapping[str, Any]) -> None:
         note(f"warning: {warning}")
 
 
-def emit(data: Any, *, columns: Columns | None = None, output: Format | None = None, query: str | None = None) -> None:
+def emit(
+    data: Any,
+    *,
+    columns: Columns | None = None,
+    output: Format | None = None,
+    query: str | None = None,
+    fixed: Sequence[str] | None = None,
+) -> None:
     """Write a result.
 
     Parameters
@@ -97,9 +110,12 @@ def emit(data: Any, *, columns: Columns | None = None, output: Format | None = N
         The table by default, JSON where ``query`` reshapes the result.
     query : str, optional
         A JMESPath expression.
+    fixed : sequence of str, optional
+        Headers of a list's columns that are not cut to make it fit a terminal; the first one where nothing is said.
     """
     if query:
         data, columns = _search(query, data), None
+    left_out: Sequence[str] = ()
     chosen = output or (Format.JSON if query else Format.TABLE)
     if chosen is Format.JSON:
         text = json.dumps(data, indent=2, ensure_ascii=False)
@@ -108,10 +124,12 @@ def emit(data: Any, *, columns: Columns | None = None, output: Format | None = N
     elif chosen is Format.TSV:
         text = "\n".join("\t".join(_cell(value, full=True) for value in row) for row in _rows(data, columns))
     else:
-        text = _table(data, columns)
+        text, left_out = _table(data, columns, fixed)
     if text:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
+    if left_out:
+        note(f"Left out for want of room: {', '.join(left_out)}. All with -o tsv or json.")
 
 
 def _search(query: str, data: Any) -> Any:
@@ -141,19 +159,50 @@ def _rows(data: Any, columns: Columns | None) -> list[list[Any]]:
     return rows
 
 
-def _table(data: Any, columns: Columns | None) -> str:
+def human_size(size: float) -> str:
+    """Return a size in bytes as people read it, such as ``17.6 KB``."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def _table(data: Any, columns: Columns | None, fixed: Sequence[str] | None) -> tuple[str, Sequence[str]]:
+    """Return a table, and the columns there was no room for."""
     if isinstance(data, Mapping):
         pairs = columns or {key: key for key in data}
-        lines = [(header, _at(data, path)) for header, path in pairs.items()]
-        return _lay_out(
-            [[_paint(f"{header}:", _DIM), _cell(value)] for header, value in lines if value not in _NOTHING]
-        )
+        lines = [(header, _readable(path, _at(data, path))) for header, path in pairs.items()]
+        cells = [[_paint(f"{name}:", _DIM), _coloured(_cell(value))] for name, value in lines if value not in _NOTHING]
+        return _lay_out(cells), ()
     if not isinstance(data, list):
-        return _cell(data, full=True)
+        return _cell(data, full=True), ()
     if columns is None and data and all(isinstance(item, Mapping) for item in data):
         columns = {key: key for key in data[0]}
-    head = [[_paint(header, _DIM) for header in columns]] if columns else []
-    return _lay_out([*head, *([_cell(value) for value in row] for row in _rows(data, columns))])
+    if not columns:
+        return _lay_out([[_coloured(_cell(value)) for value in row] for row in _rows(data, columns)]), ()
+    paths = list(columns.values())
+    cells = [[_cell(_readable(p, v)) for p, v in zip(paths, row, strict=True)] for row in _rows(data, columns)]
+    if sys.stdout.isatty():
+        cells = _with_short_ids(cells)
+    rows, left_out = fit(
+        [dict(zip(columns, row, strict=True)) for row in cells], fixed=list(columns)[:1] if fixed is None else fixed
+    )
+    head = [_paint(header, _DIM) for header in columns if header not in left_out]
+    return _lay_out([head, *([_coloured(cell) for cell in row.values()] for row in rows)]), left_out
+
+
+def _readable(path: str, value: Any) -> Any:
+    return human_size(value) if path == "size" and isinstance(value, int) else value
+
+
+def _with_short_ids(rows: list[list[str]]) -> list[list[str]]:
+    """Return cells with ids cut to eight characters, or as many as tell those shown apart."""
+    found = {one for row in rows for cell in row for one in _ID.findall(cell)}
+    length = _SHORT_ID
+    while len({one[:length] for one in found}) < len(found):
+        length += 1
+    return [[_ID.sub(lambda match: match[0][:length], cell) for cell in row] for row in rows]
 
 
 _NOTHING: Sequence[Any] = (None, "", {}, [])
@@ -203,7 +252,11 @@ def _cell(value: Any, *, full: bool = False) -> str:
     text = f"{first.rstrip()} …" if more else _local_time(text)
     if len(text) > _LONGEST_CELL and sys.stdout.isatty():
         text = text[: _LONGEST_CELL - 1] + "…"
-    return _paint(text, _STATUS_COLOURS[text]) if text in _STATUS_COLOURS else text
+    return text
+
+
+def _coloured(cell: str) -> str:
+    return _paint(cell, _STATUS_COLOURS[cell]) if cell in _STATUS_COLOURS else cell
 
 
 def _local_time(text: str) -> str:

@@ -11,9 +11,21 @@ from typing import Annotated, Any
 import typer
 
 from penstock.cli.command import command, make_group
-from penstock.cli.options import OutputOption, QueryOption, WorkspaceOption
-from penstock.cli.output import Format, emit, note
-from penstock.cli.run_tables import differences, heads_of, readable, short_number, show_table, table_of
+from penstock.cli.options import LimitOption, OutputOption, QueryOption, WorkspaceOption
+from penstock.cli.output import Format, emit, human_size, note
+from penstock.cli.run_files import add_file_commands
+from penstock.cli.run_tables import (
+    differences,
+    file_line,
+    heads_of,
+    listed,
+    missing_columns,
+    one_line,
+    readable,
+    short_number,
+    show_table,
+    table_of,
+)
 from penstock.cli.session import open_rest
 
 app = make_group("Find, compare and look after runs: jobs' and those that MLflow's client made.")
@@ -22,6 +34,7 @@ DEFAULT_COLUMNS = "run_name,experiment_name,status,start_time,duration"
 DETAILS = {
     "run": "run_id",
     "name": "run_name",
+    "description": "description",
     "experiment": "experiment_name",
     "status": "status",
     "deleted": "deleted",
@@ -35,7 +48,20 @@ DETAILS = {
     "datasets": "datasets",
     "models used": "model_inputs",
     "models made": "model_outputs",
+    "parent": "parent",
+    "children": "children",
+    "files": "files",
 }
+NEVER_CUT = ("RUN", "STATUS", "STARTED", "ENDED", "DURATION")
+MOST_NAMED = 8
+
+
+class What(StrEnum):
+    """What an export has a row for."""
+
+    RUNS = "runs"
+    METRICS = "metrics"
+    POINTS = "points"
 
 
 class View(StrEnum):
@@ -52,15 +78,12 @@ ExperimentOption = Annotated[
     list[str] | None,
     typer.Option("--experiment", "-e", metavar="NAME", help="Only of this experiment; may be given several times."),
 ]
-FilterOption = Annotated[
-    str, typer.Option("--filter", "-f", help="Such as \"metrics.accuracy > 0.9 or tags.best = 'yes'\".")
-]
+FilterOption = Annotated[str, typer.Option("--filter", help="Such as \"metrics.accuracy > 0.9 or tags.best = 'yes'\".")]
 OrderOption = Annotated[
     list[str] | None,
     typer.Option("--order-by", "-s", help='Such as "metrics.accuracy desc"; newest first without it.'),
 ]
 ViewOption = Annotated[View, typer.Option("--view", help="Which runs: active, deleted or all.")]
-MostOption = Annotated[int, typer.Option("--max-results", "-r", min=1, help="At most so many.")]
 
 
 @command(
@@ -80,7 +103,7 @@ def list_(
         str | None, typer.Option("--columns", "-c", help="Such as metrics.accuracy,params.lr,tags.*,status.")
     ] = None,
     view: ViewOption = View.ACTIVE,
-    limit: MostOption = 50,
+    limit: LimitOption = 50,
     workspace: WorkspaceOption = None,
     output: OutputOption = None,
     query: QueryOption = None,
@@ -103,7 +126,7 @@ def search(
         str | None, typer.Option("--columns", "-c", help="Such as metrics.accuracy,params.lr,tags.*,status.")
     ] = None,
     view: ViewOption = View.ACTIVE,
-    limit: MostOption = 50,
+    limit: LimitOption = 50,
     workspace: WorkspaceOption = None,
     output: OutputOption = None,
     query: QueryOption = None,
@@ -121,11 +144,12 @@ def show(
 ) -> None:
     """Show a run.
 
-    Its parameters, latest metrics, tags, inputs and models.
+    Its parameters, latest metrics, tags, inputs and models, the runs above and below it, and its files.
     """
-    found = open_rest(workspace).get_run(run)
+    rest = open_rest(workspace)
+    found = rest.get_run(run)
     if not query and output in {None, Format.TABLE}:
-        emit(readable(found), columns=DETAILS, output=output)
+        emit({**readable(found), **_around(rest, found)}, columns=DETAILS, output=output)
         return
     emit(found, columns=DETAILS, output=output, query=query)
 
@@ -147,6 +171,10 @@ def compare(
 
     Their parameters and latest metrics stand beside each other.
     """
+    from penstock.entities.errors import UsageError
+
+    if len(run) < 2:
+        raise UsageError("one run differs from nothing", hint="Name two or more runs.")
     rest = open_rest(workspace)
     found = [rest.get_run(name) for name in run]
     rows = differences(found, everything=everything)
@@ -161,7 +189,7 @@ def compare(
         {"": row["name"], **{head: short_number(value) for head, value in zip(heads, row["values"], strict=True)}}
         for row in rows
     ]
-    show_table(table, output, fixed=("",))
+    show_table(table, output, headers=["", *heads], fixed=("",))
 
 
 @command(
@@ -217,14 +245,14 @@ def metrics(
 @command(
     app,
     "export",
-    "penstock run export -o runs.parquet",
-    'penstock run export -e digits --filter "metrics.accuracy > 0.9" --columns "metrics.*,params.lr" -o best.csv',
-    "penstock run export -e digits --what points -o history.parquet",
+    "penstock run export -f runs.parquet",
+    'penstock run export -e digits --filter "metrics.accuracy > 0.9" --columns "metrics.*,params.lr" -f best.csv',
+    "penstock run export -e digits --what points -f history.parquet",
 )
 def export(
     file: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="FILE", help="Its ending is the format: parquet, arrow, csv or jsonl."),
+        typer.Option("--file", "-f", metavar="FILE", help="Its ending is the format: parquet, arrow, csv or jsonl."),
     ],
     experiment: ExperimentOption = None,
     where: FilterOption = "",
@@ -232,8 +260,8 @@ def export(
     columns: Annotated[str | None, typer.Option("--columns", "-c", help="All without it.")] = None,
     view: ViewOption = View.ACTIVE,
     what: Annotated[
-        str, typer.Option("--what", help="A row for each of the runs, their latest metrics, or all points.")
-    ] = "runs",
+        What, typer.Option("--what", help="A row for each of the runs, their latest metrics, or all points.")
+    ] = What.RUNS,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Write all runs that a filter finds to a file.
@@ -241,14 +269,16 @@ def export(
     It appears once it is whole.
     """
     from penstock.cli.progress import save_with_progress
+    from penstock.sdk.response import check_folder
     from penstock.sdk.runs import format_of, selection_of
 
+    check_folder(file)
     form = format_of(file)
     chosen = columns.split(",") if columns else None
     selection = selection_of(where, order_by or (), experiment, chosen, view.value)
-    answer = open_rest(workspace).export_runs({**selection, "format": form, "what": what})
+    answer = open_rest(workspace).export_runs({**selection, "format": form, "what": what.value})
     size = save_with_progress(answer, file)
-    note(f"{file}: {size:,} bytes")
+    note(f"{file}: {human_size(size)}")
 
 
 @command(app, "delete", "penstock run delete 3f2a91", "penstock run delete 3f2a91 77c0de")
@@ -296,8 +326,30 @@ def tag(
         change["tags"][key] = value
     if rename is not None:
         change["run_name"] = rename
+    if not change["tags"] and rename is None:
+        raise UsageError("nothing says what to change", hint="Write KEY=VALUE, --remove KEY or --rename NAME.")
     found = open_rest(workspace).change_run(run, change)
     emit(found["tags"], output=output, query=query)
+
+
+def _around(rest: Any, run: dict[str, Any]) -> dict[str, Any]:
+    """Return what is not in the run's own record: the runs above and below it, and its files."""
+    from penstock.entities.errors import NotFoundError
+    from penstock.sdk.runs import selection_of
+
+    found: dict[str, Any] = {}
+    parent = run["tags"].get("mlflow.parentRunId")
+    if parent:
+        try:
+            found["parent"] = one_line(rest.get_run(parent))
+        except NotFoundError:
+            found["parent"] = f"{parent} (not there any more)"
+    where = f"tags.`mlflow.parentRunId` = '{run['run_id']}'"
+    below = selection_of(where, (), None, ["run_name", "status"], "all")
+    children = [one_line(child) for child in rest.search_runs(below, limit=1000)]
+    found["children"] = listed(children, MOST_NAMED)
+    found["files"] = listed([file_line(item) for item in rest.list_artifacts(run["run_id"])], MOST_NAMED)
+    return found
 
 
 def _search(
@@ -324,9 +376,18 @@ def _search(
     if not is_table:
         emit(found, output=output, query=query)
         return
-    rows = table_of(found, selection.get("columns") or {}, full=output is Format.TSV)
-    show_table(rows, output, fixed=("RUN",))
-    if not found and view is View.ACTIVE and not where:
+    asked = selection["columns"]
+    headers, rows = table_of(found, asked, full=output is Format.TSV)
+    show_table(rows, output, headers=headers, fixed=NEVER_CUT)
+    missing = missing_columns(found, asked)
+    if not found and (view is not View.ACTIVE or where or experiment):
+        note("No runs match.")
+    elif missing:
+        note(f"note: none of these runs has {' or '.join(missing)}.")
+    elif not found:
         note("No runs yet. `penstock job create` makes one, or any MLflow client: see `penstock env`.")
     elif len(found) == limit:
         note(f"The first {limit}; more with --max-results.")
+
+
+add_file_commands(app)

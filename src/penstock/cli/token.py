@@ -13,8 +13,9 @@ from penstock.cli.command import command, make_group
 from penstock.cli.options import NameOption, OutputOption, QueryOption, WorkspaceOption
 from penstock.cli.output import Format, emit, note, report
 from penstock.cli.session import open_rest, read_token
-from penstock.entities.errors import PenstockError
+from penstock.entities.errors import NotFoundError, PenstockError
 from penstock.sdk.locate import locate_workspace
+from penstock.sdk.rest import Json, Rest
 
 app = make_group(
     "Print the workspace's token; make, list and revoke those of people and services.\n\n"
@@ -25,13 +26,13 @@ COLUMNS = {
     "NAME": "name",
     "ROLE": "role",
     "STATE": "state",
-    "EXPERIMENT": "experiment_id",
+    "EXPERIMENT": "experiment",
     "EXPIRES": "expires_at",
     "CREATED": "created_at",
     "BY": "created_by",
     "ID": "id",
 }
-CALLER = {"name": "actor", "role": "role", "experiment": "experiment_id", "server": "url", "version": "version"}
+CALLER = {"name": "actor", "role": "role", "experiment": "experiment", "server": "url", "version": "version"}
 
 
 class RoleName(StrEnum):
@@ -91,7 +92,7 @@ def create(
     spec = token_spec(name, role.value, expires=expires, experiment=experiment)
     made = open_rest(workspace or context.obj).create_token(spec)
     if output in {None, Format.TABLE} and not query:
-        sys.stdout.write(made["token"] + "\n")
+        sys.stdout.write(made["secret"] + "\n")
         ends = f"until {made['expires_at']}" if "expires_at" in made else "until it is revoked"
         note(f"Token {made['id']} of {name}, {role.value}, {ends}. It is not shown again.")
         return
@@ -112,9 +113,10 @@ def list_(
     """
     from penstock.sdk.tokens import state_of
 
-    tokens = [{**found, "state": state_of(found)} for found in open_rest(workspace or context.obj).list_tokens()]
+    rest = open_rest(workspace or context.obj)
+    tokens = [{**found, "state": state_of(found)} for found in rest.list_tokens()]
     tokens.sort(key=lambda found: found["created_at"])
-    shown = [found for found in tokens if all_ or found["state"] == "live"]
+    shown = _with_experiments(rest, [found for found in tokens if all_ or found["state"] == "live"])
     emit(shown, columns=COLUMNS, output=output, query=query)
 
 
@@ -135,4 +137,16 @@ def whoami(
 ) -> None:
     """Say whose token this command sends, and what it allows."""
     rest = open_rest(workspace or context.obj)
-    emit({**rest.features(), "url": rest.http.url}, columns=CALLER, output=output, query=query)
+    (caller,) = _with_experiments(rest, [rest.features()])
+    emit({**caller, "url": rest.http.url}, columns=CALLER, output=output, query=query)
+
+
+def _with_experiments(rest: Rest, items: list[Json]) -> list[Json]:
+    """Return tokens with their experiment's name besides its id; the id alone where the experiment is gone."""
+    names: dict[str, str] = {}
+    for experiment in {item["experiment_id"] for item in items if "experiment_id" in item}:
+        try:
+            names[experiment] = rest.get_experiment(experiment)["name"]
+        except NotFoundError:
+            names[experiment] = experiment
+    return [{**item, "experiment": names[item["experiment_id"]]} if "experiment_id" in item else item for item in items]

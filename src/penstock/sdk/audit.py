@@ -12,6 +12,7 @@ from pathlib import Path
 from penstock.entities.errors import UnavailableError, UsageError
 from penstock.rules.durations import time_of
 from penstock.sdk.events import read_events
+from penstock.sdk.response import check_folder
 from penstock.sdk.rest import Json, Rest
 
 GIVE_UP_AFTER_S = 60.0
@@ -149,6 +150,7 @@ class AuditClient:
             What :func:`event_query` returns.
         """
         target = Path(file)
+        check_folder(target)
         partial = target.with_name(target.name + ".part")
         try:
             with partial.open("wb") as out:

@@ -89,8 +89,15 @@ class Response:
         data = self.read()
         return json.loads(data) if data else None
 
-    def save(self, target: Path) -> int:
+    def save(self, target: Path, *, on_piece: Callable[[int], object] | None = None) -> int:
         """Write the body to a file that appears only once it is whole; return its size in bytes.
+
+        Parameters
+        ----------
+        target : Path
+            Its folders are made if they are missing.
+        on_piece : callable, optional
+            Called with the size of each piece once it is written.
 
         Raises
         ------
@@ -105,6 +112,8 @@ class Response:
                 with partial.open("wb") as file:
                     for piece in self.iter_bytes():
                         size += file.write(piece)
+                        if on_piece is not None:
+                            on_piece(len(piece))
                 partial.replace(target)
         except OSError as error:  # a broken connection is translated where it is read
             raise explain_target(error, target) from error
@@ -136,6 +145,20 @@ class Response:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def check_folder(target: Path) -> None:
+    """Refuse to write a file into a folder that is not there, which is mostly a misspelled one.
+
+    Raises
+    ------
+    UsageError
+        If there is no such folder.
+    """
+    if not target.parent.is_dir():
+        raise UsageError(
+            f'"{target}" cannot be written: there is no folder "{target.parent}"', hint="Make it, or name another one."
+        )
 
 
 def explain_target(error: OSError, target: Path) -> UsageError | OutOfSpaceError:

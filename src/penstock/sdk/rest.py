@@ -81,9 +81,9 @@ class Rest:
         query = {"path": path or None, "recursive": True if recursive else None}
         return list(self._pages(API + quoted("runs", name, "artifacts"), query, None))
 
-    def open_artifact(self, name: str, path: str) -> Response:
-        """Open one file of a run's artifacts."""
-        return self.http.request("GET", API + quoted("runs", name, "artifacts", *path.split("/")))
+    def open_artifact(self, name: str, path: str, *, known: str | None = None) -> Response:
+        """Open one file of a run's artifacts; the status is 304 if it is the content of SHA-256 ``known``."""
+        return self._content(quoted("runs", name, "artifacts", *path.split("/")), known)
 
     # -- runs
 
@@ -216,9 +216,9 @@ class Rest:
         """Return ``{"path", "size"}`` of a version's files."""
         return list(self._pages(API + quoted(kind, name, "versions", version, "files"), {}, None))
 
-    def open_asset_file(self, kind: str, name: str, version: str, path: str) -> Response:
-        """Open one file of a version."""
-        return self.http.request("GET", API + quoted(kind, name, "versions", version, "files", *path.split("/")))
+    def open_asset_file(self, kind: str, name: str, version: str, path: str, *, known: str | None = None) -> Response:
+        """Open one file of a version; the status is 304 if it is the content of SHA-256 ``known``."""
+        return self._content(quoted(kind, name, "versions", version, "files", *path.split("/")), known)
 
     # -- endpoints
 
@@ -278,7 +278,7 @@ class Rest:
     # -- tokens and the audit log
 
     def create_token(self, spec: Json) -> Json:
-        """Make a token; ``token`` in the answer is its secret. Never sent twice by itself."""
+        """Make a token; ``secret`` in the answer is what opens doors. Never sent twice by itself."""
         return self._object(self.http.request("POST", f"{API}/tokens", content=spec).json())
 
     def list_tokens(self) -> Iterator[Json]:
@@ -317,6 +317,9 @@ class Rest:
     def list_computes(self) -> Iterator[Json]:
         """Yield compute targets."""
         return self._pages(f"{API}/computes", {}, None)
+
+    def _content(self, path: str, known: str | None) -> Response:
+        return self.http.request("GET", API + path, headers={"If-None-Match": f'"{known}"'} if known else None)
 
     def _deployment(self, endpoint: str, name: str) -> str:
         return API + quoted("online-endpoints", endpoint, "deployments", name)

@@ -46,7 +46,8 @@ def frame_of_runs(runs: Iterable[Json], columns: dict[str, list[str] | str] | No
     Parameters
     ----------
     columns : mapping, optional
-        What was asked for: a column that no run has is there nevertheless.
+        What was asked for: a column that no run has is there nevertheless, as ``run_id`` always is. Where all were
+        asked for and no run was found, the attributes are there.
 
     Raises
     ------
@@ -55,7 +56,8 @@ def frame_of_runs(runs: Iterable[Json], columns: dict[str, list[str] | str] | No
     """
     pandas = load_module("pandas")
     rows = [flatten(run) for run in runs]
-    names = _order({name for row in rows for name in row}, columns)
+    always = set(ATTRIBUTES) if columns is None and not rows else {"run_id"}
+    names = _order(always | {name for row in rows for name in row}, columns)
     values: dict[str, Any] = {}
     for name in names:
         column = [row.get(name) for row in rows]

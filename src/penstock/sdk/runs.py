@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from penstock.entities.errors import UsageError
 from penstock.rules.column_names import parse_columns
 from penstock.sdk.files import download_run_files
+from penstock.sdk.response import check_folder
 from penstock.sdk.rest import Json, Rest
 from penstock.sdk.run_frames import DataFrame, flatten, frame_of_points, frame_of_runs
 
@@ -243,8 +244,14 @@ class RunsClient:
         what : str
             A row for each of the ``runs``, for the latest value of each of their ``metrics``, or for each of the
             ``points`` ever logged.
+
+        Raises
+        ------
+        UsageError
+            If the ending names no format, or there is no such folder.
         """
         target = Path(path)
+        check_folder(target)
         selection = selection_of(filter, order_by, experiments, columns, view)
         self._rest.export_runs({**selection, "format": format_of(target), "what": what}).save(target)
         return target

@@ -59,7 +59,9 @@ class TokensClient:
             If a live token has the name.
         """
         made = self._rest.create_token(token_spec(name, role, expires=expires, experiment=experiment))
-        return NewToken(as_entity(Token, {key: value for key, value in made.items() if key != "token"}), made["token"])
+        return NewToken(
+            as_entity(Token, {key: value for key, value in made.items() if key != "secret"}), made["secret"]
+        )
 
     def list(self, *, live_only: bool = False) -> Iterator[Token]:
         """Yield tokens without their secrets, those that are revoked or expired too unless ``live_only``."""

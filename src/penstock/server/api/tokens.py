@@ -21,7 +21,7 @@ from penstock.server.services import Services
 
 router = APIRouter(prefix="/tokens", tags=["workspace"])
 
-_MADE = record(id=text(), name=text(), role=text(), token=text("the secret; it is never shown again"))
+_MADE = record(id=text(), name=text(), role=text(), secret=text("what opens doors; it is never shown again"))
 
 
 @router.post(
@@ -34,7 +34,7 @@ def create_token(services: Wired, actor: Caller, body: Body) -> Response:
     """Make a token; its secret is in this answer alone."""
     spec = read_entity(TokenSpec, body)
     made, secret = _tokens(services).create(spec, expires_at=read_time(spec.expires_at), by=actor.name)
-    shown = {**wire.entity(made), "token": secret}
+    shown = {**wire.entity(made), "secret": secret}
     return wire.JsonResponse(shown, 201, headers={"cache-control": "no-store"})
 
 
