@@ -30,13 +30,16 @@ from penstock.stores.metadata import artifacts
         ("bytes=0-1,3-4", None),
         ("items=0-1", None),
         ("bytes=a-b", None),
+        ("bytes=0-" + "9" * 5000, (0, 10)),
+        ("bytes=-" + "9" * 5000, (0, 10)),
+        ("bytes=" + "0" * 5000 + "3-5", (3, 6)),
     ],
 )
 def test_ranges(text: str | None, expected: tuple[int, int] | None) -> None:
     assert read_range(text, 10) == expected
 
 
-@pytest.mark.parametrize("text", ["bytes=10-", "bytes=10-12", "bytes=-0", "bytes=99-100"])
+@pytest.mark.parametrize("text", ["bytes=10-", "bytes=10-12", "bytes=-0", "bytes=99-100", "bytes=" + "9" * 5000 + "-"])
 def test_range_outside_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         read_range(text, 10)

@@ -145,6 +145,18 @@ class Access:
         self._remember(digest, _Remembered(actor, row.expires_at))
         return actor
 
+    def check_alive(self, connection: Connection, authorization: str | None) -> None:
+        """Raise AuthenticationError if a token has ended by now, as the open transaction sees it.
+
+        For what takes long after its token was recognised: a file is recorded only if whoever sent it still may.
+        """
+        digest = hash_token(read_authorization(authorization))
+        if any(hmac.compare_digest(known, digest) for known, _ in self._own):
+            return
+        row = find_token(connection, digest)
+        if row is None or (row.expires_at is not None and row.expires_at <= self._now()):
+            raise _unauthenticated("This token ended before the request did.")
+
     def authenticate_attempt(self, authorization: str | None, attempt_id: str) -> Actor:
         """Return the actor of an attempt that may have ended: its agent repeats the last report until it is heard.
 

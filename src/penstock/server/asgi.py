@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.entities.asset import AssetKind, DataSpec, EnvironmentSpec, ModelSpec
-from penstock.entities.errors import PenstockError
+from penstock.entities.errors import InvalidPathError, PenstockError
 from penstock.jobs.collection import Collector
 from penstock.server import openapi, problems
 from penstock.server.api import (
@@ -119,6 +120,10 @@ class _Doors:
         self._mlflow = mlflow
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not _is_text(scope):
+            error = InvalidPathError("the path or the query is no UTF-8", hint="Percent-encode names as UTF-8.")
+            await _refuse(scope, error)(scope, receive, send)
+            return
         if scope["type"] == "http" and is_mlflow(scope["path"]):
             await self._mlflow(scope, receive, send)
             return
@@ -128,6 +133,19 @@ class _Doors:
             return
         except Exception:  # answered already by the framework's outermost handler
             logger.exception("request to %s failed", scope.get("path"))
+
+
+def _is_text(scope: Scope) -> bool:
+    """Return whether a path and a query are UTF-8: what is not would be decoded to one name for many."""
+    sent: tuple[bytes, bytes] = (scope.get("raw_path") or b"", scope["query_string"])
+    if not any(b"%" in part or not part.isascii() for part in sent):
+        return True
+    try:
+        for part in sent:
+            unquote_to_bytes(part).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _refuse(scope: Scope, error: PenstockError) -> Response:

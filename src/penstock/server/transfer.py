@@ -11,7 +11,7 @@ import mimetypes
 import queue
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 from anyio import CapacityLimiter, to_thread
@@ -27,7 +27,8 @@ PIECE_BYTES = 1 << 20
 PIECES_AHEAD = 4
 MAX_TRANSFERS = 32
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
+_MANY_DIGITS, _FAR = 19, 10**19
 _transfers: CapacityLimiter | None = None
 
 
@@ -92,9 +93,23 @@ class _Pump:
             self._loop.call_soon_threadsafe(self._room.release)
 
 
-async def receive_blob(request: Request, blobs: BlobStore, expected: str | None = None) -> tuple[str, int]:
-    """Store a request's body as a blob, return (sha256 hex, size in bytes)."""
-    return await receive_body(request, lambda pieces: blobs.put(pieces, expected=expected))
+async def receive_blob(
+    request: Request, blobs: BlobStore, expected: str | None = None, *, ask: Callable[[], None] = lambda: None
+) -> tuple[str, int]:
+    """Store a request's body as a blob, return (sha256 hex, size in bytes).
+
+    Parameters
+    ----------
+    ask : callable
+        Called, in a thread, when all of the body is here and nothing of it is kept yet; may raise.
+    """
+    return await receive_body(request, lambda pieces: blobs.put(ending_with(pieces, ask), expected=expected))
+
+
+def ending_with(pieces: Iterator[bytes], ask: Callable[[], None]) -> Iterator[bytes]:
+    """Yield the pieces, and ask before their end is told."""
+    yield from pieces
+    ask()
 
 
 def read_range(text: str | None, size: int) -> tuple[int, int] | None:
@@ -112,14 +127,32 @@ def read_range(text: str | None, size: int) -> tuple[int, int] | None:
         return None
     first, last = match.groups()
     if not first:
-        start, end = max(0, size - int(last)), size
+        start, end = max(0, size - _place(last)), size
     else:
-        start, end = int(first), min(size, int(last) + 1) if last else size
-        if last and int(last) < int(first):
+        start, end = _place(first), min(size, _place(last) + 1) if last else size
+        if last and _place(last) < start:
             return None
     if start >= end:
         raise UsageError(f"the range lies outside the {size} bytes of this file")
     return start, end
+
+
+def _place(digits: str) -> int:
+    """Return a position; Python reads no number of thousands of digits, and no file is as large as 19 of them."""
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) < _MANY_DIGITS else _FAR
+
+
+def is_readable_range(text: str) -> bool:
+    """Return whether a ``Range`` header names ranges of bytes, none of them backwards."""
+    unit, _, ranges = text.replace(" ", "").partition("=")
+    found = [_RANGE.fullmatch(f"{unit}={part}") for part in ranges.split(",")]
+    return all(
+        match is not None
+        and match.groups() != ("", "")
+        and not (match[1] and match[2] and _place(match[1]) > _place(match[2]))
+        for match in found
+    )
 
 
 async def send_blob(
@@ -129,6 +162,7 @@ async def send_blob(
     size: int,
     *,
     name: str = "",
+    shown: Literal["inline", "attachment"] = "inline",
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a blob as an answer to GET or HEAD, with ``Range``, ``If-Range`` and ``If-None-Match``.
@@ -144,7 +178,7 @@ async def send_blob(
         **(headers or {}),
     }
     if name:
-        answer["content-disposition"] = f"inline; filename*=UTF-8''{quote(name)}"
+        answer["content-disposition"] = f"{shown}; filename*=UTF-8''{quote(name)}"
     if request.headers.get("if-none-match") == etag:
         return Response(None, 304, answer)
     asked = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None

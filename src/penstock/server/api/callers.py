@@ -64,6 +64,12 @@ def is_known(request: Request, services: Services) -> bool:
     return True
 
 
+def check_alive(request: Request, services: Services) -> None:
+    """Raise AuthenticationError if the caller's token has ended since the request began."""
+    with services.store.read() as connection:
+        services.access.check_alive(connection, request.headers.get("authorization"))
+
+
 def read_entity(model: type[ModelT], body: bytes) -> ModelT:
     """Return the entity that a JSON body describes.
 

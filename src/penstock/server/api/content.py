@@ -8,6 +8,7 @@ own into a tree.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -22,11 +23,11 @@ from penstock.entities.errors import Problem, SpecError
 from penstock.rules.permissions import Action, allows
 from penstock.rules.trees import check_tree
 from penstock.server.api import wire
-from penstock.server.api.callers import Body, Caller, Wired, read_entity
+from penstock.server.api.callers import Body, Caller, Wired, check_alive, read_entity
 from penstock.server.openapi import ACTION, array, describe, record, text
 from penstock.server.problems import MissingContentError
 from penstock.server.services import Services
-from penstock.server.transfer import receive_blob, receive_body, send_blob
+from penstock.server.transfer import ending_with, receive_blob, receive_body, send_blob
 from penstock.stores.metadata import trees
 
 router = APIRouter(tags=["content"])
@@ -99,7 +100,7 @@ def list_missing(services: Wired, actor: Caller, body: Body) -> Response:
 )
 async def put_blob(request: Request, services: Wired, actor: Caller, digest: Sha256) -> Response:
     """Store the body under its SHA-256; another digest is refused and nothing is kept."""
-    stored, size = await receive_blob(request, services.blobs, digest)
+    stored, size = await receive_blob(request, services.blobs, digest, ask=partial(check_alive, request, services))
     _note(services, actor, stored)
     return wire.JsonResponse({"digest": stored, "size": size}, 201)
 
@@ -158,7 +159,8 @@ async def append_upload(
 ) -> Response:
     """Append the body at ``offset``, which must be the upload's length."""
     blobs = services.blobs
-    length = await receive_body(request, lambda pieces: blobs.append_upload(upload, offset, pieces))
+    ask = partial(check_alive, request, services)
+    length = await receive_body(request, lambda pieces: blobs.append_upload(upload, offset, ending_with(pieces, ask)))
     return wire.JsonResponse({"offset": length})
 
 

@@ -12,7 +12,7 @@ import posixpath
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from penstock.access.actors import Action
+from penstock.access.actors import Action, Role
 from penstock.assets.sources import version_tree
 from penstock.entities.asset import Tree, TreeEntry
 from penstock.entities.errors import NotFoundError, RefusedError, UsageError
@@ -21,7 +21,7 @@ from penstock.rules.artifact_paths import check_path, check_prefix
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.logged_models import check_model_owner
 from penstock.server.mlflow.wire import Json, ListArtifacts
-from penstock.server.transfer import receive_blob, send_blob
+from penstock.server.transfer import is_readable_range, receive_blob, send_blob
 from penstock.stores.metadata import artifacts as rows
 from penstock.stores.metadata import runs
 from penstock.stores.metadata.artifacts import Shelf
@@ -61,6 +61,9 @@ async def list_of_run(call: Call) -> Json:
 async def download(call: Call, path: str) -> Response:
     """Return one file; ``Range`` is understood."""
     check_path(path)
+    asked = call.request.headers.get("range")
+    if asked and "if-range" not in call.request.headers and not is_readable_range(asked):
+        raise UsageError(f"The range {asked[:100]!r} cannot be read.", hint="It is written like bytes=0-99.")
 
     def question(connection: Connection) -> TreeEntry:
         place = _readable(call, connection, path)
@@ -72,7 +75,8 @@ async def download(call: Call, path: str) -> Response:
         raise NotFoundError(f"No such artifact: '{path}'.")
 
     entry = await call.ask(question)
-    return await send_blob(call.request, call.services.blobs, entry.digest, entry.size, name=posixpath.basename(path))
+    name = posixpath.basename(path)
+    return await send_blob(call.request, call.services.blobs, entry.digest, entry.size, name=name, shown="attachment")
 
 
 async def upload(call: Call, path: str) -> Response:
@@ -90,8 +94,11 @@ async def keep_upload(call: Call, path: str, digest: str, size: int) -> None:
     check_path(path)
 
     def operation(connection: Connection) -> None:
+        call.check_alive(connection)
         place, shelf = _free(call, connection, path)
         rows.put_files(connection, shelf, [TreeEntry(path=place.path, digest=digest, size=size)], now=call.now)
+        if call.actor.role is not Role.JOB:
+            call.record(connection, "upload-artifact", place.ref, path=place.path)
 
     await call.write(operation)
 
