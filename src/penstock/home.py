@@ -20,6 +20,7 @@ MAX_SOCKET_PATH_BYTES = 100
 MAX_SOCKET_NAME_BYTES = 48
 CONFIG_NAME = "penstock.toml"
 DEFAULT_FOLDER = ".penstock"
+MAX_PORT = 65535
 MAX_LOG_BYTES = 16 * 2**20
 
 
@@ -28,7 +29,8 @@ class ServerRecord:
     """Which process serves a workspace, and where it answers.
 
     (``pid``, ``process_start``, ``boot_id``) name the supervisor's process beyond pid reuse;
-    ``process_start`` is field 22 of ``/proc/<pid>/stat`` in clock ticks.
+    ``process_start`` is field 22 of ``/proc/<pid>/stat`` in clock ticks. ``folder`` names the workspace folder beyond
+    its path, so that a record that was copied with the folder is known for one; empty in records of older servers.
     """
 
     pid: int
@@ -38,6 +40,7 @@ class ServerRecord:
     gateway_url: str
     version: str
     started_at: int
+    folder: str = ""
 
     def is_alive(self) -> bool:
         """Return whether that very process still runs; a record after kill -9 or a reboot is stale."""
@@ -159,12 +162,38 @@ class Home:
         """Return the recorded server, alive or not; None where none was recorded.
 
         Where the record is missing or damaged, or names a process that is gone, the copy in the lock file counts.
+        A record that came here with a copy of another folder is none.
         """
-        record = _read_record(self.server_record)
+        record = self._own(_read_record(self.server_record))
         if record is not None and record.is_alive():
             return record
-        copy = _read_record(self.lock_file)
+        copy = self._own(_read_record(self.lock_file))
         return copy if copy is not None and (record is None or copy.is_alive()) else record
+
+    def identity(self) -> str:
+        """Return what names this very folder, wherever it is moved: its device and inode; empty if it is missing."""
+        try:
+            status = self.root.stat()
+        except OSError:
+            return ""
+        return f"{status.st_dev}:{status.st_ino}"
+
+    def is_copy(self) -> bool:
+        """Return whether the folder was copied from another one while that was served."""
+        record = _read_record(self.server_record)
+        return record is not None and self._own(record) is None
+
+    def _own(self, record: ServerRecord | None) -> ServerRecord | None:
+        return record if record is not None and record.folder in {"", self.identity()} else None
+
+    def read_ports(self) -> dict[str, int]:
+        """Return the ports this workspace has chosen; empty before the first start and where the file is damaged."""
+        try:
+            ports = json.loads(self.ports_file.read_text("utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        is_sound = isinstance(ports, dict) and all(type(p) is int and 0 <= p <= MAX_PORT for p in ports.values())
+        return ports if is_sound else {}
 
     def write_server_record(self, record: ServerRecord) -> None:
         """Replace the record atomically."""

@@ -14,7 +14,7 @@ PORT_RETRY_S = 0.02
 BACKLOG = 2048
 
 
-def bind(host: str, wanted: int, remembered: int, key: str) -> socket.socket:
+def bind(host: str, wanted: int, remembered: int, key: str, patience_s: float = PORT_PATIENCE_S) -> socket.socket:
     """Return a listening socket that children inherit.
 
     Parameters
@@ -27,6 +27,8 @@ def bind(host: str, wanted: int, remembered: int, key: str) -> socket.socket:
         The port to have again, unless somebody else has it; 0 for none.
     key : str
         The setting to name when ``wanted`` is taken.
+    patience_s : float
+        How long the remembered port is waited for.
 
     Raises
     ------
@@ -40,7 +42,7 @@ def bind(host: str, wanted: int, remembered: int, key: str) -> socket.socket:
             return _listen(host, wanted)
         except OSError as error:
             raise _explain(error, host, wanted, key) from error
-    deadline = time.monotonic() + PORT_PATIENCE_S
+    deadline = time.monotonic() + patience_s
     port = remembered
     while True:
         try:

@@ -7,16 +7,13 @@ Neither can be relied on to stay: people clean up folders and restore backups, s
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.app.refusal import explained, say
 from penstock.entities.errors import ConflictError
 from penstock.home import Home, ServerRecord, write_private
 from penstock.rules.names import new_token
-
-MAX_PORT = 65535
 
 
 class Ownership:
@@ -37,7 +34,7 @@ class Ownership:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._text = ""
+        self._record: ServerRecord | None = None
         self._seen: _Seen | None = None
         self._has_trouble = False
         with explained(home.root):
@@ -51,7 +48,7 @@ class Ownership:
 
     def publish(self, record: ServerRecord) -> None:
         """Write the record to both places."""
-        self._text = record.to_json()
+        self._record = record
         with explained(self._home.root):
             self._write()
 
@@ -112,11 +109,15 @@ class Ownership:
             return False
 
     def _write(self) -> None:
-        content = self._text.encode()
+        if self._record is None:
+            return
+        # Asked each time: the folder may have been put back from a backup under the running server.
+        text = replace(self._record, folder=self._home.identity()).to_json()
+        content = text.encode()
         os.pwrite(self._lock, content, 0)
         os.ftruncate(self._lock, len(content))
         os.fsync(self._lock)
-        write_private(self._home.server_record, self._text)
+        write_private(self._home.server_record, text)
         self._seen = self._look()
 
     def _look(self) -> _Seen | None:
@@ -133,14 +134,3 @@ class _Seen:
 
     record: tuple[int, int, int, int]
     lock: tuple[int, int, int, int]
-
-
-def read_ports(home: Home) -> dict[str, int]:
-    """Return the ports this workspace has chosen; empty before the first start and where the file is damaged."""
-    try:
-        ports = json.loads(home.ports_file.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    if not isinstance(ports, dict) or not all(type(port) is int and 0 <= port <= MAX_PORT for port in ports.values()):
-        return {}
-    return ports

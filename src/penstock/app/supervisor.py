@@ -22,8 +22,8 @@ from pathlib import Path
 from types import FrameType
 
 from penstock.app.child import RESTART_DELAYS_S, Child
-from penstock.app.listening import address, bind
-from penstock.app.ownership import Ownership, read_ports
+from penstock.app.listening import PORT_PATIENCE_S, address, bind
+from penstock.app.ownership import Ownership
 from penstock.app.refusal import REFUSALS, disk_full, explained, has_room, refuse, say
 from penstock.clock import now_ms
 from penstock.config import load_settings
@@ -33,6 +33,7 @@ from penstock.home import Home, ServerRecord, boot_id, process_start, write_priv
 from penstock.version import __version__
 
 STOP_TIMEOUT_S = 15.0
+ROLES = ("server", "gateway")
 KEEP_RECORD_S = 2.0
 """How long a record that somebody removed may be missing."""
 PRIVATE_UMASK = 0o077
@@ -116,11 +117,15 @@ class _Supervisor:
         self._home = home
         self._ownership = ownership
         self._stopping = False
-        known = read_ports(home)
-        server = bind(host, port or settings.server.port, known.get("server", 0), "server.port")
-        gateway = bind(host, settings.gateway.port, known.get("gateway", 0), "gateway.port")
+        known = home.read_ports()
+        wanted = {"server": port or settings.server.port, "gateway": settings.gateway.port}
+        patience_s = 0.0 if home.is_copy() else PORT_PATIENCE_S  # those of a copy are the other workspace's
+        server, gateway = (bind(host, wanted[r], known.get(r, 0), f"{r}.port", patience_s) for r in ROLES)
         self._sockets = {"server": server, "gateway": gateway}
         ports = {role: listening.getsockname()[1] for role, listening in self._sockets.items()}
+        for role in ROLES:
+            if known.get(role) and not wanted[role] and ports[role] != known[role]:
+                say(f"penstock: port {known[role]} of the {role} is taken by another program; it is {ports[role]} now")
         if ports != known:
             write_private(home.ports_file, json.dumps(ports))
         self._pipe_read, self._pipe_write = os.pipe()

@@ -75,7 +75,11 @@ def ensure_server(
         record = find_server(home)
         if record is not None:
             return record
+        before = home.read_ports().get("server")
         record = _start(home, host, port, timeout_s)
+    after = home.read_ports().get("server")
+    if before and not port and after != before:
+        say(f"Port {before} is taken by another program, so this workspace has port {after} from now on")
     say(f"Started a server for {home.root} at {record.url} (stop it with: penstock down -w {shorten(home.root)})")
     return record
 
