@@ -35,7 +35,7 @@ def house(tmp_path_factory):
 class Relayed:
     """A job's run, its relay, and the gate between that and the server."""
 
-    def __init__(self, house: House, folder: Path) -> None:
+    def __init__(self, house: House, folder: Path, number: int = 0) -> None:
         self.house = house
         self.folder = folder
         self.job = house.submit(experiment_name="relay").name
@@ -53,7 +53,7 @@ class Relayed:
         data = {"attempt": attempt.attempt_id, "job": self.job, "token": self.token, "environment": environment}
         paths = {name: str(folder / name) for name in ("folder", "spool", "blobs")}
         record = {"server_record": str(folder / "server.json"), "server_url": self.gate.url, "command": "true"}
-        self.assignment = Assignment({**data, **paths, **record})
+        self.assignment = Assignment({**data, **paths, **record, "number": number})
         (folder / "spool").mkdir()
         self.listener = Listener(self.assignment, self.notes.append)
         self.listener.open()
@@ -62,7 +62,9 @@ class Relayed:
 
     def send(self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Any:
         content = json.dumps(body).encode() if isinstance(body, dict) else body
-        self.connection.request(method, path, content, {"Authorization": f"Bearer {self.token}", **(headers or {})})
+        kind = {"Content-Type": "application/json"} if isinstance(body, dict) else {}
+        sent = {"Authorization": f"Bearer {self.token}", **kind, **(headers or {})}
+        self.connection.request(method, path, content, sent)
         response = self.connection.getresponse()
         return response.status, response.read()
 
@@ -306,7 +308,7 @@ def test_calls_of_many_threads_are_delivered_once_each(relayed):
         connection = http.client.HTTPConnection("127.0.0.1", relayed.port, timeout=30)
         for step in range(60):
             message = {"run_id": relayed.job, "key": f"k{number}", "value": step, "timestamp": step + 1, "step": step}
-            headers = {"Authorization": f"Bearer {relayed.token}"}
+            headers = {"Authorization": f"Bearer {relayed.token}", "Content-Type": "application/json"}
             connection.request("POST", f"{API}/runs/log-metric", json.dumps(message), headers)
             response = connection.getresponse()
             assert (response.status, response.read()) == (200, b"{}")

@@ -75,7 +75,7 @@ class Assignment(Address):
     data : dict
         ``attempt``, ``job``, ``server_record``, ``server_url``, ``token``, ``folder``, ``spool``, ``blobs``,
         ``code``, ``inputs``, ``outputs``, ``command``, ``environment``, ``path_prepend``, ``timeout_s``,
-        ``shim``; and, with defaults, ``cancel_grace_s`` (10 s).
+        ``shim``; and, with defaults, ``cancel_grace_s`` (10 s) and ``number``, which attempt of the job this is.
 
     Raises
     ------
@@ -100,6 +100,7 @@ class Assignment(Address):
             self.timeout_s = None if timeout_s is None else float(timeout_s)
             self.cancel_grace_s = float(data.get("cancel_grace_s", 10.0))
             self.shim = str(data.get("shim") or "")
+            self.number = int(data.get("number", 0))
         except KeyError as error:
             raise AssignmentError(f"the assignment lacks the key {error}") from error
         except (TypeError, ValueError, AttributeError) as error:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 
+from penstock.agent.collection import MAX_PART_BYTES, MAX_PATH_BYTES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +25,11 @@ LOG_BATCH = f"{API}/runs/log-batch"
 LOG_PARAM = f"{API}/runs/log-parameter"
 SET_TAG = f"{API}/runs/set-tag"
 LOG_INPUTS = f"{API}/runs/log-inputs"
+PROMISED_RUN = b"x-penstock-run-id"
+"""The header that names the run to create, so that one that was answered too late is not made again."""
+LOG_OUTPUTS = f"{API}/runs/outputs"
 
 MAX_KEY = 250
-MAX_PART_BYTES, MAX_PATH_BYTES = 255, 1024
 MAX_BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 MAX_IN_ALL = 1000
 WORDS = frozenset({"NaN", "Infinity", "-Infinity", "inf", "-inf"})
@@ -42,6 +46,12 @@ class BadCall(Exception):
 def unquote(text: str) -> str:
     """Return a percent-encoded path as text; ``urllib.parse`` would cost 3 ms to import."""
     return ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), text.encode("latin-1")).decode("utf-8", "replace")
+
+
+def query_of(target: str) -> dict[str, str]:
+    """Return the query of a request's target."""
+    pairs = (part.partition("=") for part in target.partition("?")[2].split("&"))
+    return {unquote(name): unquote(value.replace("+", " ")) for name, _, value in pairs}
 
 
 def is_spoolable(method: str, path: str) -> bool:
@@ -83,7 +93,7 @@ def check_file(path: str) -> None:
         or any(ord(letter) < 32 or ord(letter) == 127 for letter in path)
         or HIDDEN.search(path)
         or max(sizes) > MAX_PART_BYTES
-        or sum(sizes) + len(sizes) > MAX_PATH_BYTES
+        or sum(sizes) + len(sizes) - 1 > MAX_PATH_BYTES
     ):
         raise BadCall(f"Invalid path: {path[:100]!r}.")
 
@@ -162,6 +172,14 @@ def _inputs(message: dict[str, Any]) -> None:
         raise BadCall("Invalid value for parameter 'datasets': it is a list.")
 
 
+def _outputs(message: dict[str, Any]) -> None:
+    models = message.get("models")
+    if not isinstance(models, list):
+        raise BadCall("Missing value for required parameter 'models'.")
+    if not all(isinstance(model, dict) and model.get("model_id") for model in models):
+        raise BadCall("Missing value for required parameter 'model_id'.")
+
+
 CHECKS: dict[str, Callable[[dict[str, Any]], None]] = {
     CREATE_RUN: _create,
     UPDATE_RUN: _update,
@@ -170,4 +188,5 @@ CHECKS: dict[str, Callable[[dict[str, Any]], None]] = {
     LOG_PARAM: _pair,
     SET_TAG: _pair,
     LOG_INPUTS: _inputs,
+    LOG_OUTPUTS: _outputs,
 }

@@ -51,6 +51,13 @@ class Drain:
             self._deliver(calls)
             on_progress()
 
+    def give_up(self, refusal: Refused) -> None:
+        """Say in the job's log what is left of what was acknowledged."""
+        self._note(
+            f"{self._spool.count()} MLflow calls, acknowledged while the server was away, could not be delivered: "
+            f"{refusal.detail[:500]}"
+        )
+
     def _deliver(self, calls: list[Stored]) -> None:
         try:
             self._send([stored.entry for stored in calls])
@@ -79,6 +86,8 @@ class Drain:
             answer = self._door.relay({"calls": [{k: v for k, v in e.items() if k != "file"} for e in entries]})
             if answer.get("missing"):
                 raise ConnectionError("the server asks again for a file that it was sent")
+        if not isinstance(answer.get("relay_seq"), int) or answer["relay_seq"] < entries[-1]["seq"]:
+            raise ConnectionError("the answer does not say that the calls arrived")
         by_number = {entry["seq"]: entry for entry in entries}
         for refused in answer.get("refused") or ():
             self._complain(by_number.get(refused.get("seq"), {}), str(refused.get("error")))

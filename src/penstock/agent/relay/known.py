@@ -6,7 +6,6 @@ So ``start_run``, ``end_run`` and reading back the job's own run go on. Other qu
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 
@@ -20,9 +19,9 @@ from penstock.agent.relay.calls import (
     SET_TAG,
     UPDATE_RUN,
     BadCall,
+    query_of,
     read_message,
     run_of,
-    unquote,
 )
 
 TYPE_CHECKING = False
@@ -132,14 +131,6 @@ class Known:
         """Return whether a run is the job's own or one that it created."""
         return run_id in self._runs
 
-    def owner_of(self, path: str) -> str:
-        """Return the run of ours that an artifact's path lies in, empty if there is none."""
-        parts = path.split("/")
-        for place in range(1, len(parts) - 1):
-            if parts[place] == "artifacts" and self.owns(parts[place - 1]):
-                return parts[place - 1]
-        return ""
-
     def learn(self, path: str, target: str, content: bytes, answer: bytes) -> None:
         """Remember what the server said to a call, or what was written with it."""
         if target.partition("?")[0] in REMEMBERED:
@@ -172,11 +163,10 @@ class Known:
             run.write(path, message)
             return {"run_info": run.info} if path == UPDATE_RUN else {}
 
-    def create(self, message: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
-        """Return a new run's id and the answer to its creation; None if it is not for the job's own experiment."""
+    def create(self, message: dict[str, Any], run_id: str) -> dict[str, Any] | None:
+        """Return the answer to the creation of a run with this id; None if it is not for the job's own experiment."""
         if str(message.get("experiment_id") or "0") != self._experiment or len(self._runs) >= MAX_REMEMBERED:
             return None
-        run_id = os.urandom(16).hex()
         tags = {item["key"]: (item.get("value") or "") for item in message.get("tags") or ()}
         name = message.get("run_name") or tags.get(NAME_TAG) or f"run-{run_id[:8]}"
         start = int(message.get("start_time") or time.time_ns() // 1_000_000)
@@ -186,7 +176,7 @@ class Known:
         run = KnownRun({"info": info, "data": {"tags": pairs}})
         with self._lock:
             self._runs[run_id] = run
-        return run_id, {"run": run.shown()}
+        return {"run": run.shown()}
 
     def forget(self, run_id: str) -> None:
         """Forget a run that could not be kept."""
@@ -195,7 +185,7 @@ class Known:
 
     def answer(self, path: str, target: str) -> bytes | None:
         """Return the answer to a question, None where it is not known."""
-        query = _query(target)
+        query = query_of(target)
         with self._lock:
             if path == GET_RUN:
                 run = self._runs.get(query.get("run_id") or query.get("run_uuid") or "")
@@ -240,8 +230,3 @@ class Known:
 def _order(point: dict[str, Any]) -> tuple[int, int, float]:
     value = point["value"]
     return int(point.get("step") or 0), int(point.get("timestamp") or 0), 0.0 if value == "NaN" else float(value)
-
-
-def _query(target: str) -> dict[str, str]:
-    pairs = (part.partition("=") for part in target.partition("?")[2].split("&"))
-    return {unquote(name): unquote(value.replace("+", " ")) for name, _, value in pairs}

@@ -173,6 +173,18 @@ class CallSpool:
             self.advance(end, 0)
         return found
 
+    def count(self) -> int:
+        """Return how many calls wait to be delivered; raises OSError."""
+        with self._lock:
+            start, end = self._taken, self._synced_size
+        left = 0
+        with open(self._path, "rb") as file:
+            file.seek(start)
+            while start < end and (line := file.readline()):
+                start += len(line)
+                left += line.startswith(b"{") and line.endswith(b"}\n")
+        return left
+
     def advance(self, end: int, number: int) -> None:
         """Count everything before ``end`` as delivered, up to the call ``number``."""
         with self._lock:

@@ -6,6 +6,7 @@ whether it did what was asked is then unknown.
 
 from __future__ import annotations
 
+import os
 import socket
 
 from penstock.agent.connection import split_url
@@ -20,6 +21,7 @@ WRITE_S = 5.0
 """The longest silence at a write that can be spooled as well."""
 READ_S = 100.0
 IN_MEMORY = 1 << 20
+MODEL = b"-model-id"
 AWAY_STATUSES = frozenset({502, 503, 504, 507})
 """Answers of a server that is there and cannot serve now."""
 
@@ -55,9 +57,11 @@ class Request:
         Whether some of ``rest`` went to the server already, and is not here any more.
     is_forwarded : bool
         Whether the server itself answered.
+    promised : str
+        The id chosen for what it creates, empty where it creates nothing.
     """
 
-    __slots__ = ("content", "is_begun", "is_forwarded", "kept", "length", "method", "rest", "target")
+    __slots__ = ("content", "is_begun", "is_forwarded", "kept", "length", "method", "promised", "rest", "target")
 
     def __init__(
         self,
@@ -76,6 +80,15 @@ class Request:
         self.length = length
         self.is_begun = False
         self.is_forwarded = False
+        self.promised = ""
+
+    def promise(self, name: bytes) -> None:
+        """Choose the id of what this creates and tell the server in a header, whatever the client sent there."""
+        self.promised = os.urandom(16).hex()
+        if name.endswith(MODEL):
+            self.promised = f"m-{self.promised}"
+        self.kept = [line for line in self.kept if line.partition(b":")[0].lower() != name]
+        self.kept.append(name + b": " + self.promised.encode("ascii"))
 
     def drain(self) -> None:
         """Read what is left of the body, so that an answer can follow it."""

@@ -171,6 +171,7 @@ def build_assignment(
     return {
         **fixed,
         "attempt": attempt.attempt_id,
+        "number": attempt.number,
         "job": job.name,
         "folder": str(folder),
         "code": _entries(code) if code else [],

@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 CREATOR_TAG = "penstock.creator"
 """Names the job whose token created a run; the server writes it."""
+PROMISED_MODEL = "x-penstock-model-id"
 PROMISED_RUN = "x-penstock-run-id"
 """The header in which a job's relay names the run to create, so that one asked for twice is one run."""
 
@@ -70,6 +71,10 @@ class Call:
 
         await self.write(operation)
         self.changed(run_id)
+
+    def promised_model(self) -> str:
+        """Return the id that a job chose for the logged model to create, as :meth:`promised_run`."""
+        return self.request.headers.get(PROMISED_MODEL, "") if self.actor.role is Role.JOB else ""
 
     def record(self, connection: Connection, verb: str, ref: str, **detail: str) -> None:
         """Write the audit event of a change into its transaction."""

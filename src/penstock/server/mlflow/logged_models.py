@@ -6,6 +6,7 @@ These are the only endpoints of the protocol that name a thing in their path.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
@@ -14,7 +15,7 @@ from sqlalchemy import Connection
 
 from penstock.access.actors import Role
 from penstock.assets.sources import adopt_waiting
-from penstock.entities.errors import UsageError
+from penstock.entities.errors import ConflictError, UsageError
 from penstock.entities.logged_model import LoggedModel, ModelMetric, ModelStatus
 from penstock.rules.artifact_paths import check_prefix
 from penstock.rules.filters.mlflow import parse_logged_model_filter
@@ -31,6 +32,7 @@ from penstock.stores.metadata.search.logged_model_search import ModelOrder, OnDa
 
 PREFIX = "/api/2.0/mlflow/logged-models"
 PAGE, MAX_PAGE = 50, 50_000
+_NEW_MODEL = re.compile(r"m-[0-9a-f]{32}")
 _BAD_IN_NAME = "/:.%\"'"
 _STATUSES = (ModelStatus.PENDING, ModelStatus.READY, ModelStatus.FAILED)
 
@@ -84,7 +86,10 @@ class SearchModels(Struct):
 
 
 async def create_model(call: Call) -> Json:
-    """Create a pending logged model; the server chooses its id and, where none is given, its name."""
+    """Create a pending logged model; the server chooses its id and, where none is given, its name.
+
+    A job's relay promises an id: asked again, after an answer that was lost, the model it made is the answer.
+    """
     sent = await call.read(CreateModel)
     required(sent.experiment_id, "experiment_id")
     if any(letter in _BAD_IN_NAME for letter in sent.name):
@@ -97,13 +102,20 @@ async def create_model(call: Call) -> Json:
     if call.actor.role is Role.JOB:
         tags[CREATOR_TAG] = call.actor.name
 
+    promised = call.promised_model()
+    if promised and not _NEW_MODEL.fullmatch(promised):
+        raise UsageError("A logged model's id is m- and 32 hex digits.")
+
     def operation(connection: Connection) -> LoggedModel:
+        known = _find_promised(call, connection, promised, sent.experiment_id) if promised else None
+        if known is not None:
+            return known
         if sent.source_run_id:
             check_source_run(connection, call.actor, sent.source_run_id)
             call.check_owner(connection, sent.source_run_id)
         made = rows.create_model(
             connection,
-            model_id=f"m-{call.services.new_id()}",
+            model_id=promised or f"m-{call.services.new_id()}",
             experiment_id=sent.experiment_id,
             name=sent.name or new_display_name(os.urandom),
             now=call.now,
@@ -116,6 +128,16 @@ async def create_model(call: Call) -> Json:
         return made
 
     return {"model": shown_model(await call.write(operation))}
+
+
+def _find_promised(call: Call, connection: Connection, model_id: str, experiment_id: str) -> LoggedModel | None:
+    """Return the logged model that this job created under an id it promised, None if it did not yet."""
+    if rows.find_model(connection, model_id) is None:
+        return None
+    model = rows.get_model(connection, model_id)
+    if (model.tags.get(CREATOR_TAG), model.experiment_id) != (call.actor.name, experiment_id):
+        raise ConflictError(f"The logged model {model_id} exists already.", ref=f"logged-model:{model_id}")
+    return model
 
 
 async def search(call: Call) -> Json:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
@@ -19,7 +19,7 @@ from starlette.requests import Request
 from penstock.access.actors import Actor
 from penstock.entities.errors import PenstockError, UsageError
 from penstock.jobs.attempts import check_content
-from penstock.server.mlflow import ingest, inputs, runs
+from penstock.server.mlflow import ingest, inputs, logged_models, runs
 from penstock.server.mlflow.artifacts import keep_upload
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.errors import error_response
@@ -42,6 +42,8 @@ HANDLERS: dict[str, Callable[[Call], Coroutine[Any, Any, Json]]] = {
     f"{API}/runs/log-parameter": ingest.log_parameter,
     f"{API}/runs/set-tag": ingest.set_tag,
     f"{API}/runs/log-inputs": inputs.log_inputs,
+    f"{API}/runs/outputs": inputs.log_outputs,
+    logged_models.PREFIX: logged_models.create_model,
 }
 
 
@@ -109,6 +111,9 @@ class _Relayed(Call):
     async def ask(self, question: Callable[[Connection], T]) -> T:
         return question(self.connection)
 
+    def promised_model(self) -> str:
+        return str(self.item.get("model_id"))
+
     def promised_run(self) -> str:
         return str(self.item.get("run_id"))
 
@@ -145,9 +150,21 @@ def _handle(call: _Relayed) -> Coroutine[Any, Any, Any]:
             raise UsageError(f"{path} takes no file")
         size = call.services.blobs.size(item["digest"])
         return keep_upload(call, path.removeprefix(f"{ARTIFACTS}/"), item["digest"], size)
+    if path.startswith(f"{logged_models.PREFIX}/"):
+        return _change_model(call, path)
     if path not in HANDLERS:
         raise UsageError(f"{path} cannot be relayed")
     return HANDLERS[path](call)
+
+
+def _change_model(call: _Relayed, path: str) -> Coroutine[Any, Any, Json]:
+    """Run what answers a path that names a logged model; which of the changes it is, its end says."""
+    method = "POST" if path.endswith("/params") else "PATCH"
+    handler = logged_models.find_handler(method, path)
+    if handler is None:
+        raise UsageError(f"{path} cannot be relayed")
+    scope = {**call.request.scope, "method": method, "path": path}
+    return cast(Coroutine[Any, Any, Json], handler(replace(call, request=Request(scope))))
 
 
 def _finish(handler: Coroutine[Any, Any, T]) -> T:
