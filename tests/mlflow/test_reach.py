@@ -139,10 +139,11 @@ def test_nothing_is_logged_to_a_model_of_another_experiment(town: Town, who: str
     for path, message in calls(town.own):
         status, answer = town.post(who, path, **message)
         assert status == 200, (path, answer)
-    for path, message in [
+    unknown: list[tuple[str, dict[str, Any]]] = [
         ("runs/log-inputs", {**run, "models": [{"model_id": "m-" + "0" * 32}]}),
         ("logged-models", {"experiment_id": town.own.experiment, "name": "x", "source_run_id": "not-yet"}),
-    ]:
+    ]
+    for path, message in unknown:
         assert town.post(who, path, **message)[0] == 404
 
 

@@ -21,6 +21,7 @@ from penstock.access.actors import Actor
 from penstock.entities.errors import NotFoundError, Problem, SpecError, UsageError
 from penstock.entities.run_query import ATTRIBUTES, RunSelection
 from penstock.rules.filters.extended import parse_filter, parse_order
+from penstock.rules.filters.orders import check_keys
 from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Or, OrderKey, Scope
 from penstock.rules.suggest import did_you_mean
 from penstock.stores.metadata import experiments
@@ -63,6 +64,7 @@ def read_selection(connection: Connection, selection: RunSelection, actor: Actor
     """
     ids = _find_experiments(connection, selection.experiments, actor)
     where = _at("/filter", lambda: parse_filter(selection.filter))
+    _at("/order_by", partial(check_keys, selection.order_by))
     order = tuple(
         _at(f"/order_by/{index}", partial(parse_order, [text]))[0] for index, text in enumerate(selection.order_by)
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from penstock.entities.errors import UsageError
 from penstock.rules.filters.clauses import Clause, Grammar, compare, parse_clauses
 from penstock.rules.filters.logged_models import logged_model_clause
-from penstock.rules.filters.orders import parse_orders, read_order, refuse_twice
+from penstock.rules.filters.orders import check_keys, parse_orders, read_order, refuse_twice
 from penstock.rules.filters.tree import Comparison, Condition, Field, OrderKey, Scope
 
 _RUN_SCOPES: Mapping[str, Scope] = {
@@ -105,6 +105,7 @@ def parse_model_filter(text: str | None) -> Condition | None:
 
 def parse_model_order(texts: Sequence[str]) -> tuple[OrderKey, ...]:
     """Return the order of registered models by ``name`` and ``last_updated_timestamp``, or raise UsageError."""
+    check_keys(texts)
     found: list[OrderKey] = []
     for text in texts:
         name, is_descending = read_order(text)

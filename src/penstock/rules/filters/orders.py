@@ -10,6 +10,9 @@ from penstock.rules.filters.names import read_name
 from penstock.rules.filters.tokens import Kind, Reader, Token, unquote
 from penstock.rules.filters.tree import Field, OrderKey, Scope
 
+MAX_KEYS = 20
+"""So many keys has an order: each of a parameter, tag or metric is a join of its own."""
+
 
 def parse_orders(texts: Sequence[str], grammar: Grammar, *, refuses_twice: bool = True) -> tuple[OrderKey, ...]:
     """Return the keys of an order.
@@ -28,6 +31,7 @@ def parse_orders(texts: Sequence[str], grammar: Grammar, *, refuses_twice: bool 
     UsageError
         If a clause is none, names what cannot be ordered by, or comes twice.
     """
+    check_keys(texts)
     found: list[OrderKey] = []
     for text in texts:
         name, is_descending = read_order(text)
@@ -38,6 +42,12 @@ def parse_orders(texts: Sequence[str], grammar: Grammar, *, refuses_twice: bool 
     if refuses_twice:
         refuse_twice([key.field for key in found])
     return tuple(found)
+
+
+def check_keys(keys: Sequence[object]) -> None:
+    """Raise UsageError if an order has too many keys."""
+    if len(keys) > MAX_KEYS:
+        raise UsageError(f"`order_by` has {len(keys)} keys; it can have at most {MAX_KEYS}.")
 
 
 def refuse_twice(fields: Sequence[Field]) -> None:

@@ -19,6 +19,7 @@ from penstock.entities.errors import ConflictError, UsageError
 from penstock.entities.logged_model import LoggedModel, ModelMetric, ModelStatus
 from penstock.rules.artifact_paths import check_prefix
 from penstock.rules.filters.mlflow import parse_logged_model_filter
+from penstock.rules.filters.orders import check_keys
 from penstock.rules.names import new_display_name
 from penstock.server.mlflow.call import CREATOR_TAG, Call
 from penstock.server.mlflow.limits import check_key, required
@@ -151,8 +152,7 @@ async def search(call: Call) -> Json:
     if not all(one.dataset_name for one in sent.datasets):
         raise UsageError("`dataset_name` in the `datasets` clause must be specified.")
     limit, offset = min(sent.max_results or PAGE, MAX_PAGE), read_token(sent.page_token)
-    if limit < 1:
-        raise UsageError(f"Invalid value {limit} for parameter 'max_results' supplied: it must be positive.")
+    check_keys(sent.order_by)
     where = parse_logged_model_filter(sent.filter)
     order = [
         ModelOrder(key.field_name, not key.ascending, key.dataset_name or None, key.dataset_digest or None)
