@@ -60,6 +60,7 @@ def test_a_model_logged_in_an_outage_is_the_promised_one(relayed):
     assert relayed.send("POST", f"{MODELS}/{model_id}/params", {"params": [{"key": "b", "value": "3"}]})[0] == 400
     assert relayed.send("PATCH", f"{MODELS}/{model_id}/tags", {"tags": [{"key": "u", "value": "y"}]})[0] == 200
     relayed.post("outputs", models=[{"model_id": model_id, "step": 0}])
+    assert relayed.run()["outputs"] == {"model_outputs": [{"model_id": model_id, "step": 0}]}
     assert relayed.send("PUT", f"{FILES}/{root}/MLmodel", b"flavors: {}")[0] == 200
     assert relayed.send("PUT", f"{FILES}/{root}/data/model.pkl", b"p" * 3_000_000)[0] == 200
     assert relayed.send("PATCH", f"{MODELS}/{model_id}", {"status": "LOGGED_MODEL_READY"})[0] == 200
@@ -105,7 +106,8 @@ def test_only_models_of_the_job_are_promised_and_changed(relayed):
     assert relayed.send("PUT", path, b"x")[0] == 503
     assert relayed.send("GET", f"{MODELS}/{foreign_id}")[0] == 503
     question = {"experiment_ids": [relayed.experiment], "filter": "name = 'theirs'"}
-    assert relayed.send("POST", SEARCH, question)[0] == 503
+    assert relayed.send("POST", SEARCH, question) == (200, b"{}")
+    assert relayed.send("POST", SEARCH, {"experiment_ids": [relayed.experiment]})[0] == 503
     assert relayed.send("POST", f"{API}/runs/search", {"experiment_ids": [relayed.experiment]})[0] == 503
     assert relayed.send("POST", f"{API}/model-versions/create", {"name": "v", "source": "x"})[0] == 503
 
@@ -159,6 +161,8 @@ def test_what_may_lie_elsewhere_is_not_listed_and_not_denied(later):
     assert later.send("GET", later.file("new.txt")) == (200, b"new")
     assert later.send("GET", later.file("old.txt"))[0] == 503
     assert listed(later, root) is None
+    question = {"experiment_ids": [later.experiment], "filter": "name = 'old'"}
+    assert later.send("POST", SEARCH, question)[0] == 503
     later.log(1)
     assert later.send("GET", f"{API}/metrics/get-history?run_id={later.job}&metric_key=loss")[0] == 503
 

@@ -25,8 +25,6 @@ LOG_BATCH = f"{API}/runs/log-batch"
 LOG_PARAM = f"{API}/runs/log-parameter"
 SET_TAG = f"{API}/runs/set-tag"
 LOG_INPUTS = f"{API}/runs/log-inputs"
-PROMISED_RUN = b"x-penstock-run-id"
-"""The header that names the run to create, so that one that was answered too late is not made again."""
 LOG_OUTPUTS = f"{API}/runs/outputs"
 
 MAX_KEY = 250
@@ -178,6 +176,8 @@ def _outputs(message: dict[str, Any]) -> None:
         raise BadCall("Missing value for required parameter 'models'.")
     if not all(isinstance(model, dict) and model.get("model_id") for model in models):
         raise BadCall("Missing value for required parameter 'model_id'.")
+    for model in models:
+        _whole(model, "step", is_required=False)
 
 
 CHECKS: dict[str, Callable[[dict[str, Any]], None]] = {

@@ -49,7 +49,8 @@ class Holdings:
         self._job = assignment.job
         self._record = SpoolRecord(assignment.spool)
         self._spool = spool
-        self.models = Models(assignment.environment.get("MLFLOW_EXPERIMENT_ID", "0"), known.owns)
+        experiment = assignment.environment.get("MLFLOW_EXPERIMENT_ID", "0")
+        self.models = Models(experiment, known.owns, is_whole=assignment.number == 1)
         self.files = Files(lambda name: known.owns(name) or self.models.owns(name))
         self._points = Points()
         if assignment.number == 1:

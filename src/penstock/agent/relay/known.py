@@ -15,6 +15,7 @@ from penstock.agent.relay.calls import (
     GET_RUN,
     LOG_BATCH,
     LOG_METRIC,
+    LOG_OUTPUTS,
     LOG_PARAM,
     SET_TAG,
     UPDATE_RUN,
@@ -47,6 +48,7 @@ class KnownRun:
         data = run.get("data") or {}
         self.info: dict[str, Any] = dict(run.get("info") or {})
         self.inputs: dict[str, Any] = run.get("inputs") or {}
+        self.outputs: list[dict[str, Any]] = list((run.get("outputs") or {}).get("model_outputs") or ())
         self.metrics: dict[str, dict[str, Any]] = {item["key"]: item for item in data.get("metrics") or ()}
         self.params: dict[str, str] = {item["key"]: (item.get("value") or "") for item in data.get("params") or ()}
         self.tags: dict[str, str] = {item["key"]: (item.get("value") or "") for item in data.get("tags") or ()}
@@ -77,6 +79,9 @@ class KnownRun:
                 self.params[item["key"]] = item.get("value") or ""
             for item in message.get("tags") or ():
                 self._tag(item["key"], (item.get("value") or ""))
+        elif path == LOG_OUTPUTS:
+            sent = [{"model_id": item["model_id"], "step": int(item.get("step") or 0)} for item in message["models"]]
+            self.outputs += [item for item in sent if item not in self.outputs]
         elif path == UPDATE_RUN:
             if message.get("status") is not None:
                 status = STATUSES.get(str(message["status"]), str(message["status"]))
@@ -95,7 +100,8 @@ class KnownRun:
         for name, pairs in (("params", self.params), ("tags", self.tags)):
             if pairs:
                 data[name] = [{"key": key, "value": pairs[key]} for key in sorted(pairs)]
-        return {"info": self.info, "data": data, "inputs": self.inputs}
+        shown = {"info": self.info, "data": data, "inputs": self.inputs}
+        return {**shown, "outputs": {"model_outputs": self.outputs}} if self.outputs else shown
 
     def _tag(self, key: str, value: str) -> None:
         self.tags[key] = value

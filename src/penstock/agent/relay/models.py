@@ -55,11 +55,14 @@ class Models:
         The job's own, in which models may be promised.
     owns : callable
         Whether a run is the job's own or one that it created.
+    is_whole : bool
+        Whether every model of the job passes this relay: in its first attempt.
     """
 
-    def __init__(self, experiment: str, owns: Callable[[str], bool]) -> None:
+    def __init__(self, experiment: str, owns: Callable[[str], bool], *, is_whole: bool = False) -> None:
         self._experiment = experiment
         self._owns_run = owns
+        self._is_whole = is_whole
         self._lock = threading.Lock()
         self._models: dict[str, dict[str, Any]] = {}
 
@@ -96,8 +99,9 @@ class Models:
             "model_type": str(message.get("model_type") or ""),
             "source_run_id": run_id,
         }
-        self._models[model_id] = {"info": model, "params": params, "tags": tags}
-        return {"model": self._shown(model_id)}
+        with self._lock:
+            self._models[model_id] = {"info": model, "params": params, "tags": tags}
+            return {"model": self._shown(model_id)}
 
     def forget(self, model_id: str) -> None:
         """Forget a model that could not be kept."""
@@ -163,7 +167,8 @@ class Models:
     def answer(self, method: str, path: str, content: bytes) -> dict[str, Any] | None:
         """Return the answer to a question about models, None where it is not known.
 
-        A search is answered where it asks for a name that a model of this job has: so ``runs:/…`` is resolved.
+        A search is answered where it asks for a name, with models of this job alone: a client resolves ``runs:/…`` by
+        it, also of a plain file, and has asked for the run before, which must be one of this job, too.
         """
         if method == "GET" and path.startswith(f"{MODELS}/"):
             with self._lock:
@@ -178,7 +183,9 @@ class Models:
             return None
         with self._lock:
             found = [key for key, model in self._models.items() if model["info"]["name"] == named[1]]
-            return {"models": [self._shown(key) for key in reversed(found)]} if found else None
+            if not found:
+                return {} if self._is_whole else None
+            return {"models": [self._shown(key) for key in reversed(found)]}
 
     def _shown(self, model_id: str) -> dict[str, Any]:
         model = self._models[model_id]

@@ -7,7 +7,6 @@ what was written before it. While the server is away nothing waits: what can be 
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 
@@ -17,7 +16,6 @@ from penstock.agent.relay.calls import (
     ARTIFACTS,
     CREATE_RUN,
     GET_RUN,
-    PROMISED_RUN,
     BadCall,
     check,
     check_file,
@@ -83,9 +81,6 @@ class Switch:
         if request.method == "POST" and path in PROMISED:
             request.promise(PROMISED[path])
         spools = spools and not self._is_over
-        if path == CREATE_RUN and request.method == "POST":
-            request.promised = os.urandom(16).hex()
-            request.promise(PROMISED_RUN)
         if not self._may_ask():
             return self._answer_here(request, path, spools)
         try:
