@@ -109,8 +109,8 @@ def test_a_finished_job_s_stream_says_how_long_it_ran(lab, job_file: Path) -> No
 @pytest.mark.parametrize("columns", [60, 80])
 def test_lists_fit_a_narrow_terminal(lab, workspace_folder: Path, tmp_path: Path, columns: int) -> None:
     (tmp_path / "weights.bin").write_bytes(b"w")
-    words = ["-n", "narrow", "-p", tmp_path / "weights.bin", "-d", "Said at some length " * 5]
-    assert lab("model", "create", *words).status == 0
+    weights: tuple[object, ...] = ("-n", "narrow", "-p", tmp_path / "weights.bin", "-d", "Said at some length " * 5)
+    assert lab("model", "create", *weights).status == 0
     ws = Workspace(workspace_folder)
     experiment = ws.experiments.create(f"narrow-{columns}").id
     body = {"experiment_id": experiment, "run_name": "a-rather-long-name-of-a-run", "start_time": 1_700_000_000_000}

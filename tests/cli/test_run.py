@@ -189,6 +189,9 @@ def test_an_experiment_lives(lab: Cli) -> None:
     assert lab("experiment", "delete", "cli-second-life").err == "Deleted cli-second-life\n"
     assert "cli-second-life" in lab("experiment", "list", "--view", "deleted").out
     assert "cli-second-life" not in lab("experiment", "list").out
+    taken = lab("experiment", "create", "cli-second-life")
+    assert taken.status == 4
+    assert "penstock gc -e cli-second-life --older-than 0 --apply" in taken.err
     assert lab("experiment", "restore", made["id"]).status == 0
     assert lab("experiment", "show", "cli-second-life", "--query", "lifecycle_stage").data == "active"
 

@@ -101,6 +101,8 @@ def test_a_deleted_run_goes_with_all_its_rows_and_bytes(lab: Lab, points: int) -
     run_id = make_run(lab.store)
     fill(lab, run_id, points)
     lab.attach(run_id, lab.put(b"weights"))
+    with lab.store.read() as connection:
+        name = runs.get_run(connection, run_id).run_name
     lab.delete(run_id)
     done = lab.collect()
     assert done == {"step": "done", "removed": {"run": 1}, "bytes": 7}
@@ -110,6 +112,7 @@ def test_a_deleted_run_goes_with_all_its_rows_and_bytes(lab: Lab, points: int) -
         assert runs.find_run(connection, run_id) is None
         last = events.list_events(connection)[-1]
         assert (last.actor, last.verb, last.ref) == ("ann", "remove", f"run:{run_id}")
+        assert last.detail["name"] == name
         assert events.verify_chain(connection) == []
     assert make_run(lab.store, run_id=run_id) == run_id
 

@@ -1,6 +1,7 @@
-"""``python -m penstock.app copy-store``: bring the rows of a workspace's file to the store its settings name.
+"""``penstock store copy``: bring the rows of a workspace's file to the store its settings name.
 
-The workspace is owned meanwhile, so no server runs on it; the file stays as it is.
+The workspace is owned meanwhile, so no server runs on it; the file stays as it is. Its audit log is verified first,
+because damage that is copied would look as if it had come about on the other side.
 """
 
 from __future__ import annotations
@@ -12,17 +13,25 @@ from pathlib import Path
 from penstock.app.ownership import Ownership
 from penstock.app.refusal import refuse, say
 from penstock.config import load_settings
-from penstock.entities.errors import NotFoundError, PenstockError, UsageError
+from penstock.entities.errors import ConflictError, NotFoundError, PenstockError, UsageError
 from penstock.home import Home
+from penstock.stores.metadata import events
 from penstock.stores.metadata.engine.copying import copy_store
 from penstock.stores.metadata.engine.opening import open_metadata
 from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 
+MOST_SHOWN = 3
+
 
 def main(arguments: list[str]) -> int:
     """Copy, say what was copied, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m penstock.app copy-store")
-    parser.add_argument("--workspace", type=Path, required=True)
+    parser = argparse.ArgumentParser(
+        prog="python -m penstock.app copy-store",
+        description="Copy all rows of a workspace from its file db/metadata.db into the still empty PostgreSQL store "
+        "that its settings name ([stores] metadata, or PENSTOCK_STORES__METADATA). The server must be stopped. The "
+        "audit log is verified first. All rows are there afterwards, or none; the file stays as it is.",
+    )
+    parser.add_argument("--workspace", type=Path, required=True, metavar="FOLDER", help="the workspace's folder")
     home = Home(parser.parse_args(arguments).workspace.resolve())
     try:
         if not home.metadata_db.exists():
@@ -45,9 +54,22 @@ def _copy(home: Home) -> None:
     try:
         source = SqliteMetadataStore(home.metadata_db)
         try:
+            _verify(source)
             counts = copy_store(source, target)
         finally:
             source.close()
         say(f"{sum(counts.values())} rows copied to {target.place}, {counts['runs']} runs among them")
     finally:
         target.close()
+
+
+def _verify(source: SqliteMetadataStore) -> None:
+    with source.read() as connection:
+        findings = events.verify_chain(connection, limit=MOST_SHOWN)
+        head = events.get_head(connection)
+    if findings:
+        raise ConflictError(
+            f"the audit log is damaged, so nothing was copied: {' '.join(findings)}",
+            hint="`penstock audit verify` shows all of it. Copy an undamaged backup.",
+        )
+    say(f"The audit log is intact up to entry {head.seq}")

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "online-deployment": ("penstock.cli.online_deployment", "Put models behind an endpoint."),
     "audit": ("penstock.cli.audit", "See who did what, and whether that record is whole."),
     "gc": (GC, "Remove for good what was deleted."),
+    "store": ("penstock.cli.store", "Move the rows of a workspace to PostgreSQL."),
     "compute": ("penstock.cli.compute", "See where jobs can run."),
 }
 

@@ -14,7 +14,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import IO, Any
 
-from penstock.cli.fitting import fit
 from penstock.entities.errors import (
     JobFailedError,
     NotFoundError,
@@ -181,6 +180,8 @@ def _table(data: Any, columns: Columns | None, fixed: Sequence[str] | None) -> t
         columns = {key: key for key in data[0]}
     if not columns:
         return _lay_out([[_coloured(_cell(value)) for value in row] for row in _rows(data, columns)]), ()
+    from penstock.cli.fitting import fit
+
     paths = list(columns.values())
     cells = [[_cell(_readable(p, v)) for p, v in zip(paths, row, strict=True)] for row in _rows(data, columns)]
     if sys.stdout.isatty():

@@ -181,7 +181,7 @@ class Collector:
                 while position < len(going) and (position == start or time.monotonic() < end):
                     record = going[position]
                     if removal.remove(connection, record, most=MOST_ROWS) is not None:
-                        detail = {"name": record.name, "deleted_at": record.deleted_at}
+                        detail = {"name": record.title or record.name, "deleted_at": record.deleted_at}
                         now = self._clock()
                         record_event(connection, actor, "remove", record.ref, now=now, detail=detail)
                         removed.append(record)

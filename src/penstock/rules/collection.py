@@ -38,6 +38,8 @@ class Deleted:
         What people call it: a run's id, an experiment's name, ``model:digits:3``.
     deleted_at : int
         When it was deleted, ms UTC.
+    title : str
+        The name for people of a run, which ``name`` is not.
     experiment : int, optional
         The row of the experiment a run or a logged model belongs to.
     is_busy : bool
@@ -56,6 +58,7 @@ class Deleted:
     is_busy: bool = False
     follows: bool = False
     lives: int = 0
+    title: str = ""
 
     @property
     def ref(self) -> str:

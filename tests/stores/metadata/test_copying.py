@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -80,15 +82,24 @@ def test_a_workspace_is_copied_by_one_command(tmp_path: Path, postgres_server: P
     lab = tmp_path / "lab"
     (lab / "db").mkdir(parents=True)
     make_old(lab / "db" / "metadata.db")
-    words = [sys.executable, "-m", "penstock.app", "copy-store", "--workspace", str(lab)]
+    words = [sys.executable, "-m", "penstock.cli", "store", "copy", "-w", str(lab)]
 
     def run(**environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, **environment})
 
     assert (run().returncode, "PENSTOCK_STORES__METADATA" in run().stderr) == (2, True)
     url = postgres_server.url()
+    with closing(sqlite3.connect(lab / "db" / "metadata.db")) as damaged, damaged:
+        (detail,) = damaged.execute("SELECT detail FROM events WHERE seq = 2").fetchone()
+        damaged.execute("UPDATE events SET detail = '{}' WHERE seq = 2")
+    refused = run(PENSTOCK_STORES__METADATA=url)
+    assert refused.returncode == 4
+    assert "the audit log is damaged, so nothing was copied: Entry 2" in refused.stderr
+    with closing(sqlite3.connect(lab / "db" / "metadata.db")) as mended, mended:
+        mended.execute("UPDATE events SET detail = ? WHERE seq = 2", (detail,))
     done = run(PENSTOCK_STORES__METADATA=url)
     assert done.returncode == 0, done.stderr
     assert "14 runs among them" in done.stderr
+    assert "The audit log is intact up to entry " in done.stderr
     again = run(PENSTOCK_STORES__METADATA=url)
     assert (again.returncode, "already" in again.stderr) == (4, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,9 +63,7 @@ def ensure_experiment(connection: Connection, name: str, *, now: int) -> Experim
     if found is None:
         return create_experiment(connection, name, now=now)
     if found.lifecycle_stage is LifecycleStage.DELETED:
-        raise ConflictError(
-            f'the experiment "{name}" was deleted', hint="Restore it or choose another name.", ref=f"experiment:{name}"
-        )
+        raise ConflictError(f'the experiment "{name}" was deleted', hint=_free_again(name), ref=f"experiment:{name}")
     return found
 
 
@@ -181,9 +180,14 @@ def _refuse_taken(connection: Connection, name: str) -> None:
         is_deleted = found.lifecycle_stage is LifecycleStage.DELETED
         raise ConflictError(
             f'an experiment "{name}" exists already{" and was deleted" if is_deleted else ""}',
-            hint="Restore it or choose another name." if is_deleted else "Choose another name.",
+            hint=_free_again(name) if is_deleted else "Choose another name.",
             ref=f"experiment:{name}",
         )
+
+
+def _free_again(name: str) -> str:
+    command = f"penstock gc -e {shlex.quote(name)} --older-than 0 --apply"
+    return f"Restore it or choose another name. Removing it for good frees this one: {command}"
 
 
 def _unknown(experiment_id: str) -> NotFoundError:

@@ -212,8 +212,9 @@ def _park(connection: Connection, table: Table, row: int, **renamed: str) -> Non
 
 def _deleted_runs(connection: Connection, experiment: int | None, run: int | None) -> list[Deleted]:
     is_busy = case((jobs.c.status.in_(_UNFINISHED), 1), else_=0)
+    deleted_at = func.coalesce(runs.c.deleted_at, 0)
     statement = (
-        select(runs.c.id, runs.c.run_id, func.coalesce(runs.c.deleted_at, 0), runs.c.experiment, is_busy)
+        select(runs.c.id, runs.c.run_id, runs.c.run_name, deleted_at, runs.c.experiment, is_busy)
         .select_from(runs.outerjoin(jobs, jobs.c.name == runs.c.run_id))
         .where(runs.c.lifecycle_stage == _DELETED, runs.c.experiment != PARKED)
         .order_by(runs.c.id)
@@ -224,8 +225,8 @@ def _deleted_runs(connection: Connection, experiment: int | None, run: int | Non
         statement = statement.where(runs.c.id == run)
     used = _used_words(connection)
     return [
-        Deleted(Kind.RUN, row, run_id, deleted_at, of, is_busy=bool(busy) or run_id in used)
-        for row, run_id, deleted_at, of, busy in connection.execute(statement)
+        Deleted(Kind.RUN, row, run_id, at, of, is_busy=bool(busy) or run_id in used, title=name)
+        for row, run_id, name, at, of, busy in connection.execute(statement)
     ]
 
 
