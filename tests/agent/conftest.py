@@ -21,6 +21,8 @@ from penstock.agent.processes import kill_marked
 AGENT = Path(penstock.agent.__file__).with_name("__main__.py")
 TOKEN = "pst_attempt"
 WAIT_S = 60
+REFUSAL = {"type": "about:blank", "code": "refused", "detail": "refused by the test"}
+"""As our server says it; what another program on its port answers is no refusal."""
 
 
 class Door:
@@ -79,10 +81,10 @@ class Door:
                     self.close_connection = True
                     return
                 if isinstance(fault, int):
-                    self.answer(fault, b'{"detail":"refused by the test"}')
+                    self.answer(fault, json.dumps(REFUSAL).encode())
                     return
                 if self.headers["Authorization"] != f"Bearer {TOKEN}":
-                    self.answer(401, b"{}")
+                    self.answer(401, json.dumps(REFUSAL).encode())
                     return
                 status, answer = door.handle(self.command, self.path, body)
                 content = json.dumps(answer).encode()
@@ -138,13 +140,13 @@ class Door:
         if method == "PUT" and path.startswith("/api/v1/blobs/"):
             digest = path.rpartition("/")[2]
             if hashlib.sha256(body).hexdigest() != digest:
-                return 400, {"detail": "another digest"}
+                return 400, {**REFUSAL, "detail": "another digest"}
             self.blobs[digest] = body
             return 201, {}
         payload = json.loads(body)
         status = self.refuses(path, payload)
         if status is not None:
-            return status, {"detail": "refused by the test"}
+            return status, REFUSAL
         if path.endswith("/artifacts"):
             missing = sorted({entry["digest"] for entry in payload["artifacts"]} - set(self.blobs))
             with self.changed:

@@ -12,6 +12,7 @@ class Gate:
     """Forwards TCP connections to a port while it is open.
 
     ``loses`` is asked with what the server answers; where it says yes, the connection is cut instead.
+    ``answers`` is asked with every request, and may answer in the server's place, as a gateway does.
     While it ``is_mute`` nothing passes and nothing is cut: a server that hangs.
     """
 
@@ -22,6 +23,7 @@ class Gate:
         self._lock = threading.Lock()
         self.is_mute = False
         self.loses: Callable[[bytes], bool] = lambda request: False
+        self.answers: Callable[[bytes], bytes] = lambda request: b""
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
 
@@ -70,6 +72,10 @@ class Gate:
             while data := source.recv(1 << 16):
                 if is_request:
                     asked[0] = data
+                    answer = self.answers(data)
+                    if answer:
+                        source.sendall(answer)
+                        continue
                 elif self.loses(asked[0]):
                     break
                 if self.is_mute:

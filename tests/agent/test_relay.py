@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import http.client
+import http.server
 import json
 import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +264,194 @@ def test_a_lost_answer_to_a_write_changes_nothing(relayed):
     assert lost
     relayed.deliver()
     assert relayed.history() == list(range(10))
+
+
+def answers(what: bytes, number: int, lost: list[bytes]) -> Callable[[bytes], bool]:
+    """Return what loses the first so many answers to requests of a kind."""
+
+    def loses(asked: bytes) -> bool:
+        if what in asked.partition(b"\r\n")[0] and len(lost) < number:
+            lost.append(asked)
+            return True
+        return False
+
+    return loses
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_a_run_whose_creation_was_answered_too_late_is_one_run(relayed, monkeypatch, is_silent):
+    lost: list[bytes] = []
+    monkeypatch.setattr(switch, "WRITE_S", 1.0)
+    cut = answers(b"runs/create", 1, lost)
+
+    def falls_silent(asked: bytes) -> bool:
+        relayed.gate.is_mute |= cut(asked)
+        return False
+
+    relayed.gate.loses = falls_silent if is_silent else cut
+    name = f"once-{is_silent}"
+    message = {"experiment_id": relayed.experiment, "run_name": name}
+    created = json.loads(relayed.send("POST", f"{API}/runs/create", message)[1])["run"]["info"]["run_id"]
+    relayed.post("log-metric", run_id=created, key="loss", value=1, timestamp=5, step=3)
+    assert len(lost) == 1
+    relayed.gate.is_mute = False
+    relayed.gate.close()
+    relayed.end_outage()
+    sought = {"experiment_ids": [relayed.experiment], "filter": f"attributes.run_name = '{name}'"}
+    found = relayed.house.ok("POST", f"{API}/runs/search", sought)["runs"]
+    assert [run["info"]["run_id"] for run in found] == [created]
+    assert relayed.history(run_id=created) == [3]
+    assert relayed.notes == []
+
+
+DATASET = {"name": "d", "digest": "1", "source_type": "local", "source": "{}"}
+KEPT: dict[str, dict[str, Any]] = {
+    "update": {"status": "FINISHED", "end_time": 5},
+    "log-metric": {"key": "m", "value": 1, "timestamp": 1, "step": 1},
+    "log-batch": {
+        "metrics": [{"key": "b", "value": 1, "timestamp": 1, "step": step} for step in range(3)],
+        "params": [{"key": "p", "value": "1"}],
+        "tags": [{"key": "t", "value": "1"}],
+    },
+    "log-parameter": {"key": "q", "value": "1"},
+    "set-tag": {"key": "u", "value": "1"},
+    "outputs": {"models": []},
+    "log-inputs": {"datasets": [{"dataset": DATASET, "tags": [{"key": "mlflow.data.context", "value": "train"}]}]},
+}
+
+
+def ids_out(data: Any, run_id: str) -> str:
+    return json.dumps(data).replace(run_id, "")
+
+
+@pytest.mark.parametrize("what", KEPT)
+def test_every_kind_of_call_whose_answer_was_lost_has_one_effect(relayed, what):
+    twin = relayed.house.submit(experiment_name="relay").name
+    relayed.house.ok("POST", f"{API}/runs/{what}", {"run_id": twin, **KEPT[what]})
+    lost: list[bytes] = []
+    relayed.gate.loses = answers(f"runs/{what}".encode(), 1, lost)
+    relayed.post(what, **KEPT[what])
+    relayed.wait_until_back()
+    assert len(lost) == 1
+    shown, expected = (relayed.house.ok("GET", f"{API}/runs/get?run_id={run}")["run"] for run in (relayed.job, twin))
+    assert shown["inputs"] == expected["inputs"]
+    for part in ("metrics", "params"):
+        assert ids_out(shown["data"].get(part), relayed.job) == ids_out(expected["data"].get(part), twin)
+    tags = [values(run["data"]["tags"]) for run in (shown, expected)]
+    assert {**tags[0], "mlflow.runName": ""} == {**tags[1], "mlflow.runName": ""}
+    assert shown["info"]["status"] == expected["info"]["status"]
+    for key in ("m", "b"):
+        assert relayed.history(key) == relayed.history(key, twin)
+    assert relayed.notes == []
+
+
+def test_a_file_whose_answer_was_lost_is_there_once(relayed):
+    lost: list[bytes] = []
+    relayed.gate.loses = answers(b"PUT ", 1, lost)
+    assert relayed.send("PUT", relayed.file("a.txt"), b"content") == (200, b"")
+    relayed.wait_until_back()
+    assert len(lost) == 1
+    assert relayed.send("GET", relayed.file("a.txt")) == (200, b"content")
+    listed = relayed.house.ok("GET", f"{API}/artifacts/list?run_id={relayed.job}")["files"]
+    assert [file["path"] for file in listed] == ["a.txt"]
+
+
+class Foreign:
+    """Another program on the port where the server was."""
+
+    def __init__(self, port: int, status: int, body: bytes) -> None:
+        asked = self.asked = threading.Semaphore(0)
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+                if self.path.endswith("/relay"):
+                    asked.release()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"{}"),
+        (200, b"<html></html>"),
+        (301, b""),
+        (400, b'{"detail": "Bad Request"}'),
+        (401, b""),
+        (403, b"<html>Forbidden</html>"),
+        (404, b'{"detail": "Not Found"}'),
+        (405, b"[]"),
+    ],
+)
+def test_another_program_on_the_servers_port_loses_nothing(relayed, status, body):
+    relayed.gate.close()
+    relayed.log(0)
+    foreign = Foreign(relayed.gate.port, status, body)
+    try:
+        for _ in range(2):
+            assert foreign.asked.acquire(timeout=30)
+        relayed.log(1)
+    finally:
+        foreign.close()
+    relayed.end_outage()
+    relayed.log(2)
+    assert relayed.history() == [0, 1, 2]
+    assert relayed.notes == []
+
+
+def test_after_the_servers_own_no_nothing_more_is_acknowledged_and_what_is_left_is_said(relayed):
+    relayed.gate.close()
+    relayed.log(0)
+    relayed.log(1)
+    relayed.house.services.attempts.conclude(relayed.assignment.attempt, reason="lost")
+    relayed.gate.open()
+    deadline = time.monotonic() + 60
+    while relayed.send("POST", f"{API}/runs/set-tag", {"run_id": relayed.job, "key": "a", "value": "b"})[0] == 200:
+        assert time.monotonic() < deadline, "calls that can be delivered to nobody are acknowledged"
+    assert relayed.send("POST", f"{API}/runs/set-tag", {"run_id": relayed.job, "key": "a", "value": "b"})[0] == 401
+    relayed.deliver()
+    assert len(relayed.notes) == 1
+    assert "could not be delivered" in relayed.notes[0]
+    assert int(relayed.notes[0].split()[0]) >= 2
+
+
+UNABLE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 41\r\n\r\n"
+    b'{"error_code": "TEMPORARILY_UNAVAILABLE"}'
+)
+
+
+def test_a_question_that_cannot_be_answered_sends_no_write_into_the_spool(relayed):
+    relayed.gate.answers = lambda asked: UNABLE if b"/runs/search" in asked.partition(b"\r\n")[0] else b""
+    spooled = relayed.folder / "spool" / "relay"
+    for step in range(3):
+        status, body = relayed.send("POST", f"{API}/runs/search", {"experiment_ids": [relayed.experiment]})
+        assert (status, len(body)) == (503, 41)
+        relayed.log(step)
+    assert not spooled.exists()
+    assert relayed.history() == [0, 1, 2]
+    # A write that the server cannot take now is kept all the same.
+    relayed.gate.answers = lambda asked: UNABLE if b"/runs/log-metric" in asked.partition(b"\r\n")[0] else b""
+    relayed.log(3)
+    assert spooled.exists()
+    relayed.wait_until_back()
+    assert relayed.history() == [0, 1, 2, 3]
 
 
 def test_a_server_that_hangs_holds_up_one_write_only(relayed, monkeypatch):

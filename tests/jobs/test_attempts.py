@@ -83,6 +83,36 @@ def test_a_damaged_line_harms_no_other(shop: Shop) -> None:
     assert history(shop, job.name) == [1.0, 2.0]
 
 
+def test_what_is_left_out_is_answered_with_the_reason(shop: Shop) -> None:
+    job = shop.submit()
+    attempt = shop.begin(job)
+    entries: list[dict[str, Any]] = [
+        {"t": 1, "param": ["lr", "0.1"]},
+        {"t": 2, "param": ["lr", "0.2"]},
+        *({"t": n, "metric": ["a//b", 1.0, n]} for n in range(3)),
+        {"t": 3, "tag": ["../x", "a"]},
+        {"t": 5, "metric": ["loss", 1.0, 0]},
+    ]
+    lines = [json.dumps(entry) for entry in entries]
+    first, last = events_slice(0, lines[:-1]), events_slice(0, lines)
+    answer = shop.reports.report(attempt.attempt_id, {"state": "running", "events": first})
+    reasons = answer["left_out"]
+    assert [word in reason for word, reason in zip(("0.2", "a//b", "../x"), reasons, strict=True)] == [True] * 3
+    assert "left_out" not in shop.reports.report(attempt.attempt_id, {"state": "running", "events": first})
+    last = {"offset": first["next"], "next": last["next"], "lines": [lines[-1]]}
+    assert finish(shop, attempt.attempt_id, events=last)["done"]
+    assert history(shop, job.name) == [1.0]
+
+
+def test_what_is_left_out_at_the_end_is_said_before_it(shop: Shop) -> None:
+    job = shop.submit()
+    attempt = shop.begin(job)
+    events = events_slice(0, lines_of(1.0, key="a//b"))
+    answer = finish(shop, attempt.attempt_id, events=events)
+    assert (answer["done"], len(answer["left_out"])) == (False, 1)
+    assert finish(shop, attempt.attempt_id, log=log_slice(0, "why\n"))["done"]
+
+
 def test_params_keep_their_first_value_and_tags_their_last(shop: Shop) -> None:
     job = shop.submit()
     attempt = shop.begin(job)
@@ -194,7 +224,8 @@ def test_sizes_are_those_of_the_contents(shop: Shop) -> None:
     for nonsense in ({**entry, "digest": "x"}, {**entry, "digest": 3}, {"path": "m.bin"}, {**entry, "path": 3}, 3):
         with pytest.raises(UsageError):
             shop.reports.keep_artifacts(attempt.attempt_id, {"artifacts": [nonsense]})
-    for body in ({"artifacts": 3}, {"outputs": []}, {"outputs": {"model": 3}}):
+    bodies: list[dict[str, Any]] = [{"artifacts": 3}, {"outputs": []}, {"outputs": {"model": 3}}]
+    for body in bodies:
         with pytest.raises(UsageError):
             finish(shop, attempt.attempt_id, **body)
     assert finish(shop, attempt.attempt_id, artifacts=[entry], outputs={"model": [entry]})["done"]

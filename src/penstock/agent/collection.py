@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\udc80-\udcff]|%(?=2e|2f|5c|00|25)|(?<=^[A-Za-z]):", re.IGNORECASE)
-MAX_PATH_BYTES = 900
+MAX_PATH_BYTES = 1024
 MAX_PART_BYTES = 255
+"""What the server takes of an artifact's whole path, as ``penstock.rules.artifact_paths`` has it."""
+MAX_COLLECTED_BYTES = 900
+"""What a collected file's path may have, so that the name of its output fits before it."""
 MAX_NOTES = 100
 LOG_ARTIFACT = "user_logs/std_log.txt"
 
@@ -120,7 +123,7 @@ def _collect_place(
     try:
         for path, source in files_below(place, allowed, note):
             if is_too_long(path):
-                note(f"{path[:60]}… has a name over {MAX_PART_BYTES} bytes or a path over {MAX_PATH_BYTES}")
+                note(f"{path[:60]}… has a name over {MAX_PART_BYTES} bytes or a path over {MAX_COLLECTED_BYTES}")
                 continue
             try:
                 yield found.add(f"{prefix}/{path}" if prefix else path, source)
@@ -162,7 +165,7 @@ def _walk(root: str, allowed: str, note: Callable[[str], None]) -> Iterator[tupl
             elif real in above:
                 note(f"{path} is a link to a folder above it")
             elif is_too_long(path):
-                note(f"{path[:60]}… is a folder with a path of more than {MAX_PATH_BYTES} bytes")
+                note(f"{path[:60]}… is a folder with a path of more than {MAX_COLLECTED_BYTES} bytes")
             else:
                 above.append(real)
                 levels.append(_entries(f"{path}/", real, note))
@@ -208,7 +211,7 @@ def _resolve(link: str) -> str:
 def is_too_long(path: str) -> bool:
     """Return whether ``path`` is longer than artifact paths may be, once it is one."""
     name = os.fsencode(artifact_name(path))
-    return len(name) > MAX_PATH_BYTES or any(len(part) > MAX_PART_BYTES for part in name.split(b"/"))
+    return len(name) > MAX_COLLECTED_BYTES or any(len(part) > MAX_PART_BYTES for part in name.split(b"/"))
 
 
 def is_inside(path: str, root: str) -> bool:

@@ -1,6 +1,7 @@
 """The server as an agent sees it: a few idempotent calls, and an address that may move.
 
-Tells apart "away" (OSError: try again later) from "refused" (an answer that trying again does not change).
+Tells apart "away" (OSError: try again later) from "refused" (an answer that trying again does not change). A refusal
+is in the words of our server, or that is away and another program listens where it did.
 """
 
 from __future__ import annotations
@@ -105,4 +106,16 @@ class ServerDoor:
         if status >= 500 or status in {408, 425, 429}:
             self.close()
             raise ConnectionError(f"the server answered {status}: {detail}")
+        if status != GONE and not _is_own(answer):
+            self.close()
+            raise ConnectionError(f"something else than the server answered {status}: {detail}")
         raise Refused(status, detail)
+
+
+def _is_own(answer: bytes) -> bool:
+    """Return whether an answer is a problem document as our server writes them, with a code of ours."""
+    try:
+        document = json.loads(answer)
+    except ValueError:
+        return False
+    return isinstance(document, dict) and isinstance(document.get("code"), str) and "type" in document

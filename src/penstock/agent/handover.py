@@ -115,6 +115,8 @@ def _deliver_relayed(assignment: Assignment, record: SpoolRecord, note: Callable
     drain = Drain(spool, door, note)
     try:
         patiently(lambda _: drain.run(), None, is_awaited=record.exists)
+    except Refused as refusal:
+        drain.give_up(refusal)  # the end is told all the same
     finally:
         door.close()
 

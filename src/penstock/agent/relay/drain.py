@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from penstock.agent.collection import open_regular
-from penstock.agent.door import OVER, Refused, ServerDoor
+from penstock.agent.door import GONE, OVER, Refused, ServerDoor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 TOO_LARGE = 413
 MAX_NOTES = 20
+ENDED = 1 << 62
+"""The number that the server answers for an attempt that has ended: nothing is applied any more."""
 
 
 class Drain:
@@ -53,8 +55,12 @@ class Drain:
 
     def give_up(self, refusal: Refused) -> None:
         """Say in the job's log what is left of what was acknowledged."""
+        try:
+            left = str(self._spool.count())
+        except OSError as error:
+            left = f"Some (their file cannot be read: {error.strerror})"
         self._note(
-            f"{self._spool.count()} MLflow calls, acknowledged while the server was away, could not be delivered: "
+            f"{left} MLflow calls, acknowledged while the server was away, could not be delivered: "
             f"{refusal.detail[:500]}"
         )
 
@@ -78,6 +84,8 @@ class Drain:
     def _send(self, entries: list[dict[str, Any]]) -> None:
         answer = self._door.relay({"calls": [{k: v for k, v in e.items() if k != "file"} for e in entries]})
         missing = set(answer.get("missing") or ())
+        if answer.get("relay_seq") == ENDED:
+            raise Refused(GONE, "the attempt has ended")
         if missing:
             for entry in entries:
                 if entry.get("digest") in missing:
