@@ -131,5 +131,21 @@ def test_lists_fit_a_narrow_terminal(lab, workspace_folder: Path, tmp_path: Path
         assert max(map(len, table)) <= columns
 
 
+def test_a_download_shows_a_bar_that_goes_away(lab, workspace_folder: Path, tmp_path: Path) -> None:
+    ws = Workspace(workspace_folder)
+    body = {"experiment_id": "0", "run_name": "downloaded", "start_time": 1}
+    run_id = ws.rest.http.post("/api/2.0/mlflow/runs/create", body)["run"]["info"]["run_id"]
+    place = f"/api/2.0/mlflow-artifacts/artifacts/0/{run_id}/artifacts/w.bin"
+    ws.rest.http.request("PUT", place, body=b"w" * 2_000_000).read()
+    words = ("run", "download", run_id, "-d", tmp_path / "got")
+    status, text = in_terminal(*words, folder=workspace_folder, columns=200)
+    assert status == 0
+    assert "of 2.0 MB" in text
+    assert screen(text) == [f"1 file in {tmp_path / 'got'}"]
+    empty = ws.rest.http.post("/api/2.0/mlflow/runs/create", body)["run"]["info"]["run_id"]
+    assert lab("run", "download", empty, "-d", tmp_path / "none").err == "The run has no files.\n"
+    assert not (tmp_path / "none").exists()
+
+
 def plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)

@@ -179,7 +179,8 @@ def add_verbs(app: typer.Typer, noun: str, kind: str, *, has_files: bool = True)
             asset = find(rest, kind, name, version, label)
             folder = path or Path(asset["name"])
             written = download_asset_files(rest, kind, asset, folder)
-            note(f"{len(written)} files of {asset['name']}:{asset['version']} in {folder}")
+            count = f"{len(written)} {'file' if len(written) == 1 else 'files'}"
+            note(f"{count} of {asset['name']}:{asset['version']} in {folder}")
 
 
 def find(rest: Rest, kind: str, name: str, version: str | None, label: str | None) -> Json:

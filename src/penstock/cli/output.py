@@ -110,7 +110,8 @@ def emit(
     query : str, optional
         A JMESPath expression.
     fixed : sequence of str, optional
-        Headers of a list's columns that are not cut to make it fit a terminal; the first one where nothing is said.
+        Headers of a list's columns that are not cut to make it fit a terminal; the first one, times, states and sizes
+        where nothing is said.
     """
     if query:
         data, columns = _search(query, data), None
@@ -187,10 +188,16 @@ def _table(data: Any, columns: Columns | None, fixed: Sequence[str] | None) -> t
     if sys.stdout.isatty():
         cells = _with_short_ids(cells)
     rows, left_out = fit(
-        [dict(zip(columns, row, strict=True)) for row in cells], fixed=list(columns)[:1] if fixed is None else fixed
+        [dict(zip(columns, row, strict=True)) for row in cells],
+        fixed=[*list(columns)[:1], *_kept_whole(columns)] if fixed is None else fixed,
     )
     head = [_paint(header, _DIM) for header in columns if header not in left_out]
     return _lay_out([head, *([_coloured(cell) for cell in row.values()] for row in rows)]), left_out
+
+
+def _kept_whole(columns: Columns) -> list[str]:
+    """Return the headers of columns that say nothing once they are cut."""
+    return [header for header, path in columns.items() if path.endswith("_at") or path in {"at", "status", "size"}]
 
 
 def _readable(path: str, value: Any) -> Any:

@@ -73,4 +73,7 @@ def add_file_commands(app: typer.Typer) -> None:
         with file_progress() as on_progress:
             # A folder's content comes without the folder, a file by its name alone.
             written = download_run_files(rest, name, target, paths=(wanted,), strip=wanted, on_progress=on_progress)
+        if not written:
+            note("The run has no files.")
+            return
         note(f"{len(written)} {'file' if len(written) == 1 else 'files'} in {target}")

@@ -110,6 +110,8 @@ def fetch(
         the server has the same.
     """
     targets = {path: folder / _relative(path, strip) for path in sizes}
+    if not targets:
+        return []
     total, done, lock = sum(sizes.values()), 0, threading.Lock()
     try:
         folder.mkdir(parents=True, exist_ok=True)

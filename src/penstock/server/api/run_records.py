@@ -111,7 +111,8 @@ def change_run(services: Wired, actor: Caller, name: str, body: Body) -> Respons
         _apply(connection, run, change)
         detail = {"run_name": change.run_name, "tags": sorted(change.tags)}
         detail = {key: value for key, value in detail.items() if value}
-        record_event(connection, actor.name, "update", _ref(run), now=services.now(), detail=detail)
+        if detail:
+            record_event(connection, actor.name, "update", _ref(run), now=services.now(), detail=detail)
         return _show(connection, runs.get_run(connection, run.run_id))
 
     shown = services.store.write(operation)
