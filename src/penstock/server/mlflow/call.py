@@ -124,16 +124,16 @@ class Call:
         if self.actor.role is Role.JOB and run_id != self.actor.job_name:
             self.actor.check_creator(find_tag(connection, run_id, CREATOR_TAG), run_id)
 
+    def promised_run(self) -> str:
+        """Return the id that a job chose for the run to create, empty where the server chooses; not checked."""
+        return self.request.headers.get(PROMISED_RUN, "") if self.actor.role is Role.JOB else ""
+
     def check_alive(self, connection: Connection) -> None:
         """Raise AuthenticationError if the caller's token has ended since the request began."""
         self.services.access.check_alive(connection, self.request.headers.get("authorization"))
 
     def attempt(self, run_id: str) -> int:
         """Return the attempt whose points these are: a job's own token, logging to the job's own run."""
-    def promised_run(self) -> str:
-        """Return the id that a job chose for the run to create, empty where the server chooses; not checked."""
-        return self.request.headers.get(PROMISED_RUN, "") if self.actor.role is Role.JOB else ""
-
         return self.actor.attempt if run_id == self.actor.job_name else 0
 
     def changed(self, run_id: str) -> None:
