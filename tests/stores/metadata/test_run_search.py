@@ -13,8 +13,9 @@ from tests.stores.metadata import run_filters
 from tests.stores.metadata.run_filters import FakeRun
 
 from penstock.entities.errors import UsageError
-from penstock.rules.filters.tree import Comparison, Condition, Field, Op, OrderKey, Scope
+from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Op, OrderKey, Scope
 from penstock.stores.metadata.base import MetadataStore
+from penstock.stores.metadata.engine.patterns import compile_pattern
 from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 from penstock.stores.metadata.search.run_search import FoundRuns, Pace, RunQuery, find_runs
 
@@ -133,6 +134,60 @@ def test_a_pattern_that_explodes_elsewhere_ends_at_once(store: MetadataStore) ->
     store.write(lambda connection: run_filters.store_runs(connection, [run]))
     where = Comparison(Field(Scope.TAG, "a"), Op.MATCHES, "(a+)+$")
     assert ask(store, RunQuery(None, where=where)).rows == []
+
+
+TEXTS = ("hello", "Hello", "say hello", "othello", "hh", "h" * 300, "", "é", "1\n2", "(?i)", "a\\z")
+PATTERNS = (
+    r"(?i)hello",
+    r"a(?i)b|hello",
+    r"(?P<n>h)",
+    r"\pL",
+    r"\PL",
+    r"h{300}",
+    r"h\x{68}",
+    r"(?U)h+o",
+    r"\Q(?i)\E",
+    r"o\z",
+    r"\bhello",
+    r"hello\b",
+    r"^\w+$",
+    r"[[:alpha:]]",
+    r"1.2",
+    r"(?s)1.2",
+    r"",
+    r"$^",
+)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_means_the_same_on_every_backend(store: MetadataStore, pattern: str) -> None:
+    found = [
+        _run(row, params={"a": text}, tags={"mlflow.runName": text}, user_id=text, datasets=[(text, "1", None)])
+        for row, text in enumerate(TEXTS, 1)
+    ]
+    store.write(lambda connection: run_filters.store_runs(connection, [*found, _run(50), _run(51, experiment="2")]))
+    engine = compile_pattern(pattern)
+    wanted = {run.row for run in found if engine.search(run.params["a"])}
+    fields = [(Scope.PARAM, "a"), (Scope.ATTRIBUTE, "run_name"), (Scope.ATTRIBUTE, "user_id"), (Scope.DATASET, "name")]
+    for scope, key in fields:
+        where = Comparison(Field(scope, key), Op.MATCHES, pattern)
+        own = wanted | ({50} if key == "user_id" and engine.search("ada") else set())
+        assert set(ask(store, RunQuery(("1",), where)).rows) == own
+        negated = And((Comparison(where.field, Op.IS_NOT_NULL), Not(where)))
+        there = {run.row for run in found} | ({50} if key == "user_id" else set())
+        assert set(ask(store, RunQuery(("1",), negated)).rows) == there - own
+
+
+def test_as_many_experiments_and_values_are_named_as_one_likes(store: MetadataStore) -> None:
+    store.write(lambda connection: run_filters.store_runs(connection, [_run(1, params={"a": "x7"}), _run(2)]))
+    many = tuple(str(number) for number in range(70_000))
+    values = tuple(f"x{number}" for number in range(70_000))
+    one = Comparison(Field(Scope.PARAM, "a"), Op.IN, values)
+    other = Comparison(Field(Scope.ATTRIBUTE, "run_id"), Op.NOT_IN, values)
+    for order in ((), (OrderKey(LOSS),), (OrderKey(Field(Scope.PARAM, "a")),)):
+        assert len(ask(store, RunQuery(many, order=order)).rows) == 2
+        assert ask(store, RunQuery(many, where=one, order=order)).rows == [1]
+        assert len(ask(store, RunQuery(many, where=other, order=order)).rows) == 2
 
 
 def ask(store: MetadataStore, query: RunQuery, pace: Pace = Pace()) -> FoundRuns:  # noqa: B008

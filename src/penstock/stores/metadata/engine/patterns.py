@@ -14,6 +14,7 @@ from penstock.plugins import load_module
 
 MAX_LENGTH = 1000
 _MEMORY_BYTES = 1 << 20
+_REMEMBERED = 200
 
 
 def check_pattern(pattern: str) -> str:
@@ -28,7 +29,7 @@ def check_pattern(pattern: str) -> str:
         raise UsageError(f"a regular expression has more than {MAX_LENGTH} characters")
     error = load_module("re2").error
     try:
-        _compile(pattern)
+        compile_pattern(pattern)
     except error as reason:
         said = reason.args[0]
         text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
@@ -43,16 +44,21 @@ def check_pattern(pattern: str) -> str:
 
 def regexp(pattern: str, text: Any) -> bool:
     """Return whether a pattern occurs in a text; SQLite's ``text REGEXP pattern``."""
-    return text is not None and _search(pattern, str(text))
+    if text is None:
+        return False
+    found = str(text)
+    # Searches meet the same short texts again and again; long ones would only fill the memory.
+    return _search(pattern, found) if len(found) <= _REMEMBERED else compile_pattern(pattern).search(found) is not None
 
 
 @lru_cache(maxsize=4096)
 def _search(pattern: str, text: str) -> bool:
-    return _compile(pattern).search(text) is not None
+    return compile_pattern(pattern).search(text) is not None
 
 
 @lru_cache(maxsize=64)
-def _compile(pattern: str) -> Any:
+def compile_pattern(pattern: str) -> Any:
+    """Return a pattern that :func:`check_pattern` passed, ready to search with."""
     re2 = load_module("re2")
     options = re2.Options()
     options.log_errors = False

@@ -40,7 +40,9 @@ def translate(error: BaseException, place: str) -> BaseException:
     if isinstance(cause, UnicodeEncodeError):
         return UsageError("a text is not valid Unicode: it holds half of a surrogate pair")
     if isinstance(cause, psycopg.Error):
-        return _translated(cause, place)
+        # Our own statements go past SQLAlchemy, which looks at the connection; they bind few values and fixed ones.
+        was_lost = not isinstance(error, DBAPIError) or error.connection_invalidated
+        return _translated(cause, place, was_lost)
     return error
 
 
@@ -52,7 +54,7 @@ def unreachable(error: psycopg.Error, place: str) -> UnavailableError:
     )
 
 
-def _translated(error: psycopg.Error, place: str) -> PenstockError:
+def _translated(error: psycopg.Error, place: str, was_lost: bool) -> PenstockError:
     state = error.sqlstate or ""
     if state == _OUT_OF_SPACE:
         return OutOfSpaceError(f"the disk of {place} is full", hint="Free space there; nothing of this was kept.")
@@ -70,7 +72,7 @@ def _translated(error: psycopg.Error, place: str) -> PenstockError:
         )
     if state == _TOO_MANY:
         return UnavailableError(f"{place} has no connection left", hint="Raise max_connections; Penstock needs 10.")
-    if state[:2] == "08" or state in _GONE or (not state and isinstance(error, psycopg.OperationalError)):
+    if state[:2] == "08" or state in _GONE or (not state and was_lost and isinstance(error, psycopg.OperationalError)):
         return UnavailableError(f"{place} closed the connection: {_brief(error)}", hint=_NOTHING_KEPT)
     if state[:2] in ("40", "53", "55", "57"):
         return UnavailableError(f"{place} could not do it now: {_brief(error)}", hint=_NOTHING_KEPT)

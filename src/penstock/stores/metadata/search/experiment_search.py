@@ -10,6 +10,7 @@ from penstock.entities.errors import UsageError
 from penstock.entities.run import Experiment
 from penstock.rules.filters.tree import And, Comparison, Condition, Not, Op, Or, OrderKey, Scope
 from penstock.stores.metadata.experiments import parse_id, read_experiments, stages_of
+from penstock.stores.metadata.search.row_sets import among
 from penstock.stores.metadata.search.run_conditions import bytewise, value_condition
 from penstock.stores.metadata.tables import experiment_tags, experiments
 
@@ -85,7 +86,7 @@ def _comparison(where: Comparison, dialect: str) -> ColumnElement[bool]:
     if field.scope is Scope.ATTRIBUTE:
         if field.key == "experiment_id":
             rows = [parse_id(one) for one in (value if isinstance(value, tuple) else (value,)) if isinstance(one, str)]
-            found = experiments.c.id.in_(rows)
+            found = among(dialect, experiments.c.id, rows)
             return not_(found) if op in (Op.NE, Op.NOT_IN) else found
         return value_condition(_attribute(field.key), op, value, dialect)
     if field.scope is not Scope.TAG:

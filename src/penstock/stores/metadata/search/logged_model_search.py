@@ -14,6 +14,7 @@ from penstock.entities.run import LifecycleStage
 from penstock.rules.filters.tree import Condition, Op, Scope
 from penstock.stores.metadata.experiments import parse_id
 from penstock.stores.metadata.search.record_conditions import Record
+from penstock.stores.metadata.search.row_sets import among
 from penstock.stores.metadata.search.run_conditions import bytewise, metric_names, value_condition
 from penstock.stores.metadata.tables import (
     logged_model_metrics as metrics,
@@ -75,9 +76,9 @@ def search_models(
     """
     dialect = connection.dialect.name
     wanted = [parse_id(one) for one in experiments]
-    on_dataset = _on_datasets(datasets)
+    on_dataset = _on_datasets(dialect, datasets)
     record = _record(dialect, on_dataset)
-    conditions = [models.c.lifecycle_stage == LifecycleStage.ACTIVE.value, models.c.experiment.in_(wanted)]
+    conditions = [models.c.lifecycle_stage == LifecycleStage.ACTIVE.value, among(dialect, models.c.experiment, wanted)]
     conditions.append(record.condition(where))
     if datasets and not metric_names(where):
         conditions.append(exists(select(1).where(metrics.c.model == models.c.id, on_dataset)))
@@ -121,9 +122,8 @@ def _record(dialect: str, on_dataset: ColumnElement[bool]) -> Record:
         )
         if op in (Op.IS_NULL, Op.IS_NOT_NULL):
             return ~exists(wanted) if op is Op.IS_NULL else exists(wanted)
-        found = value_condition(metrics.c.value, op, value, dialect)
-        is_nan = metrics.c.is_nan.is_(True)
-        return exists(wanted.where(or_(is_nan, found) if op is Op.NE else and_(~is_nan, found)))
+        # The value of NaN is stored as 0 and competes as such, here as in MLflow.
+        return exists(wanted.where(value_condition(metrics.c.value, op, value, dialect)))
 
     return Record(
         "logged models",
@@ -137,10 +137,22 @@ def _record(dialect: str, on_dataset: ColumnElement[bool]) -> Record:
     )
 
 
-def _on_datasets(datasets: Sequence[OnDataset]) -> ColumnElement[bool]:
+def _on_datasets(dialect: str, datasets: Sequence[OnDataset]) -> ColumnElement[bool]:
+    """Return the condition of a value measured on one of them, however many: each kind is bound as one list."""
     if not datasets:
         return true()
-    return or_(*(_on_dataset(one.name, one.digest) for one in datasets))
+    found: list[ColumnElement[bool]] = []
+    names = {one.name for one in datasets if not one.digest}
+    pairs = {(one.name, one.digest) for one in datasets if one.digest}
+    if names:
+        found.append(among(dialect, metrics.c.dataset_name, sorted(names)))
+    if pairs:
+        # The length says where the name ends and the digest begins.
+        named = (
+            cast(func.length(metrics.c.dataset_name), Text) + ":" + metrics.c.dataset_name + metrics.c.dataset_digest
+        )
+        found.append(among(dialect, named, sorted(f"{len(name)}:{name}{digest}" for name, digest in pairs)))
+    return or_(*found)
 
 
 def _on_dataset(name: str | None, digest: str | None) -> ColumnElement[bool]:
@@ -166,7 +178,7 @@ def _order(record: Record, key: ModelOrder) -> list[ColumnElement[Any]]:
         order_by=(metrics.c.timestamp.desc(), metrics.c.step.desc(), runs.c.run_id.asc()),
     )
     ranked = (
-        select(metrics.c.model, metrics.c.value, metrics.c.is_nan, place.label("place"))
+        select(metrics.c.model, metrics.c.value, place.label("place"))
         .join(metric_keys, metric_keys.c.id == metrics.c.key)
         .join(runs, runs.c.id == metrics.c.run)
         .where(metric_keys.c.key == key.field_name[len(METRICS) :])
@@ -174,9 +186,8 @@ def _order(record: Record, key: ModelOrder) -> list[ColumnElement[Any]]:
         .subquery()
     )
     last = select(ranked).where(ranked.c.place == 1).subquery()
-    value = select(last.c.value).where(last.c.model == models.c.id, ~last.c.is_nan).scalar_subquery()
-    rank = select(case((last.c.is_nan, 1), else_=0)).where(last.c.model == models.c.id).scalar_subquery()
-    return [func.coalesce(rank, 2).asc(), (value.desc() if key.is_descending else value.asc()).nulls_last()]
+    value = select(last.c.value).where(last.c.model == models.c.id).scalar_subquery()
+    return [(value.desc() if key.is_descending else value.asc()).nulls_last()]
 
 
 def find_by_run(connection: Connection, run_id: str, name: str) -> int | None:

@@ -10,8 +10,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, Select, Text, any_, bindparam, column, func, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Double,
+    Select,
+    String,
+    Text,
+    UnaryExpression,
+    any_,
+    bindparam,
+    column,
+    func,
+    select,
+)
+from sqlalchemy.sql import operators
 
+_FEW = 500
 _decode = msgspec.json.Decoder(list[int]).decode
 
 
@@ -21,6 +38,27 @@ def in_rows(dialect: str, rows: ColumnElement[Any], name: str = "rows") -> Colum
         # A subquery of its own: json_each takes its array where the set begins, not once for each row.
         return rows.in_(select(column("value")).select_from(func.json_each(bindparam(name, type_=Text()))))
     return rows == any_(bindparam(name, type_=ARRAY(BigInteger())))
+
+
+def among(dialect: str, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column holds one of some numbers or texts, however many they are.
+
+    Each one bound by itself, a server takes 65,535 of them; as one array or JSON text they are one value.
+    """
+    if dialect != "sqlite":
+        kind: Any = BigInteger()
+        if isinstance(column.type, String):
+            kind = Text()
+        elif any(isinstance(value, float) for value in values):
+            kind = Double()
+        found: ColumnElement[bool] = column == any_(bindparam(None, list(values), type_=ARRAY(kind), unique=True))
+        return found
+    if len(values) <= _FEW or any(isinstance(value, float) for value in values):  # JSON has no infinity
+        return column.in_(values)
+    text = bindparam(None, msgspec.json.encode(values).decode(), type_=Text(), unique=True)
+    # The plus keeps indexes out: two such sets in one would be tried in every combination.
+    plain: ColumnElement[Any] = UnaryExpression(column, operator=operators.custom_op("+"), type_=column.type)
+    return plain.in_(select(func.json_each(text).table_valued("value").c.value))
 
 
 def bind_rows(dialect: str, rows: Sequence[int]) -> Any:

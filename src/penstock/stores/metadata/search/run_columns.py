@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, bindparam, func, or_, select
 
 from penstock.stores.metadata.experiments import parse_id
+from penstock.stores.metadata.search.row_sets import among
 from penstock.stores.metadata.tables import experiments, latest, metric_keys, params, points, runs, tags
 
 _NAN = float("nan")
@@ -106,14 +107,14 @@ def has_metric(connection: Connection, key: str, experiment_ids: Sequence[str] |
     row = connection.execute(select(metric_keys.c.id).where(metric_keys.c.key == key)).scalar_one_or_none()
     if row is None or experiment_ids is None:
         return row is not None
-    wanted = latest.c.experiment.in_(_ids(experiment_ids))
+    wanted = among(connection.dialect.name, latest.c.experiment, _ids(experiment_ids))
     return connection.execute(select(latest.c.run).where(wanted, latest.c.key == row).limit(1)).first() is not None
 
 
 def has_pair(connection: Connection, kind: str, key: str, experiment_ids: Sequence[str]) -> bool:
     """Return whether a run of these experiments has a parameter or tag of that name."""
     table = _pairs(kind)
-    wanted = (table.c.experiment.in_(_ids(experiment_ids)), table.c.key == key)
+    wanted = (among(connection.dialect.name, table.c.experiment, _ids(experiment_ids)), table.c.key == key)
     return connection.execute(select(table.c.run).where(*wanted).limit(1)).first() is not None
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Text, and_, cast, exists, false, not_, or_
 from penstock.entities.errors import UsageError
 from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Op, Or, OrderKey, Scope
 from penstock.stores.metadata.engine.patterns import check_pattern
+from penstock.stores.metadata.search.row_sets import among
 from penstock.stores.metadata.tables import datasets, latest, params, run_datasets, runs, tags
 
 RUN_NAME_TAG = "mlflow.runName"
@@ -44,7 +45,7 @@ _OPERATORS: Mapping[Op, Callable[[Any, Any], Any]] = {
     Op.GT: operator.gt,
     Op.GE: operator.ge,
 }
-_DATASET = {"name": datasets.c.name, "digest": datasets.c.digest, "context": run_datasets.c.context}
+DATASET_COLUMNS = {"name": datasets.c.name, "digest": datasets.c.digest, "context": run_datasets.c.context}
 
 
 def run_condition(where: Condition, dialect: str, metric_rows: Mapping[str, int]) -> ColumnElement[bool]:
@@ -111,9 +112,9 @@ def value_condition(column: ColumnElement[Any], op: Op, value: Any, dialect: str
         return found
     match op:
         case Op.IN:
-            return column.in_(value)
+            return among(dialect, column, value)
         case Op.NOT_IN:
-            return column.not_in(value)
+            return not_(among(dialect, column, value))
         case Op.LIKE if dialect == "sqlite":
             # SQLite's own LIKE folds case; GLOB does not.
             return column.op("GLOB", is_comparison=True)(_glob(value))
@@ -123,8 +124,10 @@ def value_condition(column: ColumnElement[Any], op: Op, value: Any, dialect: str
             return column.op("LIKE", is_comparison=True)(value)
         case Op.ILIKE:
             return column.ilike(value.replace("\\", "\\\\"))
-        case Op.MATCHES:
+        case Op.MATCHES if dialect == "sqlite":
             return column.regexp_match(check_pattern(value))
+        case Op.MATCHES:
+            raise AssertionError("patterns are answered before: penstock.stores.metadata.search.patterns")
     raise AssertionError("a value is not compared with NULL")
 
 
@@ -184,9 +187,9 @@ def attribute_condition(key: str, op: Op, value: Any, dialect: str) -> ColumnEle
 
 def dataset_condition(key: str, op: Op, value: Any, dialect: str) -> ColumnElement[bool]:
     """Return a comparison of a dataset in ``datasets`` joined to its use in ``run_datasets``."""
-    column: Any = _DATASET.get(key)
+    column: Any = DATASET_COLUMNS.get(key)
     if column is None:
-        raise UsageError(f'datasets have no "{key}"', hint=f"They have {', '.join(_DATASET)}.")
+        raise UsageError(f'datasets have no "{key}"', hint=f"They have {', '.join(DATASET_COLUMNS)}.")
     there: ColumnElement[bool] = column.is_not(None)
     return there if op is Op.IS_NOT_NULL else and_(there, value_condition(column, op, value, dialect))
 

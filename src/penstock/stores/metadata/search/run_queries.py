@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,8 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from penstock.rules.filters.tree import And, Comparison, Condition, Field, Op, OrderKey, Scope
 from penstock.stores.metadata.experiments import parse_id, stages_of
+from penstock.stores.metadata.search.patterns import answer_patterns
+from penstock.stores.metadata.search.row_sets import among
 from penstock.stores.metadata.search.run_conditions import metric_names, run_condition
 from penstock.stores.metadata.tables import experiments, metric_keys, runs
 
@@ -95,6 +97,8 @@ class Search:
         self.query = query
         self.pace = pace
         self.dialect = connection.dialect.name
+        if self.dialect != "sqlite":
+            self.query = replace(query, where=answer_patterns(connection, query.where, self.within))
         self.order = _without_default(query.order)
         self.stage = stages_of(query.view)
         self.metric_rows = _metric_rows(connection, metric_names(query.where, query.order))
@@ -108,7 +112,8 @@ class Search:
 
     def within(self, experiment: ColumnElement[int]) -> ColumnElement[bool]:
         """Return the condition of belonging to the experiments; of one, so that an index gives its order."""
-        return experiment == self.experiments[0] if len(self.experiments) == 1 else experiment.in_(self.experiments)
+        rows = self.experiments
+        return experiment == rows[0] if len(rows) == 1 else among(self.dialect, experiment, rows)
 
     def shown(self) -> list[ColumnElement[bool]]:
         """Return the conditions on ``runs`` of being in the experiments and in a stage that is shown."""

@@ -55,6 +55,7 @@ def find_runs(connection: Connection, query: RunQuery, pace: Pace = _PACE) -> Fo
         If an attribute does not exist, a pattern is none, or ``after`` is not of such a query.
     """
     search = Search(connection, query, pace)
+    query = search.query
     if query.where is not None:
         # What cannot be asked is refused whatever there is to find: a page may need only a part of the filter, or none.
         run_condition(query.where, search.dialect, {})
