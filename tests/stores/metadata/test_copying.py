@@ -66,13 +66,32 @@ def test_what_the_other_side_does_not_take_leaves_nothing_there(
 ) -> None:
     source = SqliteMetadataStore(tmp_path / "metadata.db")
     run_id = make_run(source)
-    source.write(lambda c: runs.set_tag(c, run_id, "nul", "a\0b"))
+    long = "".join(chr(0x4E00 + number) for number in range(10_000))
+    source.write(lambda c: runs.set_tag(c, run_id, long, "value"))
     target = open_metadata(postgres_server.url(), tmp_path / "unused.db")
-    with pytest.raises(UsageError, match="NUL"):
+    with pytest.raises(UsageError, match="larger than PostgreSQL takes"):
         copy_store(source, target)
-    source.write(lambda c: runs.set_tag(c, run_id, "nul", "ab"))
+    source.write(lambda c: runs.delete_tag(c, run_id, long))
     copy_store(source, target)
     assert content(target) == content(source)
+    source.close()
+    target.close()
+
+
+@pytest.mark.postgres
+def test_a_nul_is_replaced_and_named(
+    tmp_path: Path, postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = SqliteMetadataStore(tmp_path / "metadata.db")
+    run_id = make_run(source)
+    source.write(lambda c: runs.set_tag(c, run_id, "nul", "a\0b"))
+    target = open_metadata(postgres_server.url(), tmp_path / "unused.db")
+    copy_store(source, target)
+    with target.read() as connection:
+        assert runs.get_run(connection, run_id).tags["nul"] == "a\ufffdb"
+    assert [record.getMessage() for record in caplog.records if "NUL" in record.getMessage()] == [
+        "value of tags (run 1, key 'nul') held the character NUL; U+FFFD stands there now"
+    ]
     source.close()
     target.close()
 

@@ -6,7 +6,9 @@ file to a server also where the last rows were deleted.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import Connection, Table, delete, func, insert, select, text
 
@@ -14,7 +16,10 @@ from penstock.entities.errors import ConflictError
 from penstock.stores.metadata import tables
 from penstock.stores.metadata.base import MetadataStore
 
+logger = logging.getLogger(__name__)
+
 _AT_ONCE = 2000
+_INSTEAD_OF_NUL = "\ufffd"
 _OF_THE_STORE_ITSELF = {tables.schema_version.name}
 _FIRST_ROWS = {tables.experiments.name: 1, tables.counters.name: 1}
 """So much a new database may hold: the experiment ``Default``, and the mark of a commit."""
@@ -33,7 +38,11 @@ def copy_store(source: MetadataStore, target: MetadataStore) -> Mapping[str, int
     ConflictError
         If the target holds anything yet.
     UsageError
-        If it does not take a text, such as one with the character NUL; nothing is kept then.
+        If it does not take a text, such as a very long key; nothing is kept then.
+
+    Notes
+    -----
+    A server keeps no character NUL, which a file does: U+FFFD stands in its place then, and a warning names the rows.
     """
     with source.read() as reader:
         return target.write(lambda writer: _copy(reader, writer))
@@ -65,9 +74,21 @@ def _copy_table(reader: Connection, writer: Connection, table: Table) -> int:
     count = 0
     with reader.execution_options(yield_per=_AT_ONCE).execute(select(table)) as rows:
         for part in rows.mappings().partitions():
-            writer.execute(insert(table), [dict(row) for row in part])
+            writer.execute(insert(table), [_taken(table, dict(row), writer.dialect.name) for row in part])
             count += len(part)
     return count
+
+
+def _taken(table: Table, row: dict[str, Any], dialect: str) -> dict[str, Any]:
+    """Return a row as the other side takes it."""
+    found = dict(row)
+    if dialect != "sqlite":
+        for name, value in row.items():
+            if isinstance(value, str) and "\0" in value:
+                found[name] = value.replace("\0", _INSTEAD_OF_NUL)
+                place = ", ".join(f"{column.name} {found[column.name]!r}" for column in table.primary_key)
+                logger.warning("%s of %s (%s) held the character NUL; U+FFFD stands there now", name, table.name, place)
+    return found
 
 
 def _go_on_behind(reader: Connection, writer: Connection, table: Table) -> None:
