@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.mlflow.venvs import CLIENT, make_venv
+from tests.mlflow.venvs import CLIENT, FULL, make_venv
 
 BEFORE, AWAY, AFTER = 20, 600, 20
 STEPS = BEFORE + AWAY + AFTER
@@ -102,10 +103,59 @@ tell("logged")
 """
 )
 
+MODEL_SCRIPT = (
+    PRELUDE
+    + """
+import mlflow
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+
+x, y = load_iris(return_X_y=True)
+if not (flags / "check").exists():
+    mlflow.autolog()
+    with mlflow.start_run() as run:
+        me = run.info.run_id
+        mlflow.log_metric("before", 1.5)
+        tell("before")
+        wait("gone")
+        model = LogisticRegression(max_iter=500).fit(x, y)
+        tell("autologged")
+        info = mlflow.sklearn.log_model(model, name="digits", params={"c": "1"}, tags={"kind": "linear"})
+        tell("modelled")
+        mlflow.log_text("hello", "o.txt")
+        read = mlflow.artifacts.download_artifacts(run_id=me, artifact_path="o.txt")
+        assert pathlib.Path(read).read_text() == "hello"
+        for row in (1, 2):
+            mlflow.log_table({"row": [row]}, "tables/rows.json")
+        for uri in (info.model_uri, f"runs:/{me}/digits", f"models:/{info.model_id}"):
+            assert (mlflow.sklearn.load_model(uri).predict(x) == model.predict(x)).all(), uri
+        (flags / "model").write_text(info.model_id)
+    tell("logged")
+    wait("back")
+else:
+    model_id = (flags / "model").read_text()
+    for uri in (f"models:/{model_id}", f"runs:/{os.environ['CHECKED']}/digits", f"runs:/{os.environ['CHECKED']}/model"):
+        assert mlflow.pyfunc.load_model(uri).predict(x[:3]).tolist() == [0, 0, 0], uri
+    found = mlflow.MlflowClient().get_logged_model(model_id)
+    assert (found.status, found.name, found.tags["kind"]) == ("READY", "digits", "linear"), found
+    assert (found.params["c"], found.params["max_iter"]) == ("1", "500"), found.params
+    outputs = mlflow.get_run(os.environ["CHECKED"]).outputs.model_outputs
+    assert model_id in [output.model_id for output in outputs] and len(outputs) == 2, outputs
+    mlflow.set_experiment("outage")
+    rows = mlflow.load_table("tables/rows.json", run_ids=[os.environ["CHECKED"]])
+    assert rows["row"].tolist() == [1, 2], rows
+"""
+)
+
 
 @pytest.fixture(scope="session")
 def mlflow_python() -> Path:
     return make_venv(*CLIENT)
+
+
+@pytest.fixture(scope="session")
+def sklearn_python() -> Path:
+    return make_venv(*FULL)
 
 
 class Outage:
@@ -209,6 +259,34 @@ def test_an_hour_without_the_server_loses_nothing_and_fails_no_job(outage, mlflo
     assert {t["key"]: t["value"] for t in tracked["tags"]}["progress"] == "600"
     logs = outage.lab.run("job", "stream", "-n", "tracked")
     assert "refused" not in logs
+
+
+@pytest.mark.long
+def test_models_are_logged_and_read_without_the_server(outage, sklearn_python):
+    outage.submit("fitted", str(sklearn_python), MODEL_SCRIPT)
+    outage.wait_for("before", "fitted")
+    outage.kill_server()
+    outage.tell("gone", "fitted")
+    for flag in ("autologged", "modelled", "logged"):
+        outage.wait_for(flag, "fitted")
+    outage.lab.run("up", "--background")
+    outage.tell("back", "fitted")
+    logs = outage.lab.run("job", "stream", "-n", "fitted")
+    assert outage.lab.read("job", "show", "-n", "fitted")["status"] == "Completed"
+    assert "refused" not in logs
+    files = outage.files("fitted")
+    assert files["o.txt"] == b"hello"
+    assert json.loads(files["tables/rows.json"])["data"] == [[1], [2]]
+    outage.tell("check", "fitted")
+    flags = outage.folder / "fitted"
+    environment = {
+        **os.environ,
+        "CHECKED": "fitted",
+        "MLFLOW_TRACKING_URI": outage.lab.record().url,
+        "MLFLOW_TRACKING_TOKEN": outage.lab.run("token").strip(),
+    }
+    checked = [str(sklearn_python), str(flags / "train.py"), str(flags)]
+    subprocess.run(checked, env=environment, check=True, timeout=300)
 
 
 LOST_SCRIPT = (
