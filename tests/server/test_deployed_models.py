@@ -104,6 +104,19 @@ def test_a_deployed_version_is_deleted_only_by_force(fresh_house: House) -> None
     assert fresh_house.ask("GET", "/api/v1/models/renamed/versions/1").status == 404
 
 
+def test_a_logged_model_without_a_script_is_refused_with_a_way_out(fresh_house: House) -> None:
+    info = log_model(fresh_house, "classifier")
+    place = info["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    url = f"/api/2.0/mlflow-artifacts/artifacts/{place}/MLmodel"
+    assert fresh_house.ask("PUT", url, body=b"flavors: {}").status == 200
+    ref = register(fresh_house, "digits", f"models:/{info['model_id']}", model_id=info["model_id"])
+    fresh_house.ok("PUT", f"{ENDPOINTS}/scores", {"name": "scores"})
+    spec = {"name": "blue", "endpoint_name": "scores", "model": ref}
+    answer = fresh_house.ask("PUT", f"{ENDPOINTS}/scores/deployments/blue", spec)
+    assert answer.status == 422
+    assert "docs/how-to/serve.md shows for models of MLflow" in answer.body.decode()
+
+
 def test_a_version_with_the_files_of_a_deployed_one_may_go(fresh_house: House) -> None:
     for _ in range(2):
         fresh_house.ok("POST", "/api/v1/models", {"name": "digits", "path": put_tree(fresh_house, {"a.bin": b"1"})})

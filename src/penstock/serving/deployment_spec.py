@@ -15,6 +15,8 @@ from penstock.jobs.kinds.command import resolve_environment
 from penstock.rules import unapplied
 from penstock.rules.suggest import nearest
 
+GUIDE = "docs/how-to/serve.md"
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
@@ -91,6 +93,8 @@ def _check_runs_alone(model: Content | None) -> list[Problem]:
         return [Problem("there is neither a model nor code", "/model", "Name a model, or a code_configuration.")]
     if model.tree is not None and "onnx" not in model_flavors(model.tree):
         files = ", ".join(entry.path for entry in model.tree.entries[:8]) or "nothing"
-        hint = f"It holds: {files}. Register a folder with model.onnx, or add code_configuration with a score.py."
+        is_mlflow = any(entry.path == "MLmodel" for entry in model.tree.entries)
+        how = f", as {GUIDE} shows for models of MLflow" if is_mlflow else f" ({GUIDE})"
+        hint = f"It holds: {files}. Register a folder with model.onnx, or add code_configuration with a score.py{how}."
         return [Problem("the model cannot be served without code: it holds no single ONNX file", "/model", hint)]
     return []
