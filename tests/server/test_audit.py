@@ -298,7 +298,7 @@ def messages(response: http.client.HTTPResponse) -> Iterator[int]:
             yield number
 
 
-def test_every_change_over_mlflow_s_protocol_is_an_event_but_what_training_logs(fresh_house: House) -> None:
+def test_every_change_over_mlflow_s_protocol_is_an_event_but_metric_points(fresh_house: House) -> None:
     api = "/api/2.0/mlflow"
     experiment = fresh_house.ok("POST", f"{api}/experiments/create", {"name": "e"})["experiment_id"]
     run = fresh_house.ok("POST", f"{api}/runs/create", {"experiment_id": experiment})["run"]["info"]["run_id"]
@@ -329,6 +329,7 @@ def test_every_change_over_mlflow_s_protocol_is_an_event_but_what_training_logs(
     of_run = [(event["verb"], event["detail"]) for event in found if event["ref"] == f"run:{run}"]
     assert of_run == [
         ("create", {"experiment": "e"}),
+        ("log-param", {"key": "p", "value": "1"}),
         ("set-tags", {"keys": "t"}),
         ("set-tag", {"key": "a", "value": "x" * 200}),
         ("delete-tag", {"key": "a"}),
