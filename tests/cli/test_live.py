@@ -131,6 +131,16 @@ def test_lists_fit_a_narrow_terminal(lab, workspace_folder: Path, tmp_path: Path
         assert max(map(len, table)) <= columns
 
 
+def test_one_run_is_shown_whole(workspace_folder: Path) -> None:
+    ws = Workspace(workspace_folder)
+    body = {"experiment_id": "0", "run_name": "wide", "start_time": 1}
+    run_id = ws.rest.http.post("/api/2.0/mlflow/runs/create", body)["run"]["info"]["run_id"]
+    params = [{"key": f"parameter_{number}", "value": str(number)} for number in range(20)]
+    ws.rest.http.post("/api/2.0/mlflow/runs/log-batch", {"run_id": run_id, "params": params})
+    _, text = in_terminal("run", "show", run_id[:8], folder=workspace_folder)
+    assert all(f"parameter_{number}={number}" in text for number in range(20))
+
+
 def test_a_download_shows_a_bar_that_goes_away(lab, workspace_folder: Path, tmp_path: Path) -> None:
     ws = Workspace(workspace_folder)
     body = {"experiment_id": "0", "run_name": "downloaded", "start_time": 1}

@@ -173,7 +173,12 @@ def _table(data: Any, columns: Columns | None, fixed: Sequence[str] | None) -> t
     if isinstance(data, Mapping):
         pairs = columns or {key: key for key in data}
         lines = [(header, _readable(path, _at(data, path))) for header, path in pairs.items()]
-        cells = [[_paint(f"{name}:", _DIM), _coloured(_cell(value))] for name, value in lines if value not in _NOTHING]
+        # What holds several things is shown whole, because a cut one would hide some.
+        cells = [
+            [_paint(f"{name}:", _DIM), _coloured(_cell(value, full=isinstance(value, Mapping | list)))]
+            for name, value in lines
+            if value not in _NOTHING
+        ]
         return _lay_out(cells), ()
     if not isinstance(data, list):
         return _cell(data, full=True), ()
