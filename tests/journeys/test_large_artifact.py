@@ -33,6 +33,7 @@ def peak_bytes(pid: int) -> int:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)  # twice 2 GB, on whatever disk there is
 def test_two_gigabytes_stream_in_constant_memory(lab: Any) -> None:
     lab.run("up", "--background")
     pid, address = lab.server_pid(), urlsplit(lab.record().url)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.mlflow.client import run_program
 from tests.mlflow.peer import serving_mlflow
-from tests.mlflow.venvs import CLIENT, FULL, make_venv
+from tests.mlflow.venvs import CLIENT, FULL, NEWEST, make_venv
 from tests.server.harness import House, open_house
 
 Client = Callable[..., Any]
@@ -24,6 +24,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def mlflow_python() -> Path:
     """Return the interpreter of a venv with the unmodified client; made once, then kept."""
     return make_venv(*CLIENT)
+
+
+@pytest.fixture(scope="session")
+def newest_python() -> Path:
+    """Return the interpreter of a venv with the newest client that this server promises to understand."""
+    return make_venv(*NEWEST)
 
 
 @pytest.fixture(scope="session")

@@ -154,8 +154,10 @@ def test_search_filters_orders_and_pages(house: House) -> None:
     assert search(house, experiment, filter="metrics.acc > 0.6", order_by=up) == ["b", "a"]
     assert search(house, experiment, filter="params.lr = '0.2'") == ["b"]
     assert search(house, experiment, filter="name LIKE 'B'") == []
-    assert search(house, experiment, order_by=up) == ["b", "a", "c"]
+    assert search(house, experiment, order_by=up) == ["c", "b", "a"]
     assert search(house, experiment, order_by=[{**up[0], "ascending": False}]) == ["a", "b", "c"]
+    # As in MLflow, NaN competes as 0 among logged models.
+    assert search(house, experiment, filter="metrics.acc < 0.1") == ["c"]
     assert search(house, experiment, order_by=[{**up[0], "dataset_name": "d"}]) == ["a", "c", "b"]
     assert search(house, experiment, datasets=[{"dataset_name": "d"}]) == ["a"]
     assert search(house, experiment, filter="metrics.acc < 0.6", datasets=[{"dataset_name": "d"}]) == []

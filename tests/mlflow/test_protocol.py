@@ -20,6 +20,7 @@ from penstock.server.transfer import PIECE_BYTES
 API = "/api/2.0/mlflow"
 FILES = "/api/2.0/mlflow-artifacts/artifacts"
 INVALID = (400, "INVALID_PARAMETER_VALUE")
+JSON = {"Content-Type": "application/json"}
 
 
 def make_run(house: House, **changes: Any) -> str:
@@ -62,11 +63,53 @@ def test_server_says_which_protocol_it_speaks(house: House) -> None:
     [
         ("POST", "/v1/traces"),
         ("GET", "/api/3.0/mlflow/traces/x"),
-        ("PUT", f"{API}/runs/create"),
+        ("POST", "/api/2.0/mlflow/webhooks"),
+        ("GET", "/api/3.0/mlflow/scorers/list"),
+        ("POST", "/api/2.0/mlflow-artifacts/mpu/create/0/x/artifacts/f"),
     ],
 )
 def test_what_is_not_here_yet_is_said_and_not_retried(house: House, method: str, path: str) -> None:
     assert refusal(house.ask(method, path)) == (501, "NOT_IMPLEMENTED")
+
+
+@pytest.mark.parametrize(
+    "path", [f"{API}/none", f"{API}/runs/get/", "/api/3.0/mlflow/runs/get", f"{API}/logged-models/a/b"]
+)
+def test_unknown_path_is_not_found(house: House, path: str) -> None:
+    assert refusal(house.ask("GET", path)) == (404, "ENDPOINT_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        (f"{API}/runs/create", "POST"),
+        (f"{API}/registered-models/alias", "DELETE, GET, POST"),
+        (f"{API}/logged-models/m-1", "DELETE, GET, PATCH"),
+    ],
+)
+def test_wrong_method_names_the_right_ones(house: House, path: str, allowed: str) -> None:
+    wrong = house.ask("PUT", path)
+    assert (wrong.status, wrong.headers["allow"]) == (405, allowed)
+    assert allowed in wrong.json["message"]
+    asked = house.ask("OPTIONS", path)
+    assert (asked.status, sorted(asked.headers["allow"].split(", "))) == (204, sorted(allowed.split(", ")))
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/jsonp", "application/x-www-form-urlencoded"])
+def test_body_that_does_not_say_it_is_json_is_refused(house: House, kind: str) -> None:
+    body = b'{"experiment_ids": ["0"]}'
+    answer = house.ask("POST", f"{API}/runs/search", body=body, headers={"Content-Type": kind})
+    assert refusal(answer) == INVALID
+    json_kind = {"Content-Type": "application/json; charset=utf-8"}
+    assert house.ask("POST", f"{API}/runs/search", body=body, headers=json_kind).status == 200
+
+
+def test_arguments_of_a_get_may_come_in_its_body(house: House) -> None:
+    run = make_run(house)
+    assert house.ok("GET", f"{API}/runs/get", {"run_id": run})["run"]["info"]["run_id"] == run
+    name = f"asked {run}"
+    house.ok("POST", f"{API}/registered-models/create", {"name": name})
+    assert house.ok("GET", f"{API}/registered-models/get", {"name": name})["registered_model"]["name"] == name
 
 
 def test_answers_leave_out_what_is_empty(house: House) -> None:
@@ -103,7 +146,7 @@ def test_numbers_may_come_as_text_and_names_in_two_spellings(house: House) -> No
 def test_values_beyond_json_come_back_as_in_mlflow(house: House, sent: bytes, shown: Any) -> None:
     run = make_run(house)
     body = b'{"run_id": "%b", "key": "m", "value": %b, "timestamp": 1}' % (run.encode(), sent)
-    assert house.ask("POST", f"{API}/runs/log-metric", body=body).status == 200
+    assert house.ask("POST", f"{API}/runs/log-metric", body=body, headers=JSON).status == 200
     assert latest(house, run) == {"m": shown}
 
 
@@ -145,7 +188,7 @@ def test_metric_that_cannot_be_meant_is_refused(house: House, changes: dict[str,
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"null", b"\xff\xfe", b'"x"', b"[" * 100_000])
 def test_what_is_no_message_is_refused(house: House, body: bytes) -> None:
-    assert refusal(house.ask("POST", f"{API}/runs/log-batch", body=body)) == INVALID
+    assert refusal(house.ask("POST", f"{API}/runs/log-batch", body=body, headers=JSON)) == INVALID
 
 
 def test_batch_is_stored_whole_or_not_at_all(house: House) -> None:
@@ -229,8 +272,13 @@ def test_history_is_paged(house: House) -> None:
         ({"max_results": 0}, INVALID),
         ({"max_results": 50001}, INVALID),
         ({"page_token": "x"}, INVALID),
-        ({"page_token": base64.b64encode(b'{"offset": -1}').decode()}, INVALID),
-        ({"run_view_type": "SOME"}, INVALID),
+        ({"page_token": base64.b64encode(b'{"offset": -1}').decode()}, None),
+        ({"page_token": base64.b64encode(b'{"offset": 0}').decode()}, INVALID),
+        ({"run_view_type": "SOME"}, None),
+        ({"max_results": 1.5}, None),
+        ({"experiment_ids": [0]}, None),
+        ({"filter": "params.in = 'x'"}, INVALID),
+        ({"order_by": ["metrics.from DESC"]}, INVALID),
         ({"experiment_ids": "0"}, INVALID),
         ({"order_by": ["attributes.start_time  DESC"], "run_view_type": 3, "filter": ""}, None),
     ],
@@ -254,9 +302,11 @@ def test_tag_renames_and_its_deletion_keeps_the_name(house: House) -> None:
     assert refusal(house.ask("POST", f"{API}/runs/create", {"experiment_id": "0", **named})) == INVALID
 
 
-def test_unknown_status_is_refused(house: House) -> None:
+def test_word_that_is_no_status_changes_nothing_and_a_number_is_refused(house: House) -> None:
     run = make_run(house)
-    assert refusal(house.ask("POST", f"{API}/runs/update", {"run_id": run, "status": "DONE"})) == INVALID
+    answer = house.ok("POST", f"{API}/runs/update", {"run_id": run, "status": "DONE"})
+    assert answer["run_info"]["status"] == "RUNNING"
+    assert refusal(house.ask("POST", f"{API}/runs/update", {"run_id": run, "status": 99})) == INVALID
     house.ok("POST", f"{API}/runs/update", {"run_id": run, "status": 3, "end_time": 9})
     assert get_run(house, run)["info"]["status"] == "FINISHED"
 
@@ -279,6 +329,11 @@ def test_artifact_goes_in_and_out(house: House) -> None:
     assert house.ask("GET", url).body == content
     part = house.ask("GET", url, headers={"Range": "bytes=5-9"})
     assert (part.status, part.body) == (206, content[5:10])
+    assert part.headers["content-disposition"].startswith("attachment; filename")
+    for unreadable in ("bytes=9-5", "bytes=a-b", "lines=1-2", "bytes=-", "bytes", "bytes=0-1,9-5"):
+        assert refusal(house.ask("GET", url, headers={"Range": unreadable})) == INVALID, unreadable
+    several = house.ask("GET", url, headers={"Range": "bytes=0-1,5-9"})
+    assert (several.status, several.body) == (200, content)
     house.ask("PUT", url, body=b"new")
     assert house.ask("GET", url).body == b"new"
     assert house.ask("DELETE", f"{FILES}/{root}/a").status == 200
@@ -370,7 +425,7 @@ def test_jobs_own_points_carry_its_attempt(house: House) -> None:
 )
 @pytest.mark.parametrize("path", ["runs/log-metric", "runs/log-inputs", "experiments/create"])
 def test_json_that_is_too_deep_or_too_large_is_refused(house: House, path: str, body: bytes) -> None:
-    assert refusal(house.ask("POST", f"{API}/{path}", body=body)) == INVALID
+    assert refusal(house.ask("POST", f"{API}/{path}", body=body, headers=JSON)) == INVALID
 
 
 @pytest.mark.parametrize(

@@ -351,7 +351,7 @@ def page_token(bench: Bench, token: str) -> Any:
 @cases(
     {
         "ids as text": {"experiment_ids": "1"},
-        "ids as numbers": {"experiment_ids": [1]},
+        "ids as numbers": {"experiment_ids": [987654321]},
         "filter as number": {"filter": 5},
         "order as text": {"order_by": "metrics.acc"},
         "view as number": {"run_view_type": 2},

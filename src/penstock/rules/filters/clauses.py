@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from penstock.entities.errors import UsageError
-from penstock.rules.filters.names import read_name
+from penstock.rules.filters.names import RESERVED, read_name
 from penstock.rules.filters.tokens import Kind, Reader, Token, unquote
 from penstock.rules.filters.tree import And, Comparison, Condition, Field, Op, Scope, Value
 from penstock.rules.suggest import did_you_mean
@@ -154,7 +154,7 @@ def read_field(name: Token, grammar: Grammar) -> Field:
 
 def _read_clause(reader: Reader) -> Clause:
     start = reader.token.start
-    name = read_name(reader)
+    name = read_name(reader, RESERVED)
     if name is None:
         raise _bad_clause(reader, start)
     reader.skip_spaces()

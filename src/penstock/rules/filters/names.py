@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from penstock.rules.filters.tokens import Kind, Reader, Token
 
 QUOTED = (Kind.DOUBLE, Kind.BACKTICK)
@@ -9,8 +11,15 @@ QUOTED = (Kind.DOUBLE, Kind.BACKTICK)
 _SQL = ("AND", "AS", "BY", "CASE", "FROM", "GROUP", "IN", "IS", "LIKE", "NONE", "NOT", "NULL", "ORDER", "SELECT", "SET")
 
 
-def read_name(reader: Reader) -> Token | None:
-    """Return a whole name with its dots and quotes as one token, or None if none begins here."""
+# These it takes for itself after any dot.
+RESERVED = ("AS", "CASE", "FROM", "IN", "USING", "VALUES")
+
+
+def read_name(reader: Reader, reserved: Sequence[str] = ()) -> Token | None:
+    """Return a whole name with its dots and quotes as one token, or None if none begins here.
+
+    A word that is ``reserved`` is no part of a name: the name then ends before it, with its dot.
+    """
     first = reader.token
     if first.kind is not Kind.WORD and first.kind not in QUOTED:
         return None
@@ -19,7 +28,9 @@ def read_name(reader: Reader) -> Token | None:
     while reader.is_at("."):
         end = reader.take().end
         is_spaced = reader.token.kind is Kind.SPACE
-        if _begins_part(reader.peek()) and not (is_spaced and reader.peek().is_word(*_SQL)):
+        part = reader.peek()
+        is_taken = part.is_word(*reserved) or (is_spaced and part.is_word(*_SQL))
+        if _begins_part(part) and not is_taken:
             reader.skip_spaces()
             end = reader.take().end
     return Token(Kind.WORD, reader.text[first.start : end], first.start)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from penstock.entities.errors import UsageError
 from penstock.rules.filters.clauses import Grammar, read_field
-from penstock.rules.filters.names import read_name
+from penstock.rules.filters.names import RESERVED, read_name
 from penstock.rules.filters.tokens import Kind, Reader, Token, unquote
 from penstock.rules.filters.tree import Field, OrderKey, Scope
 
@@ -60,7 +60,7 @@ def refuse_twice(fields: Sequence[Field]) -> None:
 def read_order(text: str) -> tuple[Token, bool]:
     """Return the name in one clause and whether the order is descending, or raise UsageError."""
     reader = Reader(text)
-    name = read_name(reader)
+    name = read_name(reader, RESERVED)
     word: Token | None = None
     if name is not None and reader.token.kind is Kind.SPACE:
         reader.take()

@@ -16,7 +16,7 @@ from penstock.access.actors import Actor, Role
 from penstock.access.audit import record_event
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.run import LifecycleStage, Metric
-from penstock.server.mlflow.limits import required
+from penstock.server.mlflow.limits import check_content_type, required
 from penstock.server.mlflow.wire import StructT, read_body, read_query
 from penstock.server.services import Services
 from penstock.stores.metadata.run_log import RunRow, find_row, log_points
@@ -40,9 +40,11 @@ class Call:
     request: Request
 
     async def read(self, kind: type[StructT]) -> StructT:
-        """Return the message that was sent, from the body or, for GET, the query."""
-        if self.request.method == "GET":
+        """Return the message that was sent, from the body or, for a GET that has one, the query."""
+        if self.request.method == "GET" and self.request.query_params:
             return read_query(kind, dict(self.request.query_params))
+        if self.request.method == "POST":
+            check_content_type(self.request.headers.get("content-type"))
         return read_body(kind, await _body(self.request))
 
     async def write(self, operation: Callable[[Connection], T]) -> T:

@@ -13,9 +13,15 @@ from starlette.types import Receive, Scope, Send
 from penstock.access.actors import Actor
 from penstock.entities.errors import PenstockError
 from penstock.server.mlflow.actions import action_of
-from penstock.server.mlflow.errors import NotHereYetError, defect_response, error_response
+from penstock.server.mlflow.errors import (
+    NotHereYetError,
+    UnknownPathError,
+    WrongMethodError,
+    defect_response,
+    error_response,
+)
 from penstock.server.mlflow.lane import Lane, LaneCall
-from penstock.server.mlflow.routes import ARTIFACTS, FILE_HANDLERS, find_handler
+from penstock.server.mlflow.routes import ARTIFACTS, FILE_HANDLERS, allowed_methods, find_handler, is_missing
 from penstock.server.services import Services
 
 PROTOCOL_VERSION = "3.18.0"
@@ -92,4 +98,15 @@ class MlflowDoor:
             return PlainTextResponse(PROTOCOL_VERSION)
         if path == "/api/3.0/mlflow/server-info":
             return msgspec.json.encode(_SERVER_INFO)
+        return _answer_without_handler(method, path)
+
+
+def _answer_without_handler(method: str, path: str) -> Response:
+    if is_missing(path):
         raise NotHereYetError(f"{method} {path} is a part of MLflow that this server does not have yet.")
+    allowed = allowed_methods(path)
+    if not allowed:
+        raise UnknownPathError(f"Nothing of MLflow's protocol is at {path}.")
+    if method == "OPTIONS":
+        return Response(None, 204, {"allow": ", ".join(allowed)})
+    raise WrongMethodError(method, path, allowed)

@@ -7,6 +7,7 @@ not here yet is a 501.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 import msgspec
 from starlette.responses import Response
@@ -26,8 +27,41 @@ from penstock.server.problems import BodyTooLargeError
 
 logger = logging.getLogger(__name__)
 
+
+class NotHereYetError(UsageError):
+    """Something of the protocol that this server does not do."""
+
+    code = "not_implemented"
+
+
+class BadRequestError(UsageError):
+    """What MLflow answers where its own store refuses a change: 400 by another name."""
+
+    code = "bad_request"
+
+
+class UnknownPathError(NotFoundError):
+    """Nothing of the protocol is at this path."""
+
+    code = "unknown_path"
+
+
+class WrongMethodError(UsageError):
+    """Something of the protocol is at this path, but not for this method."""
+
+    code = "wrong_method"
+
+    def __init__(self, method: str, path: str, allowed: Iterable[str]) -> None:
+        self.allowed = ", ".join(sorted(allowed))
+        super().__init__(f"{path} does not take {method}", hint=f"It takes {self.allowed}.")
+
+
 # The first class that fits decides, so a class stands before its bases.
 _CODES: tuple[tuple[type[PenstockError], int, str], ...] = (
+    (NotHereYetError, 501, "NOT_IMPLEMENTED"),
+    (WrongMethodError, 405, "INVALID_PARAMETER_VALUE"),
+    (UnknownPathError, 404, "ENDPOINT_NOT_FOUND"),
+    (BadRequestError, 400, "BAD_REQUEST"),
     (BodyTooLargeError, 413, "INVALID_PARAMETER_VALUE"),
     (NotFoundError, 404, "RESOURCE_DOES_NOT_EXIST"),
     (AuthenticationError, 401, "UNAUTHENTICATED"),
@@ -40,16 +74,8 @@ _CODES: tuple[tuple[type[PenstockError], int, str], ...] = (
 )
 
 
-class NotHereYetError(UsageError):
-    """Something of the protocol that this server does not do."""
-
-    code = "not_implemented"
-
-
 def error_response(error: PenstockError) -> Response:
     """Return the protocol's answer to an error."""
-    if isinstance(error, NotHereYetError):
-        return _response(501, "NOT_IMPLEMENTED", error)
     for kind, status, code in _CODES:
         if isinstance(error, kind):
             return _response(status, code, error)
@@ -66,6 +92,8 @@ def _response(status: int, code: str, error: PenstockError) -> Response:
     # MLflow's own clients show this as it is, so here it is a sentence.
     sentence = f"{error.message[:1].upper()}{error.message[1:].rstrip('.')}."
     message = f"{sentence} {error.hint}".strip()
-    headers = {"www-authenticate": 'Bearer realm="penstock"'} if status == 401 else None
+    headers = {"www-authenticate": 'Bearer realm="penstock"'} if status == 401 else {}
+    if isinstance(error, WrongMethodError):
+        headers["allow"] = error.allowed
     body = msgspec.json.encode({"error_code": code, "message": message})
     return Response(body, status, headers, "application/json")

@@ -6,13 +6,14 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection
 
-from penstock.entities.errors import NotFoundError, UsageError
+from penstock.entities.errors import ConflictError, NotFoundError, UsageError
 from penstock.entities.run import Experiment, LifecycleStage
 from penstock.rules.filters.mlflow import parse_experiment_filter, parse_experiment_order
 from penstock.rules.filters.tree import And, Comparison, Field, Op, Scope
 from penstock.server.mlflow.call import Call
-from penstock.server.mlflow.limits import check_experiment_tag, check_name, check_page, read_view, required
-from penstock.server.mlflow.paging import make_token, read_token
+from penstock.server.mlflow.errors import BadRequestError
+from penstock.server.mlflow.limits import USUAL_PAGE, check_experiment_tag, check_name, check_page, read_view, required
+from penstock.server.mlflow.paging import make_token, read_experiment_id, read_token
 from penstock.server.mlflow.wire import CreateExperiment, Json, OfExperiment, SearchExperiments, shown_experiment
 from penstock.stores.metadata import experiments as rows
 from penstock.stores.metadata.search.experiment_search import search_experiments as search_rows
@@ -51,8 +52,9 @@ async def get_experiment(call: Call) -> Json:
     """Return an experiment, deleted or not."""
     sent = await call.read(OfExperiment)
     required(sent.experiment_id, "experiment_id")
-    call.actor.check_experiment(sent.experiment_id)
-    found = await call.ask(lambda connection: rows.get_experiment(connection, sent.experiment_id))
+    experiment_id = read_experiment_id(sent.experiment_id)
+    call.actor.check_experiment(experiment_id)
+    found = await call.ask(lambda connection: rows.get_experiment(connection, experiment_id))
     return {"experiment": shown_experiment(found)}
 
 
@@ -70,7 +72,11 @@ async def get_by_name(call: Call) -> Json:
 async def search_experiments(call: Call) -> Json:
     """Return a page of the experiments that a filter finds, in an order."""
     sent = await call.read(SearchExperiments)
-    limit, offset, view = check_page(sent.max_results), read_token(sent.page_token), read_view(sent.view_type)
+    most = sent.most if sent.max_results is None else sent.max_results
+    if call.request.method == "POST":
+        required(most, "max_results")
+    limit, offset = check_page(USUAL_PAGE if most is None else most), read_token(sent.page_token)
+    view = read_view(sent.view_type)
     where, order = parse_experiment_filter(sent.filter), parse_experiment_order(sent.order_by)
 
     def question(connection: Connection) -> list[Experiment]:
@@ -95,7 +101,10 @@ async def update_experiment(call: Call) -> Json:
 
     def operation(connection: Connection) -> None:
         _get_active(call, connection, sent.experiment_id)
-        rows.rename_experiment(connection, sent.experiment_id, sent.new_name, now=call.now)
+        try:
+            rows.rename_experiment(connection, sent.experiment_id, sent.new_name, now=call.now)
+        except ConflictError as error:
+            raise BadRequestError(error.message, hint=error.hint) from error
         call.record(connection, "rename", f"experiment:{sent.experiment_id}", name=sent.new_name)
 
     await call.write(operation)

@@ -31,7 +31,7 @@ class GetHistory(OfRun):
     """``metrics/get-history``."""
 
     metric_key: str = ""
-    max_results: int | None = None
+    max_results: str | int = ""
     page_token: str = ""
 
 
@@ -78,7 +78,7 @@ async def get_history(call: Call) -> Json:
     sent = await call.read(GetHistory)
     required(sent.run, "run_id")
     required(sent.metric_key, "metric_key")
-    most, begin = sent.max_results, _read_token(sent.page_token)
+    most, begin = _read_most(sent.max_results), _read_token(sent.page_token)
     if most is not None and most <= 0:
         raise UsageError(f"Invalid value {most} for parameter 'max_results' supplied. It must be a positive integer.")
 
@@ -172,6 +172,14 @@ def _read_steps(start: int | None, end: int | None) -> tuple[int, int] | None:
     if start > end:
         raise UsageError(f"end_step must be greater than start_step. Found start_step={start} and end_step={end}.")
     return start, end
+
+
+def _read_most(asked: str | int) -> int | None:
+    """Return how many points were asked for; what is no number asks for all, as for MLflow."""
+    try:
+        return int(asked)
+    except ValueError:
+        return None
 
 
 def _shown(row: Row) -> tuple[float | str, int, int]:

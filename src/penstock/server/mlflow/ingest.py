@@ -13,6 +13,7 @@ from penstock.server.mlflow.limits import (
     MAX_TAG,
     check_batch,
     check_key,
+    check_run_id,
     read_metric,
     read_metrics,
     read_params,
@@ -42,6 +43,8 @@ async def log_metric(call: Call) -> Json:
 async def log_batch(call: Call) -> Json:
     """Log many values; all of them are stored, or none."""
     sent = await call.read(LogBatch)
+    if sent.run:
+        check_run_id(sent.run)
     check_batch(sent)
     metrics = read_metrics(sent.metrics)
     of_models = _of_models(sent.metrics, metrics)

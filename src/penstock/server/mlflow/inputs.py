@@ -11,13 +11,13 @@ from sqlalchemy import Connection
 
 from penstock.entities.errors import UsageError
 from penstock.server.mlflow.call import Call
+from penstock.server.mlflow.errors import BadRequestError
 from penstock.server.mlflow.limits import required
 from penstock.server.mlflow.reach import check_models
 from penstock.server.mlflow.wire import Json, OfRun, Pair, shown_pairs
 from penstock.stores.metadata.datasets import INPUT, OUTPUT, Dataset, RunInputs, log_datasets, log_models
 from penstock.stores.metadata.runs import find_tag, set_tag
 
-MAX_DATASETS = 1000
 _MAX_LENGTHS = {"name": 500, "digest": 36, "source": 65_535, "schema": 1_048_575, "profile": 16_777_215}
 HISTORY_TAG = "mlflow.log-model.history"
 _MODEL_MEMBERS = ("artifact_path", "flavors", "utc_time_created", "run_id")
@@ -71,8 +71,6 @@ class LogModel(OfRun):
 async def log_inputs(call: Call) -> Json:
     """Add datasets and models to what a run used; those it has already stay once."""
     sent = await call.read(LogInputs)
-    if len(sent.datasets) > MAX_DATASETS:
-        raise UsageError(f"A request can contain at most {MAX_DATASETS} datasets. Got {len(sent.datasets)}.")
     used = [_read_dataset(item, f"datasets[{index}]") for index, item in enumerate(sent.datasets)]
     models = _read_models(sent.models)
 
@@ -171,19 +169,18 @@ def _read_dataset(item: DatasetInput, path: str) -> Dataset:
     sent = item.dataset
     if sent is None:
         raise UsageError(f"Missing value for required parameter '{path}.dataset'.")
-    for name in ("name", "digest", "source_type", "source"):
-        required(getattr(sent, name), f"{path}.dataset.{name}")
     for name, most in _MAX_LENGTHS.items():
         if len(getattr(sent, name) or "") > most:
             raise UsageError(f"'{path}.dataset.{name}' exceeds the maximum length of {most} characters.")
     for tag in item.tags:
-        required(tag.key, f"{path}.tags.key")
         if len(tag.key) > _MAX_TAG_KEY or len(tag.value) > _MAX_TAG_VALUE:
             raise UsageError(
                 f"A tag of '{path}' exceeds the maximum length: {_MAX_TAG_KEY} characters of key, "
                 f"{_MAX_TAG_VALUE} of value."
             )
     tags = {tag.key: tag.value for tag in item.tags}
+    if len(tags) < len(item.tags):
+        raise BadRequestError(f"A tag of '{path}' is there twice.")
     return Dataset(sent.name, sent.digest, sent.source_type, sent.source, sent.schema, sent.profile, tags=tags)
 
 

@@ -16,9 +16,11 @@ MAX_PARAM = 6000
 MAX_TAG = 8000
 MAX_EXPERIMENT_TAG = 20_000
 MAX_NAME = 500
-MAX_PAGE = 50_000
+USUAL_PAGE, MAX_PAGE = 1000, 50_000
 MAX_METRICS, MAX_PARAMS, MAX_TAGS, MAX_ENTITIES = 1000, 100, 100, 1000
 
+JSON = "application/json"
+_RUN_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}")
 _KEY = re.compile(r"[/\w.\- :]*")
 _PLAIN_KEY = re.compile(rf"[\w\-][\w.\- :]{{0,{MAX_KEY - 1}}}")
 """No folders and no leading dot: what nearly every key is, seen at once."""
@@ -28,6 +30,18 @@ def required(value: Any, name: str) -> None:
     """Raise UsageError if a required member is missing."""
     if value is None or value == "":
         raise UsageError(f"Missing value for required parameter '{name}'.")
+
+
+def check_content_type(sent: str | None) -> None:
+    """Raise UsageError if a body does not call itself JSON."""
+    if sent != JSON and (sent or "").partition(";")[0].strip() != JSON:
+        raise UsageError(f"Bad Request. The Content-Type must be {JSON}, not {(sent or 'absent')[:100]}.")
+
+
+def check_run_id(run_id: str) -> None:
+    """Raise UsageError for an id that no run can have; asked where MLflow asks it, which is not everywhere."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise UsageError(f"Invalid value {run_id[:MAX_KEY]!r} for parameter 'run_id' supplied.")
 
 
 def check_key(key: str, name: str = "key") -> str:
@@ -127,8 +141,9 @@ def check_name(name: str) -> str:
     return name
 
 
-def check_page(max_results: int) -> int:
-    """Return a page's size, or raise UsageError."""
+def check_page(asked: float) -> int:
+    """Return a page's size, or raise UsageError; a fraction is read as if nothing had been asked, as MLflow does."""
+    max_results = asked if isinstance(asked, int) else USUAL_PAGE
     if not 1 <= max_results <= MAX_PAGE:
         raise UsageError(
             f"Invalid value {max_results} for parameter 'max_results' supplied: it must be at least 1 and at most "
@@ -138,10 +153,11 @@ def check_page(max_results: int) -> int:
 
 
 def read_view(view: str | int) -> str:
-    """Return ``ACTIVE_ONLY``, ``DELETED_ONLY`` or ``ALL`` from the name or number of an MLflow view."""
+    """Return ``ACTIVE_ONLY``, ``DELETED_ONLY`` or ``ALL`` from the name or number of an MLflow view.
+
+    What is none of them is the first, as for MLflow.
+    """
     names = ("ACTIVE_ONLY", "DELETED_ONLY", "ALL")
     if isinstance(view, str) and view in names:
         return view
-    if str(view) in {"1", "2", "3"}:
-        return names[int(view) - 1]
-    raise UsageError(f"Invalid value {view!r} for the view type: it is one of {', '.join(names)}.")
+    return names[int(view) - 1] if str(view) in {"1", "2", "3"} else names[0]

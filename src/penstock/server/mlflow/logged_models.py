@@ -172,6 +172,8 @@ async def search(call: Call) -> Json:
         )
         return rows.read_models(connection, found[:limit]), len(found) > limit
 
+    if limit < 0:
+        return {}
     page, has_more = await call.ask(question)
     answer: Json = {"models": [shown_model(model) for model in page]} if page else {}
     if has_more:

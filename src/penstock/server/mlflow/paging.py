@@ -34,9 +34,10 @@ def read_token(token: str) -> int:
         found = msgspec.json.decode(base64.b64decode(token, validate=True), type=_Token)
     except (binascii.Error, msgspec.DecodeError) as error:
         raise UsageError("Invalid page token, could not be decoded.") from error
-    if found.offset < 0:
-        raise UsageError("Invalid page token: its offset is negative.")
-    return found.offset
+    if found.offset == 0:
+        # No page but the first begins there, and that one has no token.
+        raise UsageError("Invalid page token, it names no page.")
+    return max(found.offset, 0)
 
 
 def read_experiment_id(text: str) -> str:

@@ -103,6 +103,8 @@ async def delete_model(call: Call) -> Json:
 async def search(call: Call) -> Json:
     """Find registered models, by name."""
     sent = await read_message(call, SearchRegistry)
+    if sent.max_results is not None and sent.max_results <= 0:
+        return {}
     limit, offset = check_most(sent.max_results, MODELS_PAGE, MAX_MODELS), read_token(sent.page_token)
     query = RegistryQuery(parse_model_filter(sent.filter), parse_model_order(sent.order_by), limit + 1, offset)
     found = await call.ask(lambda connection: search_models(connection, query))

@@ -66,10 +66,10 @@ class SearchRegistry(Struct):
 
 
 async def read_message(call: Call, kind: type[StructT]) -> StructT:
-    """Return what was sent: the body, or the query of a GET or of a DELETE without a body; lists come repeated."""
+    """Return what was sent: the body, or the query of a GET that has one or of what has none; lists come repeated."""
     query = call.request.query_params
     if call.request.method in {"GET", "DELETE"}:
-        body = b"" if call.request.method == "GET" else await call.request.body()
+        body = b"" if call.request.method == "GET" and query else await call.request.body()
         if not body:
             lists = {name: query.getlist(name) for name in _LISTS if name in query}
             return read_query(kind, {**dict(query), **lists})

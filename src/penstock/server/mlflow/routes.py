@@ -89,9 +89,49 @@ FILE_HANDLERS: dict[str, Callable[[Call, str], Awaitable[Response]]] = {
 }
 
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_MISSING = tuple(
+    f"/api/{version}/mlflow{noun}"
+    for version in ("2.0", "3.0")
+    for noun in (
+        "-artifacts/mpu/",
+        "-artifacts/presigned/",
+        "/assessments",
+        "/datasets",
+        "/evaluations",
+        "/experiments/search-datasets",
+        "/gateway",
+        "/get-online-trace-details",
+        "/issues",
+        "/jobs",
+        "/label-schemas",
+        "/prompt",
+        "/review-queues",
+        "/runs/link-",
+        "/scorers",
+        "/unified-traces",
+        "/webhooks",
+        "/workspaces",
+    )
+)
+"""What MLflow has under these beginnings, this server does not have."""
+
+
 def find_handler(method: str, path: str) -> Handler | None:
     """Return what answers a path with JSON, or None."""
     handler = _HANDLERS.get((method, path))
     if handler is None and path.startswith(f"{logged_models.PREFIX}/"):
         return logged_models.find_handler(method, path)
     return traces.refuse if handler is None and traces.is_trace(path) else handler
+
+
+def allowed_methods(path: str) -> list[str]:
+    """Return what a path takes, nothing for an unknown one."""
+    if path.startswith(f"{ARTIFACTS}/"):
+        return list(FILE_HANDLERS)
+    return [method for method in METHODS if find_handler(method, path) is not None]
+
+
+def is_missing(path: str) -> bool:
+    """Return whether MLflow has something at this path that this server has not."""
+    return path.startswith(_MISSING)

@@ -40,7 +40,10 @@ _STATUSES = (RunStatus.RUNNING, RunStatus.SCHEDULED, RunStatus.FINISHED, RunStat
 
 
 async def create_run(call: Call) -> Json:
-    """Create a run; the server chooses its id and, where none is given, its name."""
+    """Create a run; the server chooses its id and, where none is given, its name.
+
+    A job's relay promises an id: asked again, after an answer that was lost, the run it made is the answer.
+    """
     sent = await call.read(CreateRun)
     tags = read_tags(sent.tags)
     named = tags.get(RUN_NAME_TAG, "")
@@ -125,7 +128,7 @@ async def search_runs(call: Call) -> Json:
     """Return a page of the runs of some experiments that a filter finds, in an order."""
     sent = await call.read(SearchRuns)
     limit, offset, view = check_page(sent.max_results), read_token(sent.page_token), read_view(sent.run_view_type)
-    wanted = tuple(read_experiment_id(experiment_id) for experiment_id in sent.experiment_ids)
+    wanted = tuple(read_experiment_id(str(experiment_id)) for experiment_id in sent.experiment_ids)
     if not call.actor.sees_all:
         wanted = tuple(experiment_id for experiment_id in wanted if experiment_id == call.actor.experiment_id)
     query = RunQuery(
@@ -159,11 +162,12 @@ def shown_run(run: Run, inputs: RunInputs) -> Json:
     return {"info": shown_info(run), "data": data, "inputs": shown_inputs(inputs), "outputs": shown_outputs(inputs)}
 
 
-def _read_status(status: str | int) -> RunStatus:
-    if str(status) in {"1", "2", "3", "4", "5"}:
-        return _STATUSES[int(status) - 1]
-    try:
-        return RunStatus(str(status))
-    except ValueError as error:
+def _read_status(status: str | int) -> RunStatus | None:
+    """Return a status; a word that is none changes nothing, as for MLflow, and a number that is none is refused."""
+    text = str(status)
+    if text.isdecimal():
+        if text in {"1", "2", "3", "4", "5"}:
+            return _STATUSES[int(text) - 1]
         known = ", ".join(one.value for one in _STATUSES)
-        raise UsageError(f"Invalid value {status!r} for parameter 'status': it is one of {known}.") from error
+        raise UsageError(f"Invalid value {text[:60]!r} for parameter 'status': it is one of {known}.")
+    return next((status for status in RunStatus if status.value == text), None)

@@ -102,10 +102,10 @@ class UpdateRun(OfRun):
 class SearchRuns(Struct):
     """``runs/search``."""
 
-    experiment_ids: list[str] = []
+    experiment_ids: list[str | int] = []
     filter: str = ""
     run_view_type: str | int = "ACTIVE_ONLY"
-    max_results: int = 1000
+    max_results: int | float = 1000
     order_by: list[str] = []
     page_token: str = ""
 
@@ -145,7 +145,8 @@ class SearchExperiments(Struct):
 
     filter: str = ""
     view_type: str | int = "ACTIVE_ONLY"
-    max_results: int = 1000
+    max_results: int | None = None
+    most: int | None = msgspec.field(default=None, name="maxResults")
     order_by: list[str] = []
     page_token: str = ""
 
