@@ -160,6 +160,35 @@ def test_the_list_takes_the_same_as_a_query(house: House, digits: str) -> None:
     assert house.ask("GET", "/api/v1/runs?columns=metric.a,banana.b").status == 400
 
 
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ("params.lr MATCHES '(open'", "RE2"),
+        ("params.l = '1'", 'Did you mean "lr"?'),
+        ("status = 'FINISHD'", 'Did you mean "FINISHED"?'),
+        ("lifecycle_stage IN ('active', 'gone')", "It is one of active, deleted."),
+        ("colour = 'red'", "They have run_id, run_name, user_id, status, start_time, end_time"),
+        ("metric5.a = 1", 'Did you mean "metric" or "metrics"?'),
+    ],
+)
+def test_a_mistake_in_a_filter_is_a_problem_of_the_filter(house: House, digits: str, wrong: str, hint: str) -> None:
+    answer = house.ask("POST", "/api/v1/runs/search", {"filter": wrong})
+    assert (answer.status, answer.json["pointer"]) == (422, "/filter")
+    assert hint in answer.json["errors"][0]["hint"]
+    assert "Created" not in answer.body.decode()
+
+
+def test_every_experiments_names_become_columns(fresh_house: House) -> None:
+    house = fresh_house
+    first = make_experiment(house, "first")
+    make_run(house, first, "first00001", params={"only_here": "1"})
+    house.services.store.write(
+        lambda c: [experiments.create_experiment(c, f"e{number}", now=1) for number in range(1001)]
+    )
+    line = house.ask("POST", "/api/v1/runs/export", {"format": "csv"}).body.decode().splitlines()[0]
+    assert "params.only_here" in line
+
+
 def test_nan_sorts_last_and_travels_as_text(house: House, digits: str) -> None:
     for order in ("metrics.accuracy", "metrics.accuracy desc"):
         page = search(house, experiments=["digits"], order_by=[order], columns={"metrics": ["accuracy"]})

@@ -22,9 +22,10 @@ from penstock.entities.errors import NotFoundError, Problem, SpecError, UsageErr
 from penstock.entities.run_query import ATTRIBUTES, RunSelection
 from penstock.rules.filters.extended import parse_filter, parse_order
 from penstock.rules.filters.orders import check_keys
-from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Or, OrderKey, Scope
+from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Op, Or, OrderKey, Scope
 from penstock.rules.suggest import did_you_mean
 from penstock.stores.metadata import experiments
+from penstock.stores.metadata.engine.patterns import check_pattern
 from penstock.stores.metadata.search import run_columns
 from penstock.stores.metadata.search.run_columns import Columns
 from penstock.stores.metadata.search.run_search import FoundRuns, RunQuery, find_runs
@@ -33,6 +34,7 @@ T = TypeVar("T")
 
 VIEWS = {"active": "ACTIVE_ONLY", "deleted": "DELETED_ONLY", "all": "ALL"}
 MAX_EXPERIMENTS_NAMED = 1000
+MAX_NAMES_COMPARED = 1000
 _KINDS = {Scope.METRIC: "metrics", Scope.PARAM: "params", Scope.TAG: "tags"}
 _WORDS = {Scope.METRIC: "metric", Scope.PARAM: "parameter", Scope.TAG: "tag"}
 
@@ -63,7 +65,7 @@ def read_selection(connection: Connection, selection: RunSelection, actor: Actor
         If the caller may not see one of the experiments.
     """
     ids = _find_experiments(connection, selection.experiments, actor)
-    where = _at("/filter", lambda: parse_filter(selection.filter))
+    where = _at("/filter", lambda: _read_filter(selection.filter))
     _at("/order_by", partial(check_keys, selection.order_by))
     order = tuple(
         _at(f"/order_by/{index}", partial(parse_order, [text]))[0] for index, text in enumerate(selection.order_by)
@@ -112,10 +114,7 @@ def show_next(selected: Selected, found: FoundRuns) -> str | None:
 
 def names_of(connection: Connection, selected: Selected) -> Columns:
     """Return the columns with every ``all`` replaced by the names that the selected experiments have, sorted."""
-    ids: Sequence[str] | None = selected.query.experiments
-    if ids is None:
-        found = experiments.list_experiments(connection, limit=MAX_EXPERIMENTS_NAMED, view="ALL")
-        ids = [experiment.experiment_id for experiment in found]
+    ids = selected.query.experiments
     columns = selected.columns
 
     def named(kind: str, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -165,30 +164,38 @@ def _check_name(
     if kind == "metrics":
         is_there = run_columns.has_metric(connection, field.key, ids)
     else:
-        is_there = ids is None or run_columns.has_pair(connection, kind, field.key, ids)
+        is_there = run_columns.has_pair(connection, kind, field.key, ids)
     if is_there:
         return []
-    where = ids
-    if where is None:
-        found = experiments.list_experiments(connection, limit=MAX_EXPERIMENTS_NAMED)
-        where = tuple(experiment.experiment_id for experiment in found)
     message = f'no run here has a {_WORDS[field.scope]} "{field.key}"'
-    hint = did_you_mean(field.key, run_columns.list_names(connection, kind, where))
+    hint = did_you_mean(field.key, run_columns.list_names(connection, kind, ids, limit=MAX_NAMES_COMPARED))
     if not hint:
         return [message]
     column = text.find(field.key) + 1
     raise SpecError([Problem(f"column {column}: {message}" if column else message, pointer, hint=hint)])
 
 
+def _read_filter(text: str) -> Condition | None:
+    where = parse_filter(text)
+    for item in _comparisons(where):
+        if item.op is Op.MATCHES:
+            check_pattern(str(item.value))
+    return where
+
+
 def _fields(where: Condition | None) -> Iterator[Field]:
+    return (item.field for item in _comparisons(where))
+
+
+def _comparisons(where: Condition | None) -> Iterator[Comparison]:
     match where:
-        case Comparison(field=field):
-            yield field
+        case Comparison():
+            yield where
         case Not(item):
-            yield from _fields(item)
+            yield from _comparisons(item)
         case And(items) | Or(items):
             for item in items:
-                yield from _fields(item)
+                yield from _comparisons(item)
 
 
 def _at(pointer: str, read: Callable[[], T]) -> T:

@@ -57,8 +57,8 @@ def test_what_a_filter_says(text: str, expected: Condition | None) -> None:
 @pytest.mark.parametrize(
     ("text", "said", "hint"),
     [
-        ("metrics.loss < 1 AND stauts = 'x'", "at column 22", 'Did you mean "status"?'),
-        ("metrik.loss < 1", "at column 1", 'Did you mean "metric" or "metrics"?'),
+        ("metrics.loss < 1 AND stauts = 'x'", "column 22: runs have no attribute", 'Did you mean "status"?'),
+        ("metrik.loss < 1", 'column 1: runs have no "metrik"', 'Did you mean "metric" or "metrics"?'),
         ("metrics.loss < '1'", "column 16: metrics compare with numbers", ""),
         ("metrics.loss LIKE '1'", "column 14: 'LIKE' stands where one of =, !=", ""),
         ("params.lr = 0.1", "column 13: params compare with texts; write '0.1'", "Texts compare"),
@@ -74,7 +74,7 @@ def test_what_a_filter_says(text: str, expected: Condition | None) -> None:
         ("start_time > 'yesterday'", "column 14: 'yesterday' is no time", "Write '2026-01-31'"),
         ("duration > 'long'", "column 12: 'long' is no duration", "Write '90s'"),
         ("NOT", "column 4: the end stands where a name", ""),
-        ("a = 'x' OR", "at column 1", ""),
+        ("a = 'x' OR", "column 1: runs have no attribute", ""),
         ("(" * 60, "nested at most 50 deep", ""),
         (" AND ".join(["tags.a = 'x'"] * 201), "at most 200 comparisons", "Use IN"),
     ],

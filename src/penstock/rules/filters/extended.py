@@ -16,13 +16,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from penstock.entities.errors import UsageError
+from penstock.entities.run import LifecycleStage, RunStatus
 from penstock.rules.filters.clauses import Grammar, read_field
 from penstock.rules.filters.mlflow import RUNS
 from penstock.rules.filters.names import read_name
-from penstock.rules.filters.orders import parse_orders
-from penstock.rules.filters.tokens import Kind, Reader, Token
-from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Op, Or, OrderKey
+from penstock.rules.filters.orders import parse_orders, read_order
+from penstock.rules.filters.tokens import Kind, Reader, Token, unquote
+from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Op, Or, OrderKey, Scope
 from penstock.rules.filters.values import read_value, takes_numbers
+from penstock.rules.suggest import did_you_mean
 
 MAX_DEPTH = 50
 MAX_COMPARISONS = 200
@@ -32,6 +34,11 @@ GRAMMAR = Grammar(
     attributes={**RUNS.attributes, **{name: name for name in ("duration", "experiment_id", "lifecycle_stage")}},
     has_quoted_scopes=True,
 )
+_ATTRIBUTES = tuple(dict.fromkeys(GRAMMAR.attributes.values()))
+_CHOICES = {
+    Field(Scope.ATTRIBUTE, "status"): tuple(status.value for status in RunStatus),
+    Field(Scope.ATTRIBUTE, "lifecycle_stage"): tuple(stage.value for stage in LifecycleStage),
+}
 _NUMBER_OPS = ("=", "!=", "<", "<=", ">", ">=", "IN", "NOT IN", "IS NULL", "IS NOT NULL")
 _TEXT_OPS = (*_NUMBER_OPS, "LIKE", "NOT LIKE", "ILIKE", "NOT ILIKE", "MATCHES", "NOT MATCHES")
 _SYMBOLS = {op.value: op for op in (Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE)} | {"==": Op.EQ, "<>": Op.NE}
@@ -53,7 +60,10 @@ def parse_filter(text: str | None) -> Condition | None:
 
 def parse_order(texts: Sequence[str]) -> tuple[OrderKey, ...]:
     """Return the keys of an order, such as ``metrics.loss DESC``, or raise UsageError."""
-    return parse_orders([text.strip() for text in texts], GRAMMAR)
+    clauses = [text.strip() for text in texts]
+    for clause in clauses:
+        _read_field(read_order(clause)[0])
+    return parse_orders(clauses, GRAMMAR)
 
 
 class _Parser:
@@ -114,11 +124,13 @@ class _Parser:
         name = read_name(self._reader)
         if name is None:
             raise _unexpected(start, "a name such as metrics.loss")
-        field = read_field(name, GRAMMAR)
+        field = _read_field(name)
         op, is_negated = self._operator(field)
         if op in (Op.IS_NULL, Op.IS_NOT_NULL):
             return Comparison(field, op)
+        place = self._reader.skip_spaces()
         found = Comparison(field, op, read_value(self._reader, field, op))
+        _check_choice(found, place)
         return And((Comparison(field, Op.IS_NOT_NULL), Not(found))) if is_negated else found
 
     def _operator(self, field: Field) -> tuple[Op, bool]:
@@ -150,6 +162,36 @@ class _Parser:
             raise _unexpected(token, "NULL")
         self._reader.take()
         return Op.IS_NOT_NULL if is_not else Op.IS_NULL
+
+
+def _read_field(name: Token) -> Field:
+    """Return what a name means, or raise UsageError in the words of this grammar."""
+    before, dot, after = name.text.partition(".")
+    if dot and unquote(before, "`") not in GRAMMAR.scopes:
+        raise UsageError(
+            f'column {name.column}: runs have no "{before[:60]}"',
+            hint=did_you_mean(before, GRAMMAR.scopes) or "They have metrics, params, tags, attributes and datasets.",
+        )
+    scope = GRAMMAR.scopes[unquote(before, "`")] if dot else Scope.ATTRIBUTE
+    key = unquote(unquote(after if dot else before, "'\""), "`")
+    if scope is Scope.ATTRIBUTE and key not in GRAMMAR.attributes:
+        raise UsageError(
+            f'column {name.column}: runs have no attribute "{key[:60]}"',
+            hint=did_you_mean(key, _ATTRIBUTES) or f"They have {', '.join(_ATTRIBUTES)}.",
+        )
+    return read_field(name, GRAMMAR)
+
+
+def _check_choice(found: Comparison, place: Token) -> None:
+    choices = _CHOICES.get(found.field)
+    if choices is None or found.op not in (Op.EQ, Op.NE, Op.IN, Op.NOT_IN):
+        return
+    for value in found.value if isinstance(found.value, tuple) else (found.value,):
+        if value not in choices:
+            raise UsageError(
+                f"column {place.column}: {str(value)[:40]!r} is no {found.field.key} of a run",
+                hint=did_you_mean(str(value), choices) or f"It is one of {', '.join(choices)}.",
+            )
 
 
 def _unexpected(token: Token, wanted: str) -> UsageError:

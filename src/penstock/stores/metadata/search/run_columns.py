@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func, or_, select
 
 from penstock.stores.metadata.experiments import parse_id
 from penstock.stores.metadata.search.row_sets import among
@@ -111,24 +111,40 @@ def has_metric(connection: Connection, key: str, experiment_ids: Sequence[str] |
     return connection.execute(select(latest.c.run).where(wanted, latest.c.key == row).limit(1)).first() is not None
 
 
-def has_pair(connection: Connection, kind: str, key: str, experiment_ids: Sequence[str]) -> bool:
-    """Return whether a run of these experiments has a parameter or tag of that name."""
+def has_pair(connection: Connection, kind: str, key: str, experiment_ids: Sequence[str] | None) -> bool:
+    """Return whether a run of these experiments (None: of any) has a parameter or tag of that name."""
     table = _pairs(kind)
-    wanted = (among(connection.dialect.name, table.c.experiment, _ids(experiment_ids)), table.c.key == key)
-    return connection.execute(select(table.c.run).where(*wanted).limit(1)).first() is not None
+    if experiment_ids is None:
+        within: ColumnElement[bool] = table.c.experiment.in_(select(experiments.c.id).where(experiments.c.id >= 0))
+    else:
+        within = among(connection.dialect.name, table.c.experiment, _ids(experiment_ids))
+    return connection.execute(select(table.c.run).where(within, table.c.key == key).limit(1)).first() is not None
 
 
-def list_names(connection: Connection, kind: str, experiment_ids: Sequence[str], *, limit: int = 1000) -> list[str]:
+def list_names(
+    connection: Connection, kind: str, experiment_ids: Sequence[str] | None, *, limit: int | None = None
+) -> list[str]:
     """Return the names of the ``metrics``, ``params`` or ``tags`` that runs of these experiments have, sorted.
 
     One step in an index for each name of each experiment, however many runs have it.
+
+    Parameters
+    ----------
+    experiment_ids : sequence of str, optional
+        None for all.
+    limit : int, optional
+        At most so many names.
     """
+    if experiment_ids is None:
+        rows = list(connection.execute(select(experiments.c.id).where(experiments.c.id >= 0)).scalars())
+    else:
+        rows = _ids(experiment_ids)
     found: set[str] = set()
-    for experiment in _ids(experiment_ids):
+    for experiment in rows:
         walk = _metric_names(connection, experiment) if kind == "metrics" else _pair_names(connection, kind, experiment)
         for name in walk:
             found.add(name)
-            if len(found) >= limit:
+            if limit is not None and len(found) >= limit:
                 return sorted(found)
     return sorted(found)
 
