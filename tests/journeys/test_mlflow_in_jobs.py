@@ -34,7 +34,7 @@ json.dump({"metrics": data.metrics, "params": data.params, "run": run.info.run_i
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)  # it may have to install MLflow
 def test_autolog_models_and_the_registry_work_in_a_job(lab, tmp_path: Path) -> None:
     python = make_venv(*FULL)
     (tmp_path / "train.py").write_text(SCRIPT)

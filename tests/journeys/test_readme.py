@@ -61,6 +61,7 @@ def run(tmp_path: Path) -> Iterator[Callable[[str], str]]:
 
 
 @pytest.mark.example
+@pytest.mark.timeout(300)  # several commands, each with a limit of its own
 def test_the_first_job_and_endpoint_work(run) -> None:
     _, commands, _ = read_blocks()
     # One shell for all, since a line may set what a later one uses; a line before each output tells them apart.
@@ -75,6 +76,7 @@ def test_the_first_job_and_endpoint_work(run) -> None:
 
 
 @pytest.mark.example
+@pytest.mark.timeout(300)  # several commands, each with a limit of its own
 def test_the_python_works(run, tmp_path: Path) -> None:
     [snippet] = read_blocks()[2]
     (tmp_path / "snippet.py").write_text(snippet)

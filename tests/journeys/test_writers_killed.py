@@ -61,8 +61,8 @@ while not pathlib.Path(stop).exists():
     ("backend", "kills"),
     [
         ("sqlite", 2),
-        pytest.param("sqlite", 8, marks=pytest.mark.long),
-        pytest.param("postgres", 5, marks=[pytest.mark.long, pytest.mark.postgres]),
+        pytest.param("sqlite", 8, marks=[pytest.mark.long, pytest.mark.timeout(600)]),
+        pytest.param("postgres", 5, marks=[pytest.mark.long, pytest.mark.postgres, pytest.mark.timeout(600)]),
     ],
 )
 def test_kill_9_of_the_server_during_8_writers_loses_nothing(

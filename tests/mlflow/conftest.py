@@ -11,6 +11,14 @@ from tests.mlflow.venvs import CLIENT, FULL, NEWEST, make_venv
 from tests.server.harness import House, open_house
 
 Client = Callable[..., Any]
+INSTALLING = frozenset({"mlflow_python", "newest_python", "full_python", "sklearn_python", "torch_python"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test that may be the first to install a client the time that takes on a slow, loaded machine."""
+    for item in items:
+        if INSTALLING & set(getattr(item, "fixturenames", ())) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest.fixture(scope="module")

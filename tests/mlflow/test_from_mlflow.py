@@ -14,7 +14,7 @@ from tests.mlflow.peer import serving_mlflow
 from tests.mlflow.venvs import ROOT
 from tests.server.harness import House
 
-pytestmark = [pytest.mark.long, pytest.mark.twin, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.twin, pytest.mark.timeout(600)]
 SCRIPT = ROOT / "examples" / "from_mlflow" / "copy_from_mlflow.py"
 
 FILL = """
