@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -238,6 +239,19 @@ def test_a_history_comes_in_pages_between_steps_or_sampled(house: House) -> None
     assert ([point["step"] for point in sampled["items"]], sampled["total"]) == ([0, 12, 24, 37, 49], 50)
     assert house.ask("GET", f"/api/v1/runs/{run_id}/metrics/loss").json["hint"] == 'Did you mean "loss/train"?'
     assert house.ask("GET", f"{path}?next=AAAA").status == 400
+
+
+def test_what_two_attempts_logged_alike_comes_twice_however_it_is_paged(house: House) -> None:
+    run_id = make_run(house, make_experiment(house, "twice"), "twice1")
+    points = [Metric("loss", 1.0, 1, step) for step in range(3)]
+    for attempt in (0, 1):
+        house.services.store.write(partial(runs.log_batch, run_id=run_id, metrics=points, now=1, attempt=attempt))
+    path, query, steps = f"/api/v1/runs/{run_id}/metrics/loss", "limit=1", []
+    while query:
+        page = house.ok("GET", f"{path}?{query}")
+        steps += [point["step"] for point in page["items"]]
+        query = f"limit=1&next={page['next']}" if "next" in page else ""
+    assert steps == [0, 0, 1, 1, 2, 2]
 
 
 def test_a_run_is_renamed_tagged_deleted_and_restored(house: House) -> None:

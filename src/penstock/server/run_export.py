@@ -152,7 +152,10 @@ def _same(value: Any) -> Any:
 def _arrow(header: Sequence[str], pages: Iterator[list[Row]], form: str) -> Iterator[bytes]:
     schema = [[name, type_of(name)] for name in header]
     worker = subprocess.Popen(
-        [sys.executable, "-m", WORKER, form], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-P", "-m", WORKER, form],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert worker.stdin is not None
     assert worker.stdout is not None

@@ -89,11 +89,11 @@ def get_history(
                 ref=f"run:{run.run_id}",
             )
         if max_points is not None:
-            found, total = run_lookup.sample_history(connection, run.run_id, key, **span, most=max_points)
-            return wire.JsonResponse({"items": [wire.point(point) for point in found], "total": total})
+            sampled, total = run_lookup.sample_history(connection, run.run_id, key, **span, most=max_points)
+            return wire.JsonResponse({"items": [wire.point(point) for point in sampled], "total": total})
         after = _read_place(key, wire.read_next(following))
         found = run_lookup.read_history(connection, run.run_id, key, **span, after=after, limit=limit + 1)
-    return wire.page(found, limit, wire.point, _place)
+    return wire.page(found, limit, lambda item: wire.point(item[0]), _place)
 
 
 @router.patch(
@@ -202,16 +202,17 @@ def _show(connection: Connection, run: Run) -> dict[str, Any]:
     return show_run({**shown, **{key: value for key, value in parts.items() if value}})
 
 
-def _place(point: Metric) -> str:
-    return f"{point.timestamp} {point.step} {point.value!r}"
+def _place(item: tuple[Metric, int]) -> str:
+    point, attempt = item
+    return f"{point.timestamp} {point.step} {point.value!r} {attempt}"
 
 
-def _read_place(key: str, place: str | None) -> Metric | None:
+def _read_place(key: str, place: str | None) -> tuple[Metric, int] | None:
     if place is None:
         return None
     try:
-        timestamp, step, value = place.split(" ")
-        return Metric(key, float(value), int(timestamp), int(step))
+        timestamp, step, value, attempt = place.split(" ")
+        return Metric(key, float(value), int(timestamp), int(step)), int(attempt)
     except ValueError:
         wire.read_next("!")
         raise

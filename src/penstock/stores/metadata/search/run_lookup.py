@@ -13,7 +13,7 @@ from penstock.stores.metadata.tables import metric_keys, points, runs
 
 SHORTEST_PREFIX = 6
 _NAN = float("nan")
-_ORDER = (points.c.timestamp, points.c.step, points.c.value, points.c.is_nan)
+_ORDER = (points.c.timestamp, points.c.step, points.c.value, points.c.is_nan, points.c.attempt)
 
 
 def resolve_run(connection: Connection, reference: str) -> str:
@@ -45,22 +45,23 @@ def read_history(
     *,
     from_step: int | None = None,
     to_step: int | None = None,
-    after: Metric | None = None,
+    after: tuple[Metric, int] | None = None,
     limit: int,
-) -> list[Metric]:
-    """Return the points of one metric between two steps (both included) in the order of time.
+) -> list[tuple[Metric, int]]:
+    """Return the points of one metric between two steps (both included) in the order of time, and their attempts.
 
     Parameters
     ----------
-    after : Metric, optional
-        The last point of the page before.
+    after : (Metric, int), optional
+        The last point of the page before and its attempt: two attempts may have logged the same.
     limit : int
         At most so many.
     """
     statement = _between(select(*_ORDER), run_id, key, from_step, to_step).order_by(*_ORDER).limit(limit)
     if after is not None:
-        is_nan = math.isnan(after.value)
-        last = (after.timestamp, after.step, 0.0 if is_nan else after.value, is_nan)
+        point, attempt = after
+        is_nan = math.isnan(point.value)
+        last = (point.timestamp, point.step, 0.0 if is_nan else point.value, is_nan, attempt)
         statement = statement.where(tuple_(*_ORDER) > tuple_(*last))
     return _metrics(connection, statement, key)
 
@@ -77,12 +78,13 @@ def sample_history(
     """Return at most ``most`` points of a metric, evenly apart, the first and the last among them; and of how many."""
     total = connection.execute(_between(select(func.count()), run_id, key, from_step, to_step)).scalar_one()
     if total <= most:
-        return read_history(connection, run_id, key, from_step=from_step, to_step=to_step, limit=most), total
+        found = read_history(connection, run_id, key, from_step=from_step, to_step=to_step, limit=most)
+        return [point for point, _ in found], total
     place = (func.row_number().over(order_by=_ORDER) - 1).label("place")
     placed = _between(select(*_ORDER, place), run_id, key, from_step, to_step).subquery()
     wanted = sorted({round(index * (total - 1) / max(1, most - 1)) for index in range(most)})
     statement = select(*(placed.c[column.name] for column in _ORDER)).where(placed.c.place.in_(wanted))
-    return _metrics(connection, statement.order_by(placed.c.place), key), total
+    return [point for point, _ in _metrics(connection, statement.order_by(placed.c.place), key)], total
 
 
 def _between(statement: Select[Any], run_id: str, key: str, from_step: int | None, to_step: int | None) -> Select[Any]:
@@ -96,9 +98,11 @@ def _between(statement: Select[Any], run_id: str, key: str, from_step: int | Non
     return statement
 
 
-def _metrics(connection: Connection, statement: Select[Any], key: str) -> list[Metric]:
-    rows = connection.execute(statement)
-    return [Metric(key, _NAN if is_nan else value, timestamp, step) for timestamp, step, value, is_nan in rows]
+def _metrics(connection: Connection, statement: Select[Any], key: str) -> list[tuple[Metric, int]]:
+    return [
+        (Metric(key, _NAN if is_nan else value, timestamp, step), attempt)
+        for timestamp, step, value, is_nan, attempt in connection.execute(statement)
+    ]
 
 
 def _starting_with(connection: Connection, prefix: str) -> list[str]:
