@@ -71,7 +71,8 @@ def test_the_body_of_a_request_that_offers_http2_is_read(house: House, path: str
         client.sendall(
             f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\n"
             "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQBAAAAAAIAAAAA\r\n"
-            f"Authorization: Bearer {house.token}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            f"Authorization: Bearer {house.token}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n".encode()
             + body
         )
         response = http.client.HTTPResponse(client)
