@@ -539,6 +539,7 @@ def test_changes_are_in_the_audit_log_and_logged_values_are_not(tmp_path: Path) 
     assert [(event["actor"], event["verb"], event["ref"]) for event in events] == [
         ("ann", "create", of_experiment),
         ("ann", "create", of_run),
+        ("ann", "upload-artifact", of_run),
         ("ann", "delete-artifacts", of_run),
         ("ann", "delete", of_run),
         ("ann", "restore", of_run),
