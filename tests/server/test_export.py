@@ -7,6 +7,7 @@ import io
 import json
 import math
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -120,3 +121,12 @@ def test_a_mistake_is_a_problem_before_the_file_begins(house: House) -> None:
     answer = house.ask("POST", "/api/v1/runs/export", {**SELECTION, "filter": "metrics.a >"})
     assert (answer.status, answer.json["pointer"]) == (422, "/filter")
     assert house.ask("POST", "/api/v1/runs/export", {"format": "xlsx"}).status == 422
+
+
+def test_neither_complaints_nor_the_current_folder_stop_the_process_beside(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyarrow.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONVERBOSE", "1")  # more on stderr than a pipe holds
+    assert pq.read_table(io.BytesIO(export(house, format="parquet"))).num_rows == 603

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 import msgspec
@@ -33,6 +34,7 @@ Row = list[Any]
 
 RUNS_AT_ONCE = 500
 PIECE_BYTES = 1 << 16
+MAX_COMPLAINT = 2000
 MEDIA = {
     "jsonl": "application/x-ndjson",
     "csv": "text/csv; charset=utf-8",
@@ -151,33 +153,32 @@ def _same(value: Any) -> Any:
 
 def _arrow(header: Sequence[str], pages: Iterator[list[Row]], form: str) -> Iterator[bytes]:
     schema = [[name, type_of(name)] for name in header]
-    worker = subprocess.Popen(
-        [sys.executable, "-P", "-m", WORKER, form],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    assert worker.stderr is not None
-    failures: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
-    feeder = threading.Thread(target=_feed, args=(worker.stdin, schema, pages, failures), daemon=True)
-    feeder.start()
-    try:
-        while piece := worker.stdout.read(PIECE_BYTES):
-            yield piece
-        feeder.join()
-        complaint = worker.stderr.read().decode("utf-8", "replace")
-        if not failures.empty():
-            raise failures.get()
-        if worker.wait() != 0:
-            raise InternalError("the process that makes the file failed", hint=complaint[-2000:])
-    finally:
-        worker.kill()
-        worker.wait()
-        for pipe in (worker.stdout, worker.stderr):
-            pipe.close()
-        feeder.join()
+    # A file takes any number of complaints, while a pipe that nobody reads yet would stop the process.
+    with TemporaryFile() as complaints:
+        worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", WORKER, form], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints
+        )
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        failures: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
+        feeder = threading.Thread(target=_feed, args=(worker.stdin, schema, pages, failures), daemon=True)
+        feeder.start()
+        try:
+            while piece := worker.stdout.read(PIECE_BYTES):
+                yield piece
+            feeder.join()
+            if not failures.empty():
+                raise failures.get()
+            if worker.wait() != 0:
+                complaints.seek(max(0, complaints.seek(0, io.SEEK_END) - MAX_COMPLAINT))
+                raise InternalError(
+                    "the process that makes the file failed", hint=complaints.read().decode("utf-8", "replace")
+                )
+        finally:
+            worker.kill()
+            worker.wait()
+            worker.stdout.close()
+            feeder.join()
 
 
 def _feed(pipe: IO[bytes], schema: list[list[str]], pages: Iterator[list[Row]], failures: Any) -> None:
