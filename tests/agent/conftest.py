@@ -46,6 +46,7 @@ class Door:
         self.cancel = False
         self.fault = lambda method, path, count: None
         self.refuses: Any = lambda path, payload: None
+        self.leaves_out: Any = lambda lines: []
         self.largest = 0
         self.changed = threading.Condition()
         self.finish_gate = threading.Event()
@@ -166,7 +167,7 @@ class Door:
                     entries = [*payload["artifacts"], *(e for items in payload["outputs"].values() for e in items)]
                     answer["missing"] = sorted({e["digest"] for e in entries} - set(self.blobs))
                     behind = any(payload.get(k, {}).get("next", 0) > answer[f"{k}_next"] for k in ("log", "events"))
-                    answer["done"] = not answer["missing"] and not behind
+                    answer["done"] = not answer["missing"] and not behind and not answer["left_out"]
                     if answer["done"]:
                         self.end = payload
                 else:
@@ -180,10 +181,13 @@ class Door:
             content = log["text"].encode("utf-8", "surrogateescape")
             assert len(content) == log["next"] - log["offset"]
             self.written += content
+        left_out: list[str] = []
         if events and events["offset"] == self.events_offset:
             self.lines += events["lines"]
             self.events_offset = events["next"]
-        return {"cancel": self.cancel, "log_next": len(self.written), "events_next": self.events_offset}
+            left_out = self.leaves_out(events["lines"])
+        held = {"log_next": len(self.written), "events_next": self.events_offset}
+        return {"cancel": self.cancel, **held, "left_out": left_out}
 
     def wait_until(self, is_true: Any) -> None:
         with self.changed:

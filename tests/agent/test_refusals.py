@@ -31,6 +31,13 @@ def test_a_line_over_the_limit_is_passed_over_and_said(workspace):
     assert workspace.door.largest < LIMIT
 
 
+def test_why_the_server_left_lines_out_is_said_once_in_the_log(workspace):
+    workspace.door.leaves_out = lambda lines: ["the param 'p' is '1'"] * len(lines)
+    end = workspace.run(write_events(workspace, [tag("one"), tag("two")]))
+    assert end["exit_code"] == 0
+    assert workspace.door.log == b"penstock: a logged line was left out: the param 'p' is '1'\n"
+
+
 def test_a_line_without_an_end_is_passed_over(workspace):
     workspace.run(
         f"{write_events(workspace, [tag('first')])}; head -c 9000000 /dev/zero >> $PENSTOCK_SPOOL/events.jsonl"

@@ -26,6 +26,7 @@ TOO_LARGE = 413
 LOOP = 508
 UNUSABLE = frozenset({400, 422})
 STUCK_ROUNDS = 10
+MOST_REASONS = 100
 
 
 class Abandoned(Exception):
@@ -72,6 +73,7 @@ class Delivery:
         self._reports = 0
         self._has_advanced = False
         self._furthest = 0
+        self._said: set[str] = set()
 
     def has_news(self) -> bool:
         """Return whether the files have more than the server, beyond half a character or half a line."""
@@ -209,6 +211,10 @@ class Delivery:
         self._has_advanced |= reached > self._furthest
         self._furthest = max(self._furthest, reached)
         self.is_cancel_wanted = bool(answer.get("cancel"))
+        for reason in map(str, answer.get("left_out") or ()):
+            if reason not in self._said and len(self._said) < MOST_REASONS:
+                self._said.add(reason)
+                self._note(f"a logged line was left out: {reason}")
 
 
 def patiently(

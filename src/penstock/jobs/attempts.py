@@ -95,7 +95,8 @@ class AttemptReports:
         Returns
         -------
         dict
-            ``cancel`` (the agent should end its command), ``log_next`` and ``events_next`` (bytes held).
+            ``cancel`` (the agent should end its command), ``log_next`` and ``events_next`` (bytes held), and
+            ``left_out`` where logged lines of this report were, why.
         """
         with self._store.read() as connection:
             attempt = attempts.get_attempt(connection, attempt_id)
@@ -106,14 +107,17 @@ class AttemptReports:
         state = AttemptState(payload["state"]) if payload.get("state") in REPORTED else attempt.state
         now = self._clock()
 
+        left_out: list[str] = []
+
         def operation(connection: Connection) -> tuple[Attempt, Job]:
+            left_out.clear()
             current = attempts.get_attempt(connection, attempt_id)
             job = jobs.get_job(connection, current.job_name)
             if current.state.is_final:
                 return current, job
             changes: dict[str, Any] = {} if current.pid else _handle(payload.get("agent") or {})
             if slice_ and slice_["offset"] == current.spool_offset:
-                apply_lines(connection, current, slice_["lines"], now)
+                left_out.extend(apply_lines(connection, current, slice_["lines"], now))
                 changes["spool_offset"] = slice_["next"]
             if state is not current.state:
                 changes["state"] = state
@@ -130,6 +134,7 @@ class AttemptReports:
             "cancel": job.status is JobStatus.CANCEL_REQUESTED or attempt.state.is_final,
             "log_next": log_next,
             "events_next": attempt.spool_offset,
+            **({"left_out": left_out} if left_out else {}),
         }
 
     def finish(self, attempt_id: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -154,7 +159,8 @@ class AttemptReports:
         wanted = [e.digest for e in (*files, *(e for items in outputs.values() for e in items))]
         missing = self.missing(attempt, wanted)
         behind = any(part in payload and payload[part]["next"] > answer[f"{part}_next"] for part in ("log", "events"))
-        if missing or behind:
+        # What was left out is said in the log, so the log is not at its end.
+        if missing or behind or "left_out" in answer:
             return {"done": False, **answer, "missing": missing}
         files = self._sized(files) + self._collect_build_log(attempt)
         self.conclude(

@@ -1,6 +1,6 @@
 """What a command logged without waiting: the lines of its spool, applied to its run.
 
-A line that cannot be kept is left out with a warning; it never holds up the lines behind it.
+A line that cannot be kept is left out, and the job's owner hears why; it never holds up the lines behind it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,29 @@ from sqlalchemy import Connection
 from penstock.entities.attempt import Attempt
 from penstock.entities.errors import PenstockError
 from penstock.entities.run import Metric
+from penstock.rules.run_keys import find_key_fault
 from penstock.stores.metadata import runs
 
 logger = logging.getLogger(__name__)
 
-MAX_KEY = 250
 MAX_PARAM = 6000
 MAX_TAG = 8000
 INT64 = 1 << 63
+MAX_REASONS = 20
+MAX_REASON = 500  # characters
 DAMAGED = (ValueError, TypeError, KeyError, OverflowError, RecursionError, PenstockError)
 
 
-def apply_lines(connection: Connection, attempt: Attempt, lines: Iterable[str], now: int) -> None:
-    """Log what the lines say, in the open transaction: metrics in one batch, each parameter and tag by itself."""
+def apply_lines(connection: Connection, attempt: Attempt, lines: Iterable[str], now: int) -> list[str]:
+    """Log what the lines say, in the open transaction: metrics in one batch, each parameter and tag by itself.
+
+    Returns
+    -------
+    list of str
+        Why lines were left out, each reason once and 20 at most.
+    """
     metrics: list[Metric] = []
+    reasons: dict[str, None] = {}
     for line in lines:
         try:
             entry = json.loads(line)
@@ -41,7 +50,7 @@ def apply_lines(connection: Connection, attempt: Attempt, lines: Iterable[str], 
                 key, value = entry["tag"]
                 _log(connection, attempt, now, tags={_key(key): str(value)[:MAX_TAG]})
         except DAMAGED as error:
-            _left_out(attempt, error)
+            _leave_out(attempt, error, reasons)
     try:
         _log(connection, attempt, now, metrics=metrics)
     except DAMAGED:
@@ -49,7 +58,8 @@ def apply_lines(connection: Connection, attempt: Attempt, lines: Iterable[str], 
             try:
                 _log(connection, attempt, now, metrics=[metric])
             except DAMAGED as error:
-                _left_out(attempt, error)
+                _leave_out(attempt, error, reasons)
+    return list(reasons)
 
 
 def _metric(entry: dict[str, Any]) -> Metric:
@@ -61,9 +71,10 @@ def _metric(entry: dict[str, Any]) -> Metric:
 
 
 def _key(key: Any) -> str:
-    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY:
-        raise ValueError(f"a key has 1 to {MAX_KEY} characters")
-    return key
+    fault = find_key_fault(key) if isinstance(key, str) else "a name is text"
+    if fault:
+        raise ValueError(fault)
+    return str(key)
 
 
 def _log(connection: Connection, attempt: Attempt, now: int, **what: Any) -> None:
@@ -72,5 +83,8 @@ def _log(connection: Connection, attempt: Attempt, now: int, **what: Any) -> Non
             runs.log_batch(connection, attempt.job_name, now=now, attempt=attempt.number, **what)
 
 
-def _left_out(attempt: Attempt, error: Exception) -> None:
-    logger.warning("a logged line was left out: %s", str(error)[:500], extra={"run_id": attempt.job_name})
+def _leave_out(attempt: Attempt, error: Exception, reasons: dict[str, None]) -> None:
+    reason = " ".join(str(error).split())[:MAX_REASON]
+    logger.warning("a logged line was left out: %s", reason, extra={"run_id": attempt.job_name})
+    if len(reasons) < MAX_REASONS:
+        reasons[reason] = None

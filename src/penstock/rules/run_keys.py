@@ -22,5 +22,6 @@ def find_key_fault(key: str) -> str | None:
         return f'the name {key!r} may have letters, digits and "_ - . space : /" only'
     normal = posixpath.normpath(key)
     if normal != key or normal == "." or normal.startswith(("..", "/")):
-        return f"the name {key!r} is a path that leads to {normal!r}"
+        where = "out of its folder" if normal == key or normal.startswith("..") else f"to {normal!r}"
+        return f"the name {key!r} is a path that leads {where}"
     return None

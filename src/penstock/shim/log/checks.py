@@ -32,7 +32,8 @@ def checked_key(key: Any) -> str:
         raise ValueError('the name %r may have letters, digits and "_ - . space : /" only' % name)
     normal = posixpath.normpath(name)
     if normal != name or normal == "." or normal.startswith(("..", "/")):
-        raise ValueError("the name %r is a path that leads to %r; log under that name" % (name, normal.lstrip("./")))
+        where = "out of its folder" if normal == name or normal.startswith("..") else "to %r; log under that" % normal
+        raise ValueError("the name %r is a path that leads %s" % (name, where))
     return name
 
 
