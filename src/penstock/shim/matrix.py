@@ -6,7 +6,7 @@ from typing import Sequence
 
 from .canvas import BLUE, DARK, DIGITS, LIGHT, SCALE, SIGN_WIDTH, WHITE, Canvas, mix, short
 
-LARGEST = 1200
+LEAST, LARGEST = 480, 1200
 
 
 def draw_matrix(matrix: Sequence[Sequence[float]], labels: Sequence[str] | None = None) -> bytes:
@@ -16,7 +16,7 @@ def draw_matrix(matrix: Sequence[Sequence[float]], labels: Sequence[str] | None 
     the labels where they are numbers, else the classes' positions.
     """
     size = len(matrix)
-    cell = max(2, min(44, LARGEST // size))
+    cell = max(2, min(max(44, -(-LEAST // size)), LARGEST // size))
     are_numbers = bool(labels) and all(set(label) <= DIGITS for label in labels or ())
     signs = list(labels or ()) if are_numbers else list(map(str, range(size)))
     margin = 8 + max(map(len, signs)) * SIGN_WIDTH * SCALE if cell >= 12 else 0
