@@ -17,7 +17,7 @@ for _name in list(os.environ):
         del os.environ[_name]
 
 # Timings on a shared machine say nothing about the code under test.
-# Continuous integration repeats the same examples, so that a change is judged by what it changed; elsewhere they are new.
+# Continuous integration repeats the same examples, so that a change is judged by what it changed.
 hypothesis.settings.register_profile("penstock", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("penstock")
 

@@ -37,6 +37,7 @@ PURE = {
     "keyword",
     "math",
     "operator",
+    "posixpath",
     "re",
     "shlex",
     "statistics",

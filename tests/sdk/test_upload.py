@@ -75,4 +75,4 @@ def test_what_is_not_there_cannot_be_sent(ws, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["../evil", "/etc/evil", "a/../../evil", "a\\..\\evil"])
 def test_download_never_leaves_its_folder(tmp_path: Path, path: str) -> None:
     with pytest.raises(InvalidPathError):
-        fetch([path], tmp_path, lambda name: pytest.fail("nothing may be opened"))
+        fetch({path: 1}, tmp_path, lambda name, digest: pytest.fail("nothing may be opened"))

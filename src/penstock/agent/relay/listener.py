@@ -24,6 +24,8 @@ VARIABLE = "PENSTOCK_RELAY"
 URI = "MLFLOW_TRACKING_URI"
 OFF = frozenset({"0", "false", "no", "off"})
 MAX_SESSIONS = 256
+RUN_URL = "PENSTOCK_RUN_URL"
+QUIET = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
 BACKLOG = 128
 STACK_BYTES = 1 << 20
 
@@ -62,12 +64,14 @@ class Listener:
             return
         self._port = int(self._socket.getsockname()[1])
         environment[URI] = f"http://127.0.0.1:{self._port}"
+        # MLflow would print links to the relay, which ends with the job; the server's own link is noted at the end.
+        environment.setdefault(QUIET, "true")
         threading.Thread(target=self._accept, args=(self._socket,), name="relay", daemon=True).start()
 
     def close(self) -> None:
         """End every connection and every thread that delivers; what was spooled stays on the disk."""
         with self._lock:
-            self._is_closed = True
+            is_first, self._is_closed = not self._is_closed, True
             sessions = list(self._sessions)
         if self._socket is not None:
             with contextlib.suppress(OSError):
@@ -77,6 +81,9 @@ class Listener:
             session.close()
         if self._switch is not None:
             self._switch.close()
+            url = self._assignment.environment.get(RUN_URL)
+            if is_first and url:
+                self._note(f"what MLflow logged: {url}")
 
     def _accept(self, listening: socket.socket) -> None:
         while True:

@@ -69,7 +69,7 @@ def find_origins(connection: Connection, spec: CommandJobSpec) -> dict[str, str]
     What no run made, such as a registered data set, has none; ``""`` stands for a run that is gone. What does not
     exist is left to :func:`check`.
     """
-    named = {
+    named: dict[str, tuple[str, tuple[AssetKind, ...]]] = {
         join_pointer(["inputs", name, "path"]): (str(given.path), INPUT_KINDS)
         for name, given in spec.inputs.items()
         if _is_content(given)
