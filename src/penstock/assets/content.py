@@ -174,9 +174,7 @@ def _artifacts(connection: Connection, run_id: str, path: str, reference: str) -
         near = suggest.nearest(path, [*folders, *known])
         raise NotFoundError(
             f'run {run_id} has nothing at "{path}"' if path else f"run {run_id} has no artifacts",
-            hint=f'Did you mean "{near[0]}"?'
-            if near
-            else "List its files with: penstock run files " + run_id,
+            hint=f'Did you mean "{near[0]}"?' if near else "List its files with: penstock run files " + run_id,
             ref=f"job:{run_id}",
         )
     return Content(tree, ref=reference, name=path.rpartition("/")[2], job_name=run_id)
