@@ -26,7 +26,8 @@ def in_terminal(*arguments: object, folder: Path, columns: int = COLUMNS) -> tup
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {**os.environ, "TERM": "xterm", "PENSTOCK_WORKSPACE": str(folder)}
-    environment.pop("NO_COLOR", None)
+    for name in ("NO_COLOR", "COLUMNS", "LINES"):
+        environment.pop(name, None)
     words = [*PENSTOCK, *(str(argument) for argument in arguments)]
     with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
         os.close(theirs)

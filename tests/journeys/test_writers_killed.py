@@ -25,6 +25,7 @@ import http.client, json, os, pathlib, sys, urllib.parse
 
 url, token, run, is_batch, acknowledged, stop = sys.argv[1:]
 host, port = urllib.parse.urlsplit(url).netloc.split(":")
+headers = {{"Authorization": f"Bearer {{token}}", "Content-Type": "application/json"}}
 lines = os.open(acknowledged, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 connection = None
 step = 0
@@ -43,7 +44,7 @@ while not pathlib.Path(stop).exists():
     while True:
         try:
             connection = connection or http.client.HTTPConnection(host, int(port), timeout=60)
-            connection.request("POST", path, body, {{"Authorization": f"Bearer {{token}}"}})
+            connection.request("POST", path, body, headers)
             answer = connection.getresponse()
             text = answer.read()
             if answer.status == 200:

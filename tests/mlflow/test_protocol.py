@@ -339,7 +339,7 @@ def test_artifact_goes_in_and_out(house: House) -> None:
     assert house.ask("DELETE", f"{FILES}/{root}/a").status == 200
     assert house.ask("DELETE", f"{FILES}/{root}/a").status == 200
     assert refusal(house.ask("GET", url)) == (404, "RESOURCE_DOES_NOT_EXIST")
-    for nowhere in (root + "/none", "0/none/artifacts", "nothing/lies/here"):
+    for nowhere in (root + "/none", "0/no_such_run/artifacts", "nothing/lies/here"):
         assert house.ok("GET", f"{FILES}?path={nowhere}") == {}
 
 
