@@ -118,7 +118,15 @@ class Ownership:
         os.ftruncate(self._lock, len(content))
         os.fsync(self._lock)
         write_private(self._home.server_record, text)
-        self._seen = self._look()
+        seen = self._look()
+        # Somebody may have changed it between the writing and the look: then it is written again.
+        self._seen = seen if self._holds(content) else None
+
+    def _holds(self, content: bytes) -> bool:
+        try:
+            return self._home.server_record.read_bytes() == content
+        except OSError:
+            return False
 
     def _look(self) -> _Seen | None:
         try:
