@@ -6,6 +6,7 @@ page is full. A piece may end between runs that are equal in all but their id; w
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -39,7 +40,7 @@ class Piece:
     read: int
 
 
-class Walk:
+class Walk(ABC):
     """A way through the runs of a search; each ``read`` goes on where the last one stopped."""
 
     columns: ClassVar[tuple[ColumnElement[Any], ...]]
@@ -83,14 +84,17 @@ class Walk:
         self._go_on(last, is_full=is_full, is_cut=is_cut)
         return Piece([step for step in steps if step.row in wanted], last, len(rows))
 
+    @abstractmethod
     def _next(self, size: int) -> Select[Any]:
-        raise NotImplementedError
+        """Return the statement that reads the next runs."""
 
+    @abstractmethod
     def _go_on(self, last: Step | None, *, is_full: bool, is_cut: bool) -> None:
-        raise NotImplementedError
+        """Remember where the piece ended, for the next one."""
 
+    @abstractmethod
     def _step(self, found: Sequence[Any]) -> Step:
-        raise NotImplementedError
+        """Return the step that a row is."""
 
     def _of_rows(self) -> list[ColumnElement[bool]]:
         return []
