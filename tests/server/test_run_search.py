@@ -186,7 +186,7 @@ def test_every_experiments_names_become_columns(fresh_house: House) -> None:
     house.services.store.write(
         lambda c: [experiments.create_experiment(c, f"e{number}", now=1) for number in range(1001)]
     )
-    line = house.ask("POST", "/api/v1/runs/export", {"format": "csv"}).body.decode().splitlines()[0]
+    line = house.ask("POST", "/api/v1/runs:export", {"format": "csv"}).body.decode().splitlines()[0]
     assert "params.only_here" in line
 
 

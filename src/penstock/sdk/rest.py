@@ -106,7 +106,7 @@ class Rest:
 
     def export_runs(self, selection: Json) -> Response:
         """Open the file of all runs that a selection finds."""
-        return self.http.request("POST", f"{API}/runs/export", content=selection, timeout_s=300.0)
+        return self.http.request("POST", f"{API}/runs:export", content=selection, timeout_s=300.0)
 
     def get_run(self, name: str) -> Json:
         """Return a whole run by its id or a unique prefix of it."""

@@ -1,4 +1,4 @@
-"""``/api/v1/runs/export``: every run a search finds, as one file that is made while it is sent."""
+"""``/api/v1/runs:export``: every run a search finds, as one file that is made while it is sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FILE = text("the file: JSON lines, CSV, an Arrow stream or Parquet")
 
 
 @router.post(
-    "/runs/export",
+    "/runs:export",
     **describe(
         "Export runs",
         _FILE,
