@@ -31,6 +31,9 @@ PLUGINS: Mapping[str, Plugin] = {
     "runtime.onnx": Plugin("penstock.inference.runtimes.onnx:OnnxRuntime"),
     "inference.load_model": Plugin("penstock.inference.model:load_model"),
     "metadata.postgresql": Plugin("penstock.stores.metadata.engine.postgres:PostgresMetadataStore", "postgres"),
+    "metadata.postgresql_reader": Plugin(
+        "penstock.stores.metadata.engine.postgres_reader:open_postgres_reader", "postgres"
+    ),
 }
 
 MODULES: Mapping[str, str] = {

@@ -13,12 +13,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from penstock.entities.errors import OutOfSpaceError, RefusedError, UnavailableError, UsageError
+from penstock.entities.errors import OutOfSpaceError, PenstockError, RefusedError, UnavailableError, UsageError
 from penstock.entities.run import Metric
 from penstock.stores.metadata import events, experiments, jobs, runs, tables
 from penstock.stores.metadata.engine.failures import translate
 from penstock.stores.metadata.engine.filesystem import file_system, is_network
 from penstock.stores.metadata.engine.migrate import FOLDER
+from penstock.stores.metadata.engine.opening import open_reader
 from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 from penstock.testing.fixtures import make_run
 
@@ -120,6 +121,27 @@ def test_a_database_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
     store.close()
     assert modes == {"metadata.db": 0o600, "metadata.db-wal": 0o600, "metadata.db-shm": 0o600}
     assert [path.name for path in tmp_path.iterdir()] == ["metadata.db"]
+
+
+def test_a_reader_sees_each_commit_and_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "meta#data?.db"
+    store = SqliteMetadataStore(path)
+    reader = open_reader("", path)
+    run_id = make_run(store)
+    with reader.read() as connection:
+        assert runs.get_run(connection, run_id).run_id == run_id
+    with pytest.raises(PenstockError, match="cannot be written"), reader.read() as connection:
+        runs.set_tag(connection, run_id, "seen", "no")
+    reader.close()
+    with pytest.raises(UnavailableError, match="closed"), reader.read():
+        pass
+    store.close()
+
+
+def test_a_reader_makes_no_store(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="no metadata store"):
+        open_reader("", tmp_path / "metadata.db")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_fails_the_write_and_harms_nothing(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tests.stores.metadata.broken_line import Cut, Line, line_to
 
 from penstock.entities.errors import PenstockError, RefusedError, UnavailableError, UsageError
 from penstock.stores.metadata import experiments, tables
-from penstock.stores.metadata.engine.opening import open_metadata
+from penstock.stores.metadata.engine.opening import open_metadata, open_reader
 from penstock.stores.metadata.engine.postgres import PostgresMetadataStore
 from penstock.stores.metadata.engine.postgres_session import parse_address
 from penstock.testing.fixtures import make_run
@@ -52,6 +52,18 @@ def create(name: str) -> Callable[[Connection], str]:
 def exists(store: PostgresMetadataStore, name: str) -> bool:
     with store.read() as connection:
         return experiments.find_experiment_by_name(connection, name) is not None
+
+
+def test_a_reader_needs_no_lock_sees_each_commit_and_writes_nothing(url: str, tmp_path: Path) -> None:
+    store = PostgresMetadataStore(url)
+    reader = open_reader(url, tmp_path / "none.db")
+    store.write(create("seen"))
+    with reader.read() as connection:
+        assert experiments.find_experiment_by_name(connection, "seen") is not None
+    with pytest.raises(PenstockError, match="read-only"), reader.read() as connection:
+        create("written")(connection)
+    reader.close()
+    store.close()
 
 
 def test_a_second_server_is_refused_and_told_who_is_there(url: str) -> None:

@@ -29,13 +29,25 @@ from sqlalchemy import Connection
 T = TypeVar("T")
 
 
-class MetadataStore(Protocol):
-    """Where rows live."""
+class MetadataReader(Protocol):
+    """Where rows are read: what a process gets that must not write."""
 
     @property
     def place(self) -> str:
         """How messages and ``penstock status`` call it; never with a password."""
         ...
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """Open a read-only snapshot; statements that write fail."""
+        ...
+
+    def close(self) -> None:
+        """Release everything."""
+        ...
+
+
+class MetadataStore(MetadataReader, Protocol):
+    """Where rows live."""
 
     def write(self, operation: Callable[[Connection], T]) -> T:
         """Run ``operation`` on the writer, return its result once it is durable.
@@ -46,10 +58,6 @@ class MetadataStore(Protocol):
 
     def submit(self, operation: Callable[[Connection], T]) -> Future[T]:
         """Queue ``operation`` for the writer; the future resolves once it is durable."""
-        ...
-
-    def read(self) -> AbstractContextManager[Connection]:
-        """Open a read-only snapshot; statements that write fail."""
         ...
 
     def close(self) -> None:

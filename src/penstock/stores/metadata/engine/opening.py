@@ -7,9 +7,10 @@ from pathlib import Path
 
 from penstock import plugins
 from penstock.clock import now_ms
-from penstock.entities.errors import UsageError
-from penstock.stores.metadata.base import MetadataStore
+from penstock.entities.errors import UnavailableError, UsageError
+from penstock.stores.metadata.base import MetadataReader, MetadataStore
 from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite_file import SqliteFile, SqliteReader
 
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 
@@ -38,7 +39,34 @@ def open_metadata(url: str, file: Path, *, clock: Callable[[], int] = now_ms) ->
     if url.startswith(POSTGRES_SCHEMES):
         store: MetadataStore = plugins.load("metadata.postgresql")(url, clock=clock)
         return store
-    raise UsageError(
+    raise _unknown()
+
+
+def open_reader(url: str, file: Path) -> MetadataReader:
+    """Open a store that a server has opened, for reading alone: no lock is taken and no schema prepared.
+
+    Takes the same settings as :func:`open_metadata`. Each snapshot holds what was committed before it began,
+    by whatever process.
+
+    Raises
+    ------
+    UsageError
+        If the URL names no backend that there is.
+    UnavailableError
+        If there is no store; a store that goes away later says so when it is read.
+    """
+    if not url:
+        if not file.is_file():
+            raise UnavailableError(f"there is no metadata store at {file}", hint="A server makes it: penstock up")
+        return SqliteReader(SqliteFile(file))
+    if url.startswith(POSTGRES_SCHEMES):
+        reader: MetadataReader = plugins.load("metadata.postgresql_reader")(url)
+        return reader
+    raise _unknown()
+
+
+def _unknown() -> UsageError:
+    return UsageError(
         "[stores] metadata is no URL of a store that there is",
         hint="Leave it out for the file in the workspace, or write postgresql://user@host:5432/database.",
     )

@@ -13,25 +13,23 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from typing import Any, TypeVar, cast
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import Connection, NullPool, bindparam, create_engine, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import DBAPIError
 
 from penstock.clock import now_ms
-from penstock.entities.errors import PenstockError, UnavailableError
+from penstock.entities.errors import PenstockError
 from penstock.stores.metadata.engine.postgres_failures import translate
+from penstock.stores.metadata.engine.postgres_reader import PostgresReader, PostgresSessions, discard, session_of
 from penstock.stores.metadata.engine.postgres_session import (
     Address,
-    Session,
-    become_reader,
     become_writer,
     connect,
     is_gone,
@@ -47,7 +45,6 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-_IDLE_READERS = 8
 _LOCK_WAIT_S = 10.0
 _SETTLE_S = 10.0
 _BETWEEN_TRIES_S = 0.1
@@ -98,18 +95,9 @@ class PostgresMetadataStore:
     ) -> None:
         self._address = parse_address(url)
         self._lock_wait_s = lock_wait_s
-        self._idle: deque[Connection] = deque()
-        self._is_closed = False
-        self._engine = create_engine(
-            "postgresql+psycopg://",
-            creator=self._hand_over,
-            poolclass=NullPool,
-            paramstyle="format",
-            use_native_hstore=False,
-        )
-        self._opening = threading.Lock()
-        self._opened: Session | None = None
-        with self._translated():
+        self._sessions = PostgresSessions(self._address)
+        self._reader = PostgresReader(self._sessions)
+        with self._sessions.translated():
             writer = self._open_writer()
             try:
                 with writer.begin():
@@ -132,25 +120,14 @@ class PostgresMetadataStore:
         """Queue ``operation`` for the writer; the future resolves once it is durable."""
         return self._writer.submit(operation)
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> AbstractContextManager[Connection]:
         """Open a read-only snapshot; statements that write fail."""
-        if self._is_closed:
-            raise UnavailableError("the metadata store is closed")
-        with self._translated():
-            connection = self._take()
-            try:
-                with connection.begin():
-                    yield connection
-            finally:
-                self._give_back(connection)
+        return self._reader.read()
 
     def close(self) -> None:
         """Finish queued operations, then release everything; idempotent."""
         self._writer.close()
-        self._is_closed = True
-        self._trim(0)
-        self._engine.dispose()
+        self._reader.close()
 
     def _open_writer(self) -> Connection:
         session = connect(self._address)
@@ -162,55 +139,7 @@ class PostgresMetadataStore:
         except BaseException:
             session.close()
             raise
-        return self._wrap(session)
-
-    def _open_reader(self) -> Connection:
-        session = connect(self._address)
-        become_reader(session)
-        return self._wrap(session)
-
-    def _wrap(self, session: Session) -> Connection:
-        with self._opening:
-            self._opened = session
-            return self._engine.connect()
-
-    def _hand_over(self) -> Session:
-        session, self._opened = self._opened, None
-        assert session is not None
-        return session
-
-    def _take(self) -> Connection:
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return self._open_reader()
-            if not is_gone(_session(connection)):
-                return connection
-            _discard(connection)
-
-    def _give_back(self, connection: Connection) -> None:
-        session = _session(connection)
-        if session is None or session.closed:
-            _discard(connection)
-            return
-        self._idle.append(connection)
-        self._trim(0 if self._is_closed else _IDLE_READERS)
-
-    def _trim(self, keep: int) -> None:
-        while len(self._idle) > keep:
-            try:
-                connection = self._idle.popleft()
-            except IndexError:
-                return
-            _discard(connection)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (DBAPIError, psycopg.Error, OverflowError, UnicodeEncodeError) as error:
-            raise translate(error, self._address.place) from error
+        return self._sessions.wrap(session)
 
 
 class _ServerLink(Link):
@@ -229,14 +158,14 @@ class _ServerLink(Link):
         self._marks: deque[int | None] = deque(maxlen=_MARKS)
 
     def is_broken(self, connection: Connection) -> bool:
-        return is_gone(_session(connection))
+        return is_gone(session_of(connection))
 
     def renew(self, connection: Connection) -> Connection:
-        if self._renewed is None or is_gone(_session(self._renewed)):
+        if self._renewed is None or is_gone(session_of(self._renewed)):
             self._renewed = self._open_writer()
             logger.info("connected to the metadata store again")
         renewed, self._renewed = self._renewed, None
-        _discard(connection)
+        discard(connection)
         return renewed
 
     def mark(self, connection: Connection) -> int:
@@ -264,24 +193,9 @@ class _ServerLink(Link):
 
     def close(self) -> None:
         if self._renewed is not None:
-            _discard(self._renewed)
+            discard(self._renewed)
 
 
 def _found_mark(connection: Connection) -> int | None:
     row = _FIND_MARK.first(connection, (_COMMIT,))
     return None if row is None else int(row[0])
-
-
-def _session(connection: Connection) -> Session | None:
-    """Return the driver's own connection; None where SQLAlchemy saw it break and let it go."""
-    if connection.closed or connection.invalidated:
-        return None
-    session: Any = connection.connection.driver_connection
-    return cast("Session | None", session)
-
-
-def _discard(connection: Connection) -> None:
-    with suppress(DBAPIError, psycopg.Error):
-        connection.invalidate()
-    with suppress(DBAPIError, psycopg.Error):
-        connection.close()
