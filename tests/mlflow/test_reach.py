@@ -181,6 +181,66 @@ def test_a_limited_token_s_job_gets_nothing_of_another_experiment(town: Town) ->
     assert [submit(path) for path in own] == [201] * len(own)
 
 
+def submit_for(town: Town, **spec: Any) -> Any:
+    sent = {"command": "cat ${{inputs.x}}", "experiment_name": "own", **spec}
+    return town.house.ask("POST", "/api/v1/jobs", sent, token=town.tokens["limited"])
+
+
+def test_a_label_names_what_it_named_when_the_job_was_submitted(town: Town) -> None:
+    house = town.house
+    house.ok("POST", "/api/v1/models", {"name": "moving", "path": f"runs:/{town.own.run}/f.txt"})
+    house.ok("POST", f"{API}/registered-models/alias", {"name": "moving", "alias": "champion", "version": "1"})
+    paths = ["azureml:moving@latest", "azureml:moving", "models:/moving@champion", "azureml:moving:1"]
+    made = []
+    for path in paths:
+        answer = submit_for(town, inputs={"x": {"type": "uri_folder", "path": path}})
+        assert answer.status == 201, answer.body
+        made.append(answer.json)
+    house.ok("POST", "/api/v1/models", {"name": "moving", "path": f"runs:/{town.other.run}/f.txt"})
+    house.ok("POST", f"{API}/registered-models/alias", {"name": "moving", "alias": "champion", "version": "2"})
+    assert [job["spec"]["inputs"]["x"]["path"] for job in made] == ["azureml:moving:1"] * len(paths)
+    for job in made:
+        shown = house.ok("GET", f"/api/v1/jobs/{job['name']}")
+        assert shown["spec"]["inputs"]["x"]["path"] == "azureml:moving:1"
+
+
+def test_a_digest_is_no_permission_to_give_content_to_a_job(town: Town) -> None:
+    house, token = town.house, town.tokens["limited"]
+    secret = b"only the admin sent this"
+    digest, size = house.services.blobs.put(secret)
+    entry = {"path": "a.txt", "digest": digest, "size": size}
+    foreign = f"tree:{house.ok('POST', '/api/v1/trees', {'entries': [entry]})['digest']}"
+    unknown = "tree:" + "0" * 64
+    for path in (foreign, unknown):
+        refused = submit_for(town, inputs={"x": {"type": "uri_folder", "path": path}}, code=path)
+        assert refused.status == 422, refused.body
+        problems = refused.json["errors"]
+        assert [problem["pointer"] for problem in problems] == ["/inputs/x/path", "/code"]
+        said = [problem["message"].replace(path.removeprefix("tree:"), "…") for problem in problems]
+        assert said == ["the token of limited sent no content of the digest …"] * 2
+    house.ok("PUT", f"/api/v1/blobs/{digest}", body=secret, token=token)
+    accepted = submit_for(town, inputs={"x": {"type": "uri_folder", "path": foreign}}, code=foreign)
+    assert accepted.status == 201, accepted.body
+    house.ok("POST", "/api/v1/jobs", {"command": "true", "code": foreign})  # who sees all names anything
+
+
+def test_a_repeated_request_gives_its_job_also_when_nobody_knows_what_was_sent(town: Town) -> None:
+    house, token = town.house, town.tokens["limited"]
+    content = b"sent before the server forgot it"
+    digest, size = house.services.blobs.put(content)
+    house.ok("PUT", f"/api/v1/blobs/{digest}", body=content, token=token)
+    tree = {"entries": [{"path": "a.txt", "digest": digest, "size": size}]}
+    code = f"tree:{house.ok('POST', '/api/v1/trees', tree, token=token)['digest']}"
+    spec, key = {"command": "cat a.txt", "experiment_name": "own", "code": code}, {"Idempotency-Key": "once"}
+    first = house.ask("POST", "/api/v1/jobs", spec, token=token, headers=key)
+    holder = house.services.access.authenticate(f"Bearer {token}").token_id
+    house.services.attempts.brought.forget(str(holder))
+    again = house.ask("POST", "/api/v1/jobs", spec, token=token, headers=key)
+    assert (first.status, again.status) == (201, 201)
+    assert first.json["name"] == again.json["name"]
+    assert house.ask("POST", "/api/v1/jobs", spec, token=token).status == 422
+
+
 def test_a_relayed_call_is_held_to_the_same(town: Town) -> None:
     job = town.house.submit(name="relayed-job", experiment_name="own")
     attempt, token = town.house.begin(job)

@@ -15,6 +15,7 @@ from penstock.entities.job import CommandJobSpec, Job, JobStatus
 from penstock.entities.run import Experiment, RunStatus
 from penstock.jobs import logs
 from penstock.jobs.kinds import command
+from penstock.jobs.reach import Reach
 from penstock.jobs.transitions import move
 from penstock.jobs.watch import Feed
 from penstock.rules import lifecycle, names
@@ -64,13 +65,27 @@ class Jobs:
         self._wake = wake
         self._new_id = new_id
 
-    def submit(self, spec: CommandJobSpec, *, actor: str, keep: Callable[[Connection, Job], None] | None = None) -> Job:
+    def submit(
+        self,
+        spec: CommandJobSpec,
+        *,
+        actor: str,
+        reach: Reach | None = None,
+        keep: Callable[[Connection, Job], None] | None = None,
+    ) -> Job:
         """Record a job as queued and return it; ``keep`` is called with it in the same transaction.
+
+        Parameters
+        ----------
+        reach : Reach, optional
+            How far the submitter's token reaches, where it is limited.
 
         Raises
         ------
         SpecError
             If the spec names something that does not exist; lists all problems.
+        ForbiddenError
+            If it names something that the submitter may not give a job.
         ConflictError
             If a run of that name exists.
         """
@@ -78,7 +93,7 @@ class Jobs:
         name = spec.name or self._new_id()
 
         def operation(connection: Connection) -> Job:
-            checked = command.check(connection, spec)
+            checked = command.check(connection, spec, reach)
             if runs.find_run(connection, name) is not None:
                 raise ConflictError(
                     f'a job named "{name}" exists already',
@@ -108,7 +123,7 @@ class Jobs:
                 display_name=display_name,
                 experiment_name=experiment.name,
                 status=JobStatus.QUEUED,
-                spec=spec,
+                spec=checked.spec,
                 tags=spec.tags,
                 created_at=now,
                 created_by=actor,

@@ -19,9 +19,9 @@ from penstock.entities.asset import AssetKind, EnvironmentSpec, Tree
 from penstock.entities.attempt import Attempt
 from penstock.entities.errors import InvalidPathError, NotFoundError, PenstockError, Problem, SpecError, UsageError
 from penstock.entities.job import CommandJobSpec, InputSpec, Job, Scalar
+from penstock.jobs.reach import Reach
 from penstock.rules import artifact_paths, curated, expressions, job_spec, references, unapplied
 from penstock.rules.pointers import join_pointer
-from penstock.stores.metadata import logged_models, runs
 
 INPUT_KINDS = (AssetKind.DATA, AssetKind.MODEL)
 LOCAL_COMPUTE = "local"
@@ -29,27 +29,49 @@ LOCAL_COMPUTE = "local"
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a spec means here: its environment, and remarks for the person who sent it."""
+    """What a spec means here.
 
+    Attributes
+    ----------
+    spec : CommandJobSpec
+        As it was sent, but with the version that each label of an input named now, so that every attempt gets the same.
+    environment : EnvironmentSpec or None
+        Its environment.
+    warnings : tuple of str
+        Remarks for the person who sent it.
+    """
+
+    spec: CommandJobSpec
     environment: EnvironmentSpec | None
     warnings: tuple[str, ...]
 
 
-def check(connection: Connection, spec: CommandJobSpec) -> Checked:
+def check(connection: Connection, spec: CommandJobSpec, reach: Reach | None = None) -> Checked:
     """Check everything a spec names.
+
+    Parameters
+    ----------
+    reach : Reach, optional
+        How far the submitter's token reaches, where it is limited.
 
     Raises
     ------
     SpecError
         Listing all problems, each with its pointer.
+    ForbiddenError
+        If the spec names what the submitter may not give a job.
     """
     problems = job_spec.check_job(spec)
     warnings: list[str] = []
+    inputs = dict(spec.inputs)
     for name, given in spec.inputs.items():
         if _is_content(given):
-            _find(connection, str(given.path), INPUT_KINDS, join_pointer(["inputs", name, "path"]), problems)
+            pointer = join_pointer(["inputs", name, "path"])
+            content = _find(connection, str(given.path), INPUT_KINDS, pointer, problems, reach)
+            if content is not None and content.asset is not None:
+                inputs[name] = given.model_copy(update={"path": content.ref})
     if spec.code is not None:
-        _find(connection, spec.code, (AssetKind.CODE,), "/code", problems)
+        _find(connection, spec.code, (AssetKind.CODE,), "/code", problems, reach)
     environment = None
     try:
         environment = resolve_environment(connection, spec.environment, warnings)
@@ -60,35 +82,8 @@ def check(connection: Connection, spec: CommandJobSpec) -> Checked:
         warnings.append(f'compute "{compute}" is not set up here; the job runs on "{LOCAL_COMPUTE}"')
     if problems:
         raise SpecError(problems)
-    return Checked(environment, (*warnings, *unapplied.job_warnings(spec, environment)))
-
-
-def find_origins(connection: Connection, spec: CommandJobSpec) -> dict[str, str]:
-    """Return the experiments whose runs and logged models made a job's inputs and code, by their pointers.
-
-    What no run made, such as a registered data set, has none; ``""`` stands for a run that is gone. What does not
-    exist is left to :func:`check`.
-    """
-    named: dict[str, tuple[str, tuple[AssetKind, ...]]] = {
-        join_pointer(["inputs", name, "path"]): (str(given.path), INPUT_KINDS)
-        for name, given in spec.inputs.items()
-        if _is_content(given)
-    }
-    if spec.code is not None:
-        named["/code"] = (spec.code, (AssetKind.CODE,))
-    found: dict[str, str] = {}
-    for pointer, (reference, kinds) in named.items():
-        content = _find(connection, reference, kinds, pointer, [])
-        if content is None:
-            continue
-        model_id = content.model_id or (content.asset.model_id if content.asset else None)
-        model = logged_models.find_model(connection, model_id) if model_id else None
-        if model is not None:
-            found[pointer] = model.experiment_id
-        elif content.job_name:
-            run = runs.find_run(connection, content.job_name, details=False)
-            found[pointer] = run.experiment_id if run is not None else ""
-    return found
+    exact = spec.model_copy(update={"inputs": inputs})
+    return Checked(exact, environment, (*warnings, *unapplied.job_warnings(spec, environment)))
 
 
 def resolve_environment(
@@ -123,13 +118,26 @@ def _is_content(given: InputSpec | Scalar) -> TypeGuard[InputSpec]:
 
 
 def _find(
-    connection: Connection, reference: str, kinds: tuple[AssetKind, ...], pointer: str, problems: list[Problem]
+    connection: Connection,
+    reference: str,
+    kinds: tuple[AssetKind, ...],
+    pointer: str,
+    problems: list[Problem],
+    reach: Reach | None,
 ) -> Content | None:
     try:
-        return find_content(connection, reference, kinds)
+        if reach is not None:
+            reach.check_named(connection, reference, pointer)
+        content = find_content(connection, reference, kinds)
+    except SpecError as error:
+        problems.extend(error.problems)
+        return None
     except PenstockError as error:
         problems.append(Problem(error.message, pointer=pointer, hint=error.hint))
         return None
+    if reach is not None:
+        reach.check_found(connection, content, pointer)
+    return content
 
 
 def build_assignment(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, TypeVar, cast
 
 import msgspec
@@ -10,10 +11,10 @@ from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from penstock.access.actors import Actor
-from penstock.entities.errors import AuthenticationError, UsageError
+from penstock.entities.errors import AuthenticationError, SpecError, UsageError
 from penstock.entities.run import Run
-from penstock.rules.permissions import Action, default_action
-from penstock.rules.validation import validate_entity
+from penstock.rules.permissions import Action, allows, default_action
+from penstock.rules.validation import check_entity
 from penstock.server.openapi import ACTION
 from penstock.server.services import Services
 from penstock.stores.metadata import runs
@@ -70,6 +71,13 @@ def check_alive(request: Request, services: Services) -> None:
         services.access.check_alive(connection, request.headers.get("authorization"))
 
 
+def holder_of(actor: Actor) -> str:
+    """Return under which name it is remembered what a caller brings; empty for one who may read all content."""
+    if allows(actor.role, Action.CONTENT_READ, is_limited=actor.experiment_id is not None):
+        return ""
+    return actor.attempt_id or actor.token_id or actor.name
+
+
 def read_entity(model: type[ModelT], body: bytes) -> ModelT:
     """Return the entity that a JSON body describes.
 
@@ -81,11 +89,14 @@ def read_entity(model: type[ModelT], body: bytes) -> ModelT:
         If it does not fit; every problem has a pointer.
     """
     try:
-        return validate_entity(model, msgspec.json.decode(body))
+        entity, findings = check_entity(model, msgspec.json.decode(body))
     except msgspec.DecodeError as error:
         raise UsageError(f"the body is no valid JSON: {error}") from error
     except RecursionError as error:
         raise UsageError("the body's JSON is nested too deeply") from error
+    if entity is None:  # a pointer leads to the unknown key itself, which people see in the message already
+        raise SpecError([replace(finding.problem, pointer=finding.at) for finding in findings])
+    return entity
 
 
 def check_name(in_path: str, in_body: str, what: str) -> None:

@@ -20,10 +20,10 @@ from penstock.access.actors import Actor
 from penstock.entities.asset import Tree
 from penstock.entities.base import Entity
 from penstock.entities.errors import Problem, SpecError
-from penstock.rules.permissions import Action, allows
+from penstock.rules.permissions import Action
 from penstock.rules.trees import check_tree
 from penstock.server.api import wire
-from penstock.server.api.callers import Body, Caller, Wired, check_alive, read_entity
+from penstock.server.api.callers import Body, Caller, Wired, check_alive, holder_of, read_entity
 from penstock.server.openapi import ACTION, array, describe, record, text
 from penstock.server.problems import MissingContentError
 from penstock.server.services import Services
@@ -39,16 +39,9 @@ _STORED = record(digest=text(), size=_INTEGER)
 _OFFSET = record(offset=_INTEGER)
 
 
-def _holder(actor: Actor) -> str:
-    """Return under which name it is remembered what a caller brings; empty for one who may read all content."""
-    if allows(actor.role, Action.CONTENT_READ, is_limited=actor.experiment_id is not None):
-        return ""
-    return actor.attempt_id or actor.token_id or actor.name
-
-
 def _missing(services: Services, actor: Actor, digests: Iterable[str]) -> list[str]:
     """Return what a caller must bring before it may name it, each once, in order."""
-    holder, wanted = _holder(actor), list(dict.fromkeys(digests))
+    holder, wanted = holder_of(actor), list(dict.fromkeys(digests))
     gone = services.blobs.missing(wanted)
     if not holder:
         return gone
@@ -57,7 +50,7 @@ def _missing(services: Services, actor: Actor, digests: Iterable[str]) -> list[s
 
 
 def _note(services: Services, actor: Actor, digest: str) -> None:
-    holder = _holder(actor)
+    holder = holder_of(actor)
     if holder:
         services.attempts.brought.note(holder, digest)
 

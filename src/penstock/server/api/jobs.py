@@ -11,14 +11,24 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from penstock.access.actors import Actor
-from penstock.entities.errors import ForbiddenError, UsageError
+from penstock.entities.errors import UsageError
 from penstock.entities.job import CommandJobSpec, Job, JobStatus
-from penstock.jobs.kinds import command
+from penstock.jobs.reach import Reach
 from penstock.jobs.service import DEFAULT_EXPERIMENT
 from penstock.rules.permissions import Action
 from penstock.rules.suggest import did_you_mean
 from penstock.server.api import wire
-from penstock.server.api.callers import Body, Caller, Limit, Next, Wired, get_visible_run, is_known, read_entity
+from penstock.server.api.callers import (
+    Body,
+    Caller,
+    Limit,
+    Next,
+    Wired,
+    get_visible_run,
+    holder_of,
+    is_known,
+    read_entity,
+)
 from penstock.server.api.streams import stream_job
 from penstock.server.idempotency import Keep
 from penstock.server.openapi import array, describe, page_of, record, text
@@ -46,29 +56,22 @@ def submit_job(
     """Record a job as queued. With an ``Idempotency-Key`` a repeated request gives the first one's job."""
     spec = read_entity(CommandJobSpec, body)
     check_experiment_name(services, actor, spec.experiment_name or DEFAULT_EXPERIMENT)
-    _check_origins(services, actor, spec)
+    reach = _reach_of(services, actor)
 
     def submit(keep: Keep) -> Job:
-        return services.jobs.submit(spec, actor=actor.name, keep=keep)
+        return services.jobs.submit(spec, actor=actor.name, reach=reach, keep=keep)
 
     sent = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     reply = request.app.state.once.run(key, "POST jobs", actor, sent, submit, status=201)
     return wire.JsonResponse(reply.content, reply.status)
 
 
-def _check_origins(services: Services, actor: Actor, spec: CommandJobSpec) -> None:
-    """Raise ForbiddenError if a limited token's job would be given what runs of another experiment made."""
+def _reach_of(services: Services, actor: Actor) -> Reach | None:
+    """Return how far a limited token reaches; None for one that sees everything."""
     if actor.sees_all:
-        return
-    with services.store.read() as connection:
-        found = command.find_origins(connection, spec)
-    for pointer, experiment_id in found.items():
-        if experiment_id != actor.experiment_id:
-            raise ForbiddenError(
-                f"the token of {actor.name} is limited to one experiment; {pointer} names what another one's run made",
-                hint="Such a token's jobs may use what runs of its own experiment made, and assets that no run made.",
-                ref=f"experiment:{experiment_id}",
-            )
+        return None
+    brought, holder = services.attempts.brought, holder_of(actor)
+    return Reach(actor.name, actor.experiment_id or "", lambda digest: brought.has(holder, digest))
 
 
 @router.get("", **describe("List jobs, newest first", page_of(Job), fails=(400,), action=Action.JOB_LIST))
