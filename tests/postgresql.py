@@ -43,10 +43,13 @@ class PostgresServer:
         The folder of ``postgres`` and ``initdb``.
     folder : Path
         For its data and its socket; must be reachable for everybody where this process is root's.
+    settings : dict, optional
+        Of PostgreSQL, beside and above those that tests want.
     """
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(self, programs: Path, folder: Path, settings: dict[str, str] | None = None) -> None:
         self.folder = folder
+        self._settings = settings or {}
         self._user: int | None = None
         if os.getuid() == 0:  # PostgreSQL refuses to run as root
             self._user = NOBODY
@@ -68,6 +71,7 @@ class PostgresServer:
             "max_connections": "60",
             "fsync": "off",  # a test kills processes, it does not cut the power
             "autovacuum": "off",
+            **self._settings,
         }
         flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self.process = self._spawn(flags)
@@ -142,11 +146,11 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres(programs: Path) -> Iterator[PostgresServer]:
+def running_postgres(programs: Path, settings: dict[str, str] | None = None) -> Iterator[PostgresServer]:
     """Run a server with an empty database until the block ends."""
     folder = Path(tempfile.mkdtemp(prefix="penstock-pg-"))
     try:
-        server = PostgresServer(programs, folder)
+        server = PostgresServer(programs, folder, settings)
         try:
             yield server
         finally:

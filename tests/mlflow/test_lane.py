@@ -28,11 +28,11 @@ class Caller:
         self.opened: list[str] = []
         self.heard: list[str] = []
 
-    def open_run(self, connection: Connection, run_id: str) -> RunRow:
+    def check_row(self, connection: Connection, run_id: str, row: RunRow | None) -> RunRow:
         self.opened.append(run_id)
         if run_id in self.refused:
             raise RefusedError(f"not {run_id}")
-        return row_of(connection, run_id)
+        return row or row_of(connection, run_id)
 
     def attempt(self, run_id: str) -> int:
         return 0

@@ -109,8 +109,12 @@ class Call:
     def open_run(self, connection: Connection, run_id: str, *, is_write: bool = True) -> RunRow:
         """Return the row of a run the caller may read, or write; raises as :meth:`check_run`."""
         required(run_id, "run_id")
-        row = find_row(connection, run_id)
+        return self.check_row(connection, run_id, find_row(connection, run_id), is_write=is_write)
+
+    def check_row(self, connection: Connection, run_id: str, row: RunRow | None, *, is_write: bool = True) -> RunRow:
+        """Return a row that was found under an id, if the caller may read or write that run; raises as before."""
         if row is None:
+            required(run_id, "run_id")
             raise NotFoundError(f"Run with id={run_id} not found.", ref=f"job:{run_id}")
         self.actor.check_experiment(str(row.experiment))
         if is_write:

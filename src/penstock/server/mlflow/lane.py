@@ -19,7 +19,7 @@ from penstock.entities.errors import PenstockError, UnavailableError
 from penstock.entities.run import Metric
 from penstock.server.mlflow.call import Call
 from penstock.stores.metadata.base import MetadataStore
-from penstock.stores.metadata.run_log import RunRow, log_points
+from penstock.stores.metadata.run_log import RunRow, find_rows, log_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class LogsPoints(Protocol):
         """Return who it is; each is asked once for all of its points of a run that travel together."""
         ...
 
-    def open_run(self, connection: Connection, run_id: str) -> RunRow:
-        """Return the row of a run that may be written; raises PenstockError where it may not."""
+    def check_row(self, connection: Connection, run_id: str, row: RunRow | None) -> RunRow:
+        """Return the row of a run, as it was found, that may be written; raises PenstockError where it may not."""
         ...
 
     def attempt(self, run_id: str) -> int:
@@ -136,11 +136,12 @@ def _log(connection: Connection, points: list[Point]) -> list[PenstockError | No
     opened: dict[tuple[int, str], RunRow | PenstockError] = {}
     outcomes: list[PenstockError | None] = []
     accepted: list[tuple[RunRow, int, Metric]] = []
+    rows = find_rows(connection, {point.run_id for point in points})
     for point in points:
         key = (id(point.call.actor), point.run_id)
         found = opened.get(key)
         if found is None:
-            found = opened[key] = _open(connection, point)
+            found = opened[key] = _open(connection, point, rows.get(point.run_id))
         if isinstance(found, PenstockError):
             outcomes.append(found)
         else:
@@ -151,8 +152,8 @@ def _log(connection: Connection, points: list[Point]) -> list[PenstockError | No
     return outcomes
 
 
-def _open(connection: Connection, point: Point) -> RunRow | PenstockError:
+def _open(connection: Connection, point: Point, row: RunRow | None) -> RunRow | PenstockError:
     try:
-        return point.call.open_run(connection, point.run_id)
+        return point.call.check_row(connection, point.run_id, row)
     except PenstockError as error:
         return error

@@ -84,10 +84,10 @@ def put_files(connection: Connection, shelf: Shelf, entries: Iterable[TreeEntry]
         If a path escapes its root.
     """
     owner = () if shelf.owner is None else (shelf.owner,)
-    _PUT[shelf.table.name].many(
-        connection,
-        [(*owner, check_path(entry.path), entry.digest, entry.size, entry.executable, now) for entry in entries],
-    )
+    # The last of several with one path is the one that stays.
+    found = {check_path(entry.path): entry for entry in entries}
+    rows = [(*owner, path, entry.digest, entry.size, entry.executable, now) for path, entry in found.items()]
+    _PUT[shelf.table.name].many(connection, rows)
 
 
 def check_free(connection: Connection, shelf: Shelf, path: str) -> None:

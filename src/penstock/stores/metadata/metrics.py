@@ -12,9 +12,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import BigInteger, Connection, Text, bindparam, delete, func, insert, or_, select, tuple_, update
 
 from penstock.entities.run import Metric
+from penstock.stores.metadata.engine.many_rows import array_of, array_text
 from penstock.stores.metadata.engine.statements import HotStatement, insert_into
 from penstock.stores.metadata.tables import latest, metric_keys, points, runs
 
@@ -36,6 +37,13 @@ def _upsert_latest(dialect: str) -> Any:
 _ADD_POINT = HotStatement(lambda dialect: insert_into(dialect, points).on_conflict_do_nothing(), *_POINT)
 _PUT_LATEST = HotStatement(_upsert_latest, *_LATEST)
 _LAST_SEQ = HotStatement(lambda _: select(func.max(points.c.seq)).where(points.c.run == bindparam("run")), "run")
+_RUNS = array_of("runs", BigInteger())
+_LAST_SEQS = HotStatement(
+    lambda _: select(
+        _RUNS.c.value, select(func.max(points.c.seq)).where(points.c.run == _RUNS.c.value).scalar_subquery()
+    ),
+    "runs",
+)
 _NAMES = func.json_each(bindparam("names")).table_valued("value")
 _FIND_KEY = HotStatement(lambda _: select(metric_keys.c.id).where(metric_keys.c.key == bindparam("name")), "name")
 _KNOWN_KEYS = HotStatement(
@@ -44,6 +52,14 @@ _KNOWN_KEYS = HotStatement(
     ),
     "names",
 )
+_NAME_ARRAY = array_of("names", Text())
+_KNOWN_KEYS_ON_SERVER = HotStatement(
+    lambda _: select(metric_keys.c.key, metric_keys.c.id).join_from(
+        _NAME_ARRAY, metric_keys, metric_keys.c.key == _NAME_ARRAY.c.value
+    ),
+    "names",
+)
+_ADD_KEY = HotStatement(lambda dialect: insert_into(dialect, metric_keys).on_conflict_do_nothing(), "key")
 _SHOWN = (metric_keys.c.key, latest.c.value, latest.c.timestamp, latest.c.step, latest.c.is_nan)
 _LATEST_OF_ONE = HotStatement(
     lambda _: (
@@ -71,7 +87,7 @@ def add_points(connection: Connection, logged: Iterable[Points]) -> None:
     """Store points, in order, and what they change of the latest ones of their runs."""
     logged = [points._replace(metrics=tuple(points.metrics)) for points in logged]
     keys = _known_keys(connection, {metric.key for points in logged for metric in points.metrics})
-    last: dict[int, int] = {}
+    last = _last_seqs(connection, {points.run for points in logged})
     best: dict[tuple[int, int], tuple[Any, ...]] = {}
     rows: list[tuple[Any, ...]] = []
     for run, experiment, start_time, current, attempt, metrics in logged:
@@ -204,13 +220,27 @@ def _counts() -> Any:
 
 
 def _known_keys(connection: Connection, names: set[str]) -> dict[str, int]:
-    """Return the rows of those keys that are there, by one question instead of one for each of them."""
+    """Return the rows of those keys that are there, by one question instead of one for each of them.
+
+    On a server, where each statement is a message and its answer, those that are missing are added together.
+    """
     if len(names) < 2:
         return {}
     if connection.dialect.name == "sqlite":
         return dict(_KNOWN_KEYS.all(connection, (json.dumps(list(names)),)))
-    found = connection.execute(select(metric_keys.c.key, metric_keys.c.id).where(metric_keys.c.key.in_(names)))
-    return {key: row for key, row in found}
+    array = (array_text(names),)
+    found = dict(_KNOWN_KEYS_ON_SERVER.all(connection, array))
+    if missing := sorted(names - found.keys()):
+        _ADD_KEY.many(connection, [(name,) for name in missing])
+        found = dict(_KNOWN_KEYS_ON_SERVER.all(connection, array))
+    return found
+
+
+def _last_seqs(connection: Connection, rows: set[int]) -> dict[int, int]:
+    """Return the last number of each of several runs, where asking once is worth it."""
+    if len(rows) < 2 or connection.dialect.name == "sqlite":
+        return {}
+    return {run: int(last or 0) for run, last in _LAST_SEQS.all(connection, (array_text(rows),))}
 
 
 def _key_row(connection: Connection, key: str) -> int:

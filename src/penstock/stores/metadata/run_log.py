@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, Text, bindparam, delete, select, update
 
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.run import Metric
+from penstock.stores.metadata.engine.many_rows import array_of, array_text
 from penstock.stores.metadata.engine.statements import HotStatement, insert_into
 from penstock.stores.metadata.metrics import Points, add_points, begin_attempt
 from penstock.stores.metadata.tables import params, runs, tags
@@ -33,6 +34,13 @@ def _upsert_tag(dialect: str) -> Any:
 
 _FIND_ROW = HotStatement(
     lambda _: select(*(runs.c[name] for name in RunRow._fields)).where(runs.c.run_id == bindparam("name")), "name"
+)
+_IDS = array_of("ids", Text())
+_FIND_ROWS = HotStatement(
+    lambda _: select(runs.c.run_id, *(runs.c[name] for name in RunRow._fields)).join_from(
+        _IDS, runs, runs.c.run_id == _IDS.c.value
+    ),
+    "ids",
 )
 _PAIR = ("run", "key", "value", "experiment")
 _ADD_PARAM = HotStatement(lambda dialect: insert_into(dialect, params).on_conflict_do_nothing(), *_PAIR)
@@ -152,6 +160,15 @@ def find_row(connection: Connection, run_id: str) -> RunRow | None:
     """Return a run's row, or None."""
     found = _FIND_ROW.first(connection, (run_id,))
     return None if found is None else RunRow(*found)
+
+
+def find_rows(connection: Connection, run_ids: Iterable[str]) -> dict[str, RunRow]:
+    """Return the rows of those runs that exist, by their ids; on a server, by one question."""
+    wanted = list(run_ids)
+    if len(wanted) == 1 or connection.dialect.name == "sqlite":
+        found = {run_id: find_row(connection, run_id) for run_id in wanted}
+        return {run_id: row for run_id, row in found.items() if row is not None}
+    return {run_id: RunRow(*row) for run_id, *row in _FIND_ROWS.all(connection, (array_text(wanted),))}
 
 
 def unknown_run(run_id: str) -> NotFoundError:

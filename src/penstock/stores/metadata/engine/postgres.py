@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
 from sqlalchemy import Connection, bindparam, select
@@ -31,13 +31,14 @@ from penstock.stores.metadata.engine.postgres_reader import PostgresReader, Post
 from penstock.stores.metadata.engine.postgres_session import (
     Address,
     become_writer,
+    begin_by_hand,
     connect,
     is_gone,
     is_sure,
     parse_address,
 )
 from penstock.stores.metadata.engine.schema import prepare_schema
-from penstock.stores.metadata.engine.statements import HotStatement, insert_into
+from penstock.stores.metadata.engine.statements import HotStatement
 from penstock.stores.metadata.engine.writer import Link, Writer
 from penstock.stores.metadata.tables import counters
 
@@ -52,12 +53,11 @@ _COMMIT = "commit"
 _MARKS = 64
 
 
-def _upsert_mark(dialect: str) -> Any:
-    statement = insert_into(dialect, counters)
-    return statement.on_conflict_do_update(index_elements=["name"], set_={"value": statement.excluded.value})
-
-
-_PUT_MARK = HotStatement(_upsert_mark, "name", "value")
+# In one message; a statement with something bound would be a second.
+_BEGIN = (
+    "BEGIN; INSERT INTO counters (name, value) VALUES ('commit', %d)"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
 _FIND_MARK = HotStatement(lambda _: select(counters.c.value).where(counters.c.name == bindparam("found")), "found")
 
 
@@ -149,10 +149,13 @@ class _ServerLink(Link):
     old one has surely ended, sees by it whether the last commit came through.
     """
 
+    next_savepoint = ("RELEASE operation; SAVEPOINT operation",)
+
     def __init__(self, address: Address, open_writer: Callable[[], Connection], settle_s: float) -> None:
         super().__init__(lambda error: translate(error, address.place))
         self._open_writer = open_writer
         self._settle_s = settle_s
+        self._mark = 0
         self._renewed: Connection | None = None
         # The last few that were left, and the one that was there at first; one of them is the last commit's.
         self._marks: deque[int | None] = deque(maxlen=_MARKS)
@@ -168,13 +171,17 @@ class _ServerLink(Link):
         discard(connection)
         return renewed
 
-    def mark(self, connection: Connection) -> int:
+    def begin(self, connection: Connection) -> None:
         if not self._marks:
             self._marks.append(_found_mark(connection))
-        mark = secrets.randbits(62)
-        self._marks.append(mark)
-        _PUT_MARK.run(connection, (_COMMIT, mark))
-        return mark
+        session = session_of(connection)
+        if session is not None:
+            self._mark = secrets.randbits(62)
+            begin_by_hand(session, _BEGIN % self._mark)
+
+    def mark(self) -> int:
+        self._marks.append(self._mark)
+        return self._mark
 
     def was_committed(self, mark: int | None) -> bool | None:
         logger.warning("the metadata store went away while committing; asking it what was kept")

@@ -155,6 +155,14 @@ def become_writer(session: Session, address: Address, wait_s: float) -> None:
     session.autocommit = False
 
 
+def begin_by_hand(session: Session, text: str) -> None:
+    """Begin a transaction with a text of several statements, instead of a message that only begins it."""
+    if not session.autocommit:
+        session.rollback()
+        session.autocommit = True  # commit and rollback go by whether a transaction is open
+    session.execute(text.encode(), prepare=False)
+
+
 def become_reader(session: Session) -> None:
     """Let each transaction be a snapshot that changes nothing."""
     session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

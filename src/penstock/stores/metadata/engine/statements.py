@@ -16,6 +16,8 @@ from sqlalchemy import Connection, Executable, Table
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import Insert
 
+from penstock.stores.metadata.engine.many_rows import array_text, insert_arrays
+
 Row = Sequence[Any]
 _cursors = count(1)
 
@@ -62,7 +64,7 @@ class HotStatement:
     def __init__(self, build: Callable[[str], Executable], *names: str) -> None:
         self._build = build
         self._names = list(names)
-        self._texts: dict[str, str] = {}
+        self._texts: dict[tuple[str, bool], str] = {}
 
     def first(self, connection: Connection, row: Row) -> Any:
         """Run it and return the first row as a tuple, or None."""
@@ -91,24 +93,29 @@ class HotStatement:
         _driver(connection).execute(self._text(connection), row)
 
     def many(self, connection: Connection, rows: Iterable[Row]) -> None:
-        """Run it for each row."""
+        """Insert each row; no two of them may be in conflict where a conflict replaces what is there."""
         rows = rows if isinstance(rows, list) else list(rows)
         if len(rows) == 1:
-            self.run(connection, rows[0])  # a server's driver prepares a pipeline for more
-        else:
+            self.run(connection, rows[0])
+        elif connection.dialect.name == "sqlite":
             _driver(connection).cursor().executemany(self._text(connection), rows)
+        elif rows:
+            arrays = [array_text(values) for values in zip(*rows, strict=True)]
+            _driver(connection).execute(self._text(connection, of_many=True), arrays)
 
-    def _text(self, connection: Connection) -> str:
+    def _text(self, connection: Connection, *, of_many: bool = False) -> str:
         dialect = connection.dialect
-        text = self._texts.get(dialect.name)
+        text = self._texts.get((dialect.name, of_many))
         if text is None:
             statement: Any = self._build(dialect.name)
             keys = self._names if isinstance(statement, Insert) else None
+            if of_many:
+                statement, keys = insert_arrays(statement, self._names), None
             compiled = statement.compile(dialect=dialect, column_keys=keys)
             bound = list(compiled.positiontup or ())
             if bound != self._names:
                 raise AssertionError(f"bound {bound}, declared {self._names}")
-            text = self._texts[dialect.name] = str(compiled)
+            text = self._texts[dialect.name, of_many] = str(compiled)
         return text
 
 

@@ -35,6 +35,9 @@ class Link:
         Turns a foreign exception into ours.
     """
 
+    next_savepoint: tuple[str, ...] = ("RELEASE operation", "SAVEPOINT operation")
+    """What ends the savepoint of one operation and begins that of the next; the last one ends with the commit."""
+
     def __init__(self, translate: Callable[[BaseException], BaseException]) -> None:
         self.translate = translate
 
@@ -52,8 +55,11 @@ class Link:
         """
         return connection
 
-    def mark(self, connection: Connection) -> int | None:
-        """Return by what the open transaction can be recognised later, None where it changed nothing."""
+    def begin(self, connection: Connection) -> None:
+        """Do what a transaction begins with."""
+
+    def mark(self) -> int | None:
+        """Return by what the transaction that is about to be committed can be recognised later, if by anything."""
         return None
 
     def was_committed(self, mark: int | None) -> bool | None:
@@ -144,12 +150,18 @@ class Writer:
         try:
             connection = self._usable()
             with connection.begin() as transaction:
+                self._link.begin(connection)
                 if len(group) == 1:
                     outcomes.append(self._apply_alone(group[0].operation, transaction))
                 else:
-                    outcomes.extend(self._apply(queued.operation) for queued in group)
+                    self._execute("SAVEPOINT operation")
+                    for queued in group:
+                        if outcomes:
+                            for text in self._link.next_savepoint:
+                                self._execute(text)
+                        outcomes.append(self._apply(queued.operation))
                 if transaction.is_active:
-                    mark = self._link.mark(connection)
+                    mark = self._link.mark()
                     is_committing = True
         except BaseException as error:
             # The whole group is rolled back: a full disk, a failed fsync, a lock held elsewhere, a lost server.
@@ -185,20 +197,16 @@ class Writer:
             return None, self._translated(error)
 
     def _apply(self, operation: Operation) -> tuple[Any, BaseException | None]:
-        """Run one operation inside a savepoint, so that its failure harms no other of its group."""
-        self._execute("SAVEPOINT operation")
+        """Run one operation inside its savepoint, so that its failure harms no other of its group."""
         try:
-            result = operation(self._connection)
+            return operation(self._connection), None
         except BaseException as error:
             try:
                 self._execute("ROLLBACK TO operation")
-                self._execute("RELEASE operation")
             except Exception:
                 # The database itself ended the transaction, as on a full disk; the group went with it.
                 raise error from None
             return None, self._translated(error)
-        self._execute("RELEASE operation")
-        return result, None
 
     def _translated(self, error: BaseException) -> BaseException:
         failure = self._link.translate(error)
