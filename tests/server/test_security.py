@@ -75,6 +75,15 @@ def test_own_origin_is_answered(house: House, origin: str) -> None:
     assert house.ask("GET", "/api/v1", headers={"Origin": origin}).status == 200
 
 
+def test_who_was_let_in_is_judged_anew_for_other_headers(house: House) -> None:
+    own, foreign = f"http://127.0.0.1:{house.port}", "http://evil.com"
+    for headers, status in (({}, 200), ({"Origin": own}, 200), ({"Origin": foreign}, 403), ({"Host": "evil.com"}, 403)):
+        for _ in range(2):
+            assert house.ask("GET", "/api/v1", headers=headers).status == status
+    for name in range(200):
+        assert house.ask("GET", "/health", headers={"Host": f"localhost:{name + 1}"}).status == 200
+
+
 def test_allowed_hosts_may_be_named(tmp_path: Path) -> None:
     settings = Settings(server=ServerSettings(allowed_hosts=("Lab.example",)))
     with open_house(tmp_path, settings=settings) as house:

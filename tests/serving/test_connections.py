@@ -223,6 +223,15 @@ def test_a_head_without_measure_is_431(sent: bytes, joins: bool) -> None:
         read_answer(connect(REQUEST % b"next"), b"POST /next body")
 
 
+def test_a_head_that_begins_behind_a_request_is_measured_whole() -> None:
+    head = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Long: %b\r\n" % (b"a" * 700) * 4 + b"\r\n"
+    with serving(App(), Limits(2, head_bytes=2000)) as (connect, _):
+        client = connect(REQUEST % b"first" + head[:1500])
+        read_answer(client, b"POST /first body")
+        client.sendall(head[1500:])
+        assert read_all(client).startswith(b"HTTP/1.1 431 ")
+
+
 def test_who_goes_on_after_431_is_let_go(eventually: Callable[[Callable[[], bool]], None]) -> None:
     with serving(App(), Limits(2, head_s=0.1, head_bytes=2000)) as (connect, server):
         assert b" 431 " in read_all(connect(LARGE_HEADS["one line"]))

@@ -25,14 +25,18 @@ OPEN_PATHS = frozenset({"/", "/health"})
 ATTEMPTS = "/internal/attempts/"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # compared with, not bound to
+_JUDGED = frozenset({b"host", b"origin"})
+_MOST_PASSED = 64
 
 Refusal = Callable[[Scope, PenstockError], Response]
 
 
 def header(scope: Scope, name: bytes) -> str | None:
     """Return a request header's value, None if it is absent or was sent twice with two values."""
-    values = {value for key, value in scope["headers"] if key == name}
-    return values.pop().decode("latin-1") if len(values) == 1 else None
+    values = [value for key, value in scope["headers"] if key == name]
+    if len(values) > 1:
+        values = list(set(values))
+    return values[0].decode("latin-1") if len(values) == 1 else None
 
 
 def host_of(authority: str) -> str | None:
@@ -49,6 +53,8 @@ def host_of(authority: str) -> str | None:
 
 class HostCheck:
     """Refuses requests that name a foreign Host or come from a foreign Origin.
+
+    What was let in is let in again for the same two headers: a client sends the same with every request.
 
     Parameters
     ----------
@@ -67,17 +73,23 @@ class HostCheck:
         self._allowed = LOOPBACK_NAMES | (bound - WILDCARDS) | {host.lower() for host in allowed_hosts}
         self._any_address = bool(bound & WILDCARDS)
         self._refuse = refuse
+        self._passed: set[tuple[tuple[bytes, bytes], ...]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or refuse it."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        try:
-            self._check(scope)
-        except ForbiddenError as error:
-            await self._refuse(scope, error)(scope, receive, send)
-            return
+        judged = tuple([(name, value) for name, value in scope["headers"] if name in _JUDGED])
+        if judged not in self._passed:
+            try:
+                self._check(scope)
+            except ForbiddenError as error:
+                await self._refuse(scope, error)(scope, receive, send)
+                return
+            if len(self._passed) >= _MOST_PASSED:
+                self._passed.clear()
+            self._passed.add(judged)
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:

@@ -124,6 +124,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_refused = False
         self._is_too_large = False
         self._unused = 0  # bytes since the last that belonged to a body or ended a head
+        self._piece = 0
+        self._most_head = 0  # the pieces since a head ended and that one: the next head has no more bytes
         self._unsent = 0
         self._unsent_since = 0.0
 
@@ -154,6 +156,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self.heard_at = self.loop.time()
         self._unset_keepalive_if_required()
         self._unused += len(data)
+        self._piece = len(data)
+        self._most_head += self._piece
         self._parse(data)
         if self._is_too_large or self._unused > self.guard.limits.head_bytes:
             self._refuse_head()
@@ -181,11 +185,14 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin the request, unless the parser would leave its body out because of an ``Upgrade``."""
         self._unused = 0
-        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > (
-            self.guard.limits.head_bytes
+        most = self.guard.limits.head_bytes
+        if (
+            self._most_head > most
+            and len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > most
         ):
             self._is_too_large = True
             raise _HeadTooLargeError  # which ends the parsing
+        self._most_head = self._piece
         self._is_upgrade = self.parser.should_upgrade()
         if not self._is_upgrade:
             self.head_since = None

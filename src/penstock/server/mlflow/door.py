@@ -85,7 +85,7 @@ class MlflowDoor:
         method, path = request.method, request.scope["path"]
         if path.startswith(PAGES):
             path = "/api/" + path.removeprefix(PAGES)
-        actor: Actor = request.state.actor
+        actor: Actor = request.scope["state"]["actor"]
         call = LaneCall(self._services, actor, request, self._lane)
         handler = find_handler(method, path)
         if handler is not None:

@@ -67,6 +67,9 @@ def check_key(key: str, name: str = "key") -> str:
 
 def read_metric(point: LogMetric | MetricPoint, index: int | None = None) -> Metric:
     """Return a point that may be stored, or raise UsageError; ``index`` is its place in a batch."""
+    timestamp = point.timestamp
+    if point.value is not None and timestamp is not None and timestamp >= 0 and _PLAIN_KEY.fullmatch(point.key):
+        return Metric(point.key, point.value, timestamp, point.step)
     path = "" if index is None else f"metrics[{index}]."
     check_key(point.key, f"{path}key")
     required(point.value, f"{path}value")
