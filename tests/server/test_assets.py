@@ -114,7 +114,7 @@ def test_unknown_model_names_the_nearest(house: House) -> None:
         ({"name": "m", "path": "tree:" + "0" * 64}, "/path"),
         ({"name": "m", "path": "azureml://jobs/none/outputs/o/paths/p"}, "/path"),
         ({"name": "m", "path": "runs:/none/model"}, "/path"),
-        ({"name": "m", "path": "x", "pathh": "y"}, ""),
+        ({"name": "m", "path": "x", "pathh": "y"}, "/pathh"),
     ],
 )
 def test_model_spec_problems_have_pointers(house: House, spec: dict[str, Any], pointer: str) -> None:

@@ -38,8 +38,8 @@ def test_spec_problems_have_pointers_and_hints(house: House) -> None:
     answer = house.ask("POST", "/api/v1/jobs", spec)
     assert (answer.status, answer.json["code"], answer.json["title"]) == (422, "invalid_spec", "Unprocessable Entity")
     errors = {(error["pointer"], error["message"]): error.get("hint", "") for error in answer.json["errors"]}
-    assert '"command"' in errors["", 'unknown key "comand"']
-    assert '"path"' in errors["/inputs/a~1b", 'unknown key "pth"']
+    assert '"command"' in errors["/comand", 'unknown key "comand"']
+    assert '"path"' in errors["/inputs/a~1b/pth", 'unknown key "pth"']
     assert any(pointer == "/limits/timeout" for pointer, _ in errors)
 
 
@@ -96,7 +96,6 @@ def test_jobs_are_paged_newest_first(fresh_house: House) -> None:
         "status=Queued,Canceled&limit=9": names[::-1],
         "status=Queued&status=Canceled&limit=9": names[::-1],
         "experiment_name=exp1": ["job-3", "job-1"],
-        "unknown_key=1&limit=1": ["job-4"],
     }
     for query, expected in by.items():
         assert [job["name"] for job in house.ok("GET", f"/api/v1/jobs?{query}")["items"]] == expected

@@ -33,6 +33,7 @@ from penstock.server.api import (
 )
 from penstock.server.api.assets import build_router
 from penstock.server.api.callers import check_action
+from penstock.server.api.strictness import check_names
 from penstock.server.idempotency import Once
 from penstock.server.mlflow import errors as mlflow_errors
 from penstock.server.mlflow.door import MlflowDoor, is_mlflow, takes_file
@@ -62,7 +63,7 @@ def create_api(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(check_action)],
+        dependencies=[Depends(check_action), Depends(check_names)],
     )
     app.state.services = services
     app.state.once = Once(services)
@@ -137,12 +138,11 @@ class _Doors:
 
 def _is_text(scope: Scope) -> bool:
     """Return whether a path and a query are UTF-8: what is not would be decoded to one name for many."""
-    sent: tuple[bytes, bytes] = (scope.get("raw_path") or b"", scope["query_string"])
-    if not any(b"%" in part or not part.isascii() for part in sent):
+    sent: bytes = (scope.get("raw_path") or b"") + b"?" + scope["query_string"]
+    if b"%" not in sent and sent.isascii():
         return True
     try:
-        for part in sent:
-            unquote_to_bytes(part).decode("utf-8")
+        unquote_to_bytes(sent).decode("utf-8")
     except UnicodeDecodeError:
         return False
     return True
