@@ -46,7 +46,7 @@ def log_confusion_matrix(
     names = [str(label) for label in labels] if labels is not None else [str(n) for n in range(len(rows))]
     if len(names) != len(rows):
         raise ValueError("%d labels for %d classes" % (len(names), len(rows)))
-    _put("confusion_matrix", "1.0.0", name, {"class_labels": names, "matrix": matrix}, draw_matrix(rows, names))
+    _put("confusion_matrix", "1.0.0", name, {"class_labels": names, "matrix": matrix}, draw_matrix(rows, names, name))
 
 
 @forgiving
@@ -69,14 +69,20 @@ def log_accuracy_table(
         The classes in the order of the scores; by default those in ``y_true``, sorted.
     """
     from ..evaluation import accuracy_table, recall_points, roc_points
-    from ..plots import draw_curves
+    from ..font import clipped
+    from ..plots import Panel, area, draw_curves
 
     data = accuracy_table(y_true, y_score, labels) if table is None else _data(table, TABLE_KEYS)
     tables = data["probability_tables"]
     if len(tables) != len(data["class_labels"]) or any(len(row) != 4 for one in tables for row in one):
         raise ValueError("an accuracy table has four counts for each threshold of each class")
-    curves = [("ROC", [roc_points(one) for one in tables]), ("PR", [recall_points(one) for one in tables])]
-    _put("accuracy_table", "v1", name, data, draw_curves(curves))
+    roc, recall = [roc_points(one) for one in tables], [recall_points(one) for one in tables]
+    panels = [
+        Panel("ROC", "False positive rate", "True positive rate", roc, has_chance_line=True),
+        Panel("Precision and recall", "Recall", "Precision", recall),
+    ]
+    legend = ["%s AUC %.3f" % (clipped(str(label), 18), area(one)) for label, one in zip(data["class_labels"], roc)]
+    _put("accuracy_table", "v1", name, data, draw_curves(panels, legend, name))
 
 
 @forgiving
@@ -107,7 +113,7 @@ def log_predictions(
     if len(edges) < 2 or any(len(column) != len(edges) - 1 for column in columns):
         raise ValueError("bins have one edge more than averages, errors and counts")
     averages, errors, counts = columns
-    _put("predictions", "v1", name, data, draw_predictions(edges, averages, errors, counts))
+    _put("predictions", "v1", name, data, draw_predictions(edges, averages, errors, counts, name))
 
 
 @forgiving
@@ -135,7 +141,7 @@ def log_residuals(name: str, residuals: Any = None, *, y_true: Any = None, y_pre
     edges, counts = _floats(data["bin_edges"]), _floats(data["bin_counts"])
     if len(edges) < 2 or len(counts) != len(edges) - 1:
         raise ValueError("bins have one edge more than counts")
-    _put("residuals", "v1", name, data, draw_bars(edges, counts))
+    _put("residuals", "v1", name, data, draw_bars(edges, counts, name))
 
 
 def _put(kind: str, version: str, name: str, data: dict[str, Any], picture: bytes) -> None:
