@@ -67,7 +67,7 @@ def test_who_may_not_manage_tokens_learns_no_names(house: House) -> None:
         ({"name": "a", "role": "reader", "expires_at": "tomorrow"}, 422, "/expires_at"),
         ({"name": "a", "role": "reader", "expires_at": "2100-01-01T00:00:00"}, 422, "/expires_at"),
         ({"name": "a", "role": "reader", "expires_at": "2100-01-01"}, 422, "/expires_at"),
-        ({"name": "a", "role": "reader", "kind": "x"}, 422, ""),
+        ({"name": "a", "role": "reader", "kind": "x"}, 422, "/kind"),
         ({"name": "a", "role": "reader", "expires_at": "2000-01-01T00:00:00Z"}, 400, None),
         ({"name": "a", "role": "reader", "experiment": "nothing"}, 404, None),
     ],
