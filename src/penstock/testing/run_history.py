@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import chain
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -13,6 +14,8 @@ from penstock.entities.errors import ConflictError, NotFoundError, UsageError
 from penstock.entities.run import LifecycleStage, Metric, Run, RunStatus
 from penstock.stores.metadata import experiments, runs
 from penstock.stores.metadata.base import MetadataStore
+from penstock.stores.metadata.metric_history import Place, Row, as_metric, read_history
+from penstock.stores.metadata.run_log import row_of
 from penstock.testing.fixtures import MetadataFixtures, make_run
 
 NAN = float("nan")
@@ -116,13 +119,18 @@ class RunHistorySuite(MetadataFixtures):
         points = [Metric("loss", value, 1, step) for step in range(4) for value in (NAN, 0.0, -1.0, INF)]
         _log(store, run_id, points)
         with store.read() as connection:
-            whole = runs.metric_history(connection, run_id, "loss")
-            pages, page = [], runs.metric_history(connection, run_id, "loss", limit=3)
-            while page:
+            run = row_of(connection, run_id)
+            whole = list(chain(*read_history(connection, run, "loss", chunk=5)))
+            pages, after = list[Row](), None
+            while page := list(chain(*read_history(connection, run, "loss", limit=3, after=after))):
                 pages += page
-                page = runs.metric_history(connection, run_id, "loss", limit=3, after=page[-1])
+                value, is_nan, timestamp, step, attempt = page[-1]
+                after = Place(timestamp, step, value, is_nan, attempt)
+            some = list(chain(*read_history(connection, run, "loss", steps=(1, 2), limit=5, offset=2)))
+            assert runs.metric_history(connection, run_id, "loss") == [as_metric("loss", row) for row in whole]
         assert len(whole) == 16
-        assert list(map(identity, pages)) == list(map(identity, whole))
+        assert pages == whole
+        assert some == whole[6:11]
 
     def test_a_new_attempt_starts_without_metrics(self, store: MetadataStore, run_id: str) -> None:
         """Points of an earlier attempt stop to count, those of no attempt stay."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from penstock.access.actors import Actor
 from penstock.access.audit import record_event
 from penstock.entities.base import Entity
 from penstock.entities.errors import ConflictError, NotFoundError, Problem, SpecError
-from penstock.entities.run import LifecycleStage, Metric, Run
+from penstock.entities.run import LifecycleStage, Run
 from penstock.entities.token import Role
 from penstock.rules.permissions import Action
 from penstock.rules.suggest import did_you_mean
@@ -25,6 +26,16 @@ from penstock.server.mlflow.call import CREATOR_TAG
 from penstock.server.openapi import Schema, array, describe, record, text
 from penstock.server.services import Services
 from penstock.stores.metadata import datasets, experiments, jobs, runs
+from penstock.stores.metadata.metric_history import (
+    GREATEST,
+    LEAST,
+    Place,
+    Row,
+    as_metric,
+    read_history,
+    spread_history,
+)
+from penstock.stores.metadata.run_log import row_of
 from penstock.stores.metadata.search import run_lookup
 
 router = APIRouter(tags=["runs"])
@@ -78,7 +89,7 @@ def get_history(
     following: Annotated[str | None, Query(alias="next", description="`next` of the page before")] = None,
 ) -> Response:
     """Return the values logged under one name in the order of time, in pages or sampled."""
-    span = {"from_step": from_step, "to_step": to_step}
+    steps = (LEAST if from_step is None else from_step, GREATEST if to_step is None else to_step)
     with services.store.read() as connection:
         run = _visible(connection, actor, name)
         if key not in {metric.key for metric in run.latest_metrics}:
@@ -88,12 +99,16 @@ def get_history(
                 hint=hint or f"See what it has with: penstock run show {run.run_id}",
                 ref=f"run:{run.run_id}",
             )
+        row = row_of(connection, run.run_id)
         if max_points is not None:
-            sampled, total = run_lookup.sample_history(connection, run.run_id, key, **span, most=max_points)
-            return wire.JsonResponse({"items": [wire.point(point) for point in sampled], "total": total})
-        after = _read_place(key, wire.read_next(following))
-        found = run_lookup.read_history(connection, run.run_id, key, **span, after=after, limit=limit + 1)
-    return wire.page(found, limit, lambda item: wire.point(item[0]), _place)
+            sampled, total = spread_history(connection, row, key, steps=steps, limit=max_points)
+            return wire.JsonResponse(
+                {"items": [wire.point(as_metric(key, point)) for point in sampled], "total": total}
+            )
+        after = _read_place(wire.read_next(following))
+        pages = read_history(connection, row, key, steps=steps, after=after, limit=limit + 1)
+        found = [point for page in pages for point in page]
+    return wire.page(found, limit, lambda point: wire.point(as_metric(key, point)), _place)
 
 
 @router.patch(
@@ -202,17 +217,19 @@ def _show(connection: Connection, run: Run) -> dict[str, Any]:
     return show_run({**shown, **{key: value for key, value in parts.items() if value}})
 
 
-def _place(item: tuple[Metric, int]) -> str:
-    point, attempt = item
-    return f"{point.timestamp} {point.step} {point.value!r} {attempt}"
+def _place(point: Row) -> str:
+    value, is_nan, timestamp, step, attempt = point
+    return f"{timestamp} {step} {'nan' if is_nan else value} {attempt}"
 
 
-def _read_place(key: str, place: str | None) -> tuple[Metric, int] | None:
-    if place is None:
+def _read_place(text: str | None) -> Place | None:
+    if text is None:
         return None
     try:
-        timestamp, step, value, attempt = place.split(" ")
-        return Metric(key, float(value), int(timestamp), int(step)), int(attempt)
+        timestamp, step, value, attempt = text.split(" ")
+        number = float(value)
+        is_nan = math.isnan(number)
+        return Place(int(timestamp), int(step), 0.0 if is_nan else number, is_nan, int(attempt))
     except ValueError:
         wire.read_next("!")
         raise

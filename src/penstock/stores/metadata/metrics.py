@@ -1,4 +1,4 @@
-"""Metric points: what was logged, in which order, and the latest of each key.
+"""Metric points: what was logged, and the latest of each key; ``metric_history`` reads the rest.
 
 The rules are MLflow's: the latest point is the one with the greatest (step, timestamp, value), NaN competes
 as 0, of equal ones the first logged stays, exact duplicates are one point. A run shows the points of its
@@ -8,11 +8,10 @@ latest attempt and those logged by no attempt (number 0); points of earlier atte
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Text, bindparam, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import BigInteger, Connection, Text, bindparam, delete, func, insert, select, tuple_, update
 
 from penstock.entities.run import Metric
 from penstock.stores.metadata.engine.many_rows import array_of, array_text
@@ -131,54 +130,6 @@ def begin_attempt(connection: Connection, run: int, attempt: int) -> None:
     connection.execute(insert(latest).from_select(list(_LATEST), kept))
 
 
-def metric_history(
-    connection: Connection, run_id: str, key: str, *, limit: int | None = None, after: Metric | None = None
-) -> list[Metric]:
-    """Return the points of one metric ordered by (timestamp, step, value); empty for an unknown run or key.
-
-    Parameters
-    ----------
-    limit : int, optional
-        At most so many.
-    after : Metric, optional
-        The last point of the page before.
-    """
-    order = (points.c.timestamp, points.c.step, points.c.value, points.c.is_nan)
-    statement = (
-        select(points.c.timestamp, points.c.step, points.c.value, points.c.is_nan)
-        .join(runs, runs.c.id == points.c.run)
-        .join(metric_keys, metric_keys.c.id == points.c.key)
-        .where(runs.c.run_id == run_id, metric_keys.c.key == key, _counts())
-        .order_by(*order)
-    )
-    if after is not None:
-        is_nan = math.isnan(after.value)
-        last = (after.timestamp, after.step, 0.0 if is_nan else after.value, is_nan)
-        statement = statement.where(tuple_(*order) > tuple_(*last))
-    if limit is not None:
-        statement = statement.limit(limit)
-    rows = connection.execute(statement)
-    return [Metric(key, _NAN if is_nan else value, timestamp, step) for timestamp, step, value, is_nan in rows]
-
-
-def metrics_since(
-    connection: Connection, run_id: str, after_id: int = 0, *, limit: int | None = None
-) -> list[tuple[int, Metric]]:
-    """Return (id, point) in the order they were logged, those after ``after_id``; ids grow within a run."""
-    statement = (
-        select(points.c.seq, metric_keys.c.key, points.c.value, points.c.timestamp, points.c.step, points.c.is_nan)
-        .join(runs, runs.c.id == points.c.run)
-        .join(metric_keys, metric_keys.c.id == points.c.key)
-        .where(runs.c.run_id == run_id, points.c.seq > after_id, _counts())
-        .order_by(points.c.seq)
-        .limit(limit)
-    )
-    rows = connection.execute(statement)
-    return [
-        (seq, Metric(key, _NAN if nan else value, timestamp, step)) for seq, key, value, timestamp, step, nan in rows
-    ]
-
-
 def list_metric_keys(connection: Connection, run_id: str) -> list[str]:
     """Return the names of a run's metrics, sorted."""
     statement = (
@@ -213,10 +164,6 @@ def latest_of_one(connection: Connection, row: int) -> list[Metric]:
 def _metric(point: Sequence[Any]) -> Metric:
     key, value, timestamp, step, is_nan = point
     return Metric(key, _NAN if is_nan else value, timestamp, step)
-
-
-def _counts() -> Any:
-    return or_(points.c.attempt == 0, points.c.attempt == runs.c.attempt)
 
 
 def _known_keys(connection: Connection, names: set[str]) -> dict[str, int]:

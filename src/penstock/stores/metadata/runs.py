@@ -15,13 +15,8 @@ from penstock.entities.errors import ConflictError
 from penstock.entities.run import LifecycleStage, Metric, Run, RunStatus
 from penstock.stores.metadata.engine.statements import HotStatement, insert_into
 from penstock.stores.metadata.experiments import get_experiment, parse_id, stages_of
-from penstock.stores.metadata.metrics import (
-    latest_of,
-    latest_of_one,
-    list_metric_keys,
-    metric_history,
-    metrics_since,
-)
+from penstock.stores.metadata.metric_history import metric_history, metrics_since
+from penstock.stores.metadata.metrics import latest_of, latest_of_one, list_metric_keys
 from penstock.stores.metadata.run_log import (
     RUN_NAME_TAG,
     add_tags,
