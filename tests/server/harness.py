@@ -32,6 +32,7 @@ from penstock.jobs.watch import Feed
 from penstock.rules.names import hash_token, new_id, new_token
 from penstock.server.asgi import create_app
 from penstock.server.joined import JoinedProtocol
+from penstock.server.readers.pool import Readers
 from penstock.server.services import Services
 from penstock.serving.connections import Limits, own_limits, protocol_for
 from penstock.serving.endpoints import Endpoints
@@ -117,7 +118,13 @@ class House:
         return self.services.store.write(operation)
 
 
-def build_house(folder: Path, *, settings: Settings | None = None, store: MetadataStore | None = None) -> House:
+def build_house(
+    folder: Path,
+    *,
+    settings: Settings | None = None,
+    store: MetadataStore | None = None,
+    readers: Callable[[MetadataStore], Readers] = Readers,
+) -> House:
     """Compose the parts behind the doors; no agent and no gateway runs. Rows go to a file unless a store is given."""
     store = store or SqliteMetadataStore(folder / "db" / "metadata.db")
     blobs = LocalBlobStore(folder / "blobs")
@@ -130,6 +137,7 @@ def build_house(folder: Path, *, settings: Settings | None = None, store: Metada
 
     services = Services(
         store=store,
+        readers=readers(store),
         blobs=blobs,
         access=access,
         jobs=Jobs(store, blobs, logs, feed, clock=now_ms, wake=wake, new_id=partial(new_id, secrets.token_bytes)),

@@ -1,7 +1,8 @@
 """``python -m penstock.app ROLE``: the processes of a workspace.
 
 ``up`` is the supervisor and imports the standard library alone; ``server`` and ``gateway``
-are its children and get their sockets and pipes by inherited file descriptors. ``copy-store`` is for people.
+are its children, ``reader`` is the server's. They get their sockets and pipes by inherited file descriptors.
+``copy-store`` is for people.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ def main(arguments: list[str]) -> int:
         from penstock.app.server import main as run
     elif role == "gateway":
         from penstock.app.gateway import main as run
+    elif role == "reader":
+        from penstock.app.reader import main as run
     elif role == "copy-store":
         from penstock.app.copying import main as run
     else:
-        sys.stderr.write("usage: python -m penstock.app up|server|gateway|copy-store --workspace DIR\n")
+        sys.stderr.write("usage: python -m penstock.app up|server|gateway|reader|copy-store --workspace DIR\n")
         return 2
     return run(arguments[1:])
 

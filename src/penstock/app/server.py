@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from penstock.access.tokens import Access
 from penstock.app.process import configure_logging, end_with_parent, inherited_control, inherited_socket
+from penstock.app.reader import reader_starter
 from penstock.app.refusal import explain, refuse
 from penstock.assets.registry import Registry
 from penstock.clock import now_ms
@@ -43,6 +44,7 @@ from penstock.jobs.watch import Feed
 from penstock.rules import names
 from penstock.server.asgi import create_app
 from penstock.server.joined import JoinedProtocol
+from penstock.server.readers.pool import Readers
 from penstock.server.services import Services
 from penstock.serving.connections import own_limits, protocol_for
 from penstock.serving.endpoints import Endpoints
@@ -169,6 +171,7 @@ def compose(home: Home, settings: Settings, host: str, *, on_gateway_needed: Cal
     )
     services = Services(
         store=store,
+        readers=Readers(store, reader_starter(home)),
         blobs=blobs,
         access=access,
         jobs=Jobs(store, blobs, live_logs, feed, clock=now_ms, wake=wake, new_id=new_id),
@@ -196,6 +199,7 @@ def serve(house: House, listening: socket.socket, control: socket.socket) -> Non
     finally:
         house.scheduler.stop()
         house.compute.close()
+        house.services.readers.close()
         house.store.close()
 
 

@@ -16,6 +16,7 @@ from penstock.jobs.computes import LocalComputes
 from penstock.jobs.service import Jobs
 from penstock.jobs.watch import Feed
 from penstock.server.closing import Closing
+from penstock.server.readers.pool import Readers
 from penstock.serving.endpoints import Endpoints
 from penstock.stores.blobs.base import BlobStore
 from penstock.stores.metadata.base import MetadataStore
@@ -27,6 +28,8 @@ class Services:
 
     Parameters
     ----------
+    readers : Readers
+        Asks the same store what takes long.
     now : callable
         Returns milliseconds since 1970-01-01 UTC.
     new_id : callable
@@ -38,6 +41,7 @@ class Services:
     """
 
     store: MetadataStore
+    readers: Readers
     blobs: BlobStore
     access: Access
     jobs: Jobs

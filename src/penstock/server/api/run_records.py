@@ -21,7 +21,8 @@ from penstock.rules.permissions import Action
 from penstock.rules.suggest import did_you_mean
 from penstock.server.api import wire
 from penstock.server.api.callers import Body, Caller, Limit, Wired, read_entity
-from penstock.server.api.run_search import NUMBER, RUN_ITEM, show_run
+from penstock.server.api.run_pages import show_run
+from penstock.server.api.run_search import NUMBER, RUN_ITEM
 from penstock.server.mlflow.call import CREATOR_TAG
 from penstock.server.openapi import Schema, array, describe, record, text
 from penstock.server.services import Services

@@ -5,7 +5,7 @@ A page is read in one snapshot and goes out as it was read; a column nobody aske
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -14,12 +14,10 @@ from penstock.access.actors import Actor
 from penstock.entities.run_query import EVERYTHING, RunColumns, RunSearch, View
 from penstock.rules.column_names import parse_columns
 from penstock.rules.permissions import Action
-from penstock.server import run_selection
-from penstock.server.api import wire
 from penstock.server.api.callers import Body, Caller, Wired, read_entity
+from penstock.server.api.run_pages import SEARCH, PageAsked
 from penstock.server.openapi import Schema, array, describe, record, text
 from penstock.server.services import Services
-from penstock.stores.metadata.search import run_columns
 
 router = APIRouter(tags=["runs"])
 
@@ -53,13 +51,13 @@ PAGE: Schema = {
     "/runs/search",
     **describe("Search runs", PAGE, takes=RunSearch, fails=(400, 422), action=Action.RUN_READ),
 )
-def search_runs(services: Wired, actor: Caller, body: Body) -> Response:
+async def search_runs(services: Wired, actor: Caller, body: Body) -> Response:
     """Return a page of runs: AND, OR, NOT, parentheses, IN, LIKE and MATCHES in the filter, only the columns asked."""
-    return answer_search(services, actor, read_entity(RunSearch, body or b"{}"))
+    return await answer_search(services, actor, read_entity(RunSearch, body or b"{}"))
 
 
 @router.get("/runs", **describe("List runs", PAGE, fails=(400, 422), action=Action.RUN_READ))
-def list_runs(
+async def list_runs(
     services: Wired,
     actor: Caller,
     where: Annotated[str, Query(alias="filter", description="as in a search: metrics.accuracy > 0.9")] = "",
@@ -80,35 +78,13 @@ def list_runs(
         limit=limit,
         next=following,
     )
-    return answer_search(services, actor, search)
+    return await answer_search(services, actor, search)
 
 
-def answer_search(services: Services, actor: Actor, search: RunSearch) -> Response:
+async def answer_search(services: Services, actor: Actor, search: RunSearch) -> Response:
     """Return the page a search asks for."""
-    with services.store.read() as connection:
-        selected = run_selection.read_selection(connection, search, actor)
-        found = run_selection.find_page(connection, selected, limit=search.limit, following=search.next)
-        items = run_columns.read_columns(connection, found.rows, selected.columns)
-    body: dict[str, Any] = {"items": [show_run(item) for item in items]}
-    following = run_selection.show_next(selected, found)
-    if following is not None:
-        body["next"] = following
-    if selected.warnings:
-        body["warnings"] = list(selected.warnings)
-    return wire.JsonResponse(body)
-
-
-def show_run(run: dict[str, Any]) -> dict[str, Any]:
-    """Turn a run as the store reads it into what REST shows, in place."""
-    for name in ("start_time", "end_time"):
-        if run.get(name) is not None:
-            run[name] = wire.rfc3339(run[name])
-    for name in ("end_time", "duration"):
-        if name in run and run[name] is None:
-            del run[name]
-    if "metrics" in run:
-        run["metrics"] = {key: wire.number(value) for key, value in run["metrics"].items()}
-    return run
+    asked = PageAsked(search.model_dump(mode="json"), actor)
+    return Response(await services.readers.answer(SEARCH, asked), media_type="application/json")
 
 
 def read_column_names(joined: str) -> RunColumns:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from anyio import to_thread
+from msgspec import Raw
 from sqlalchemy import Connection
 from starlette.requests import ClientDisconnect, Request
 
@@ -18,6 +19,7 @@ from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.run import LifecycleStage, Metric
 from penstock.server.mlflow.limits import check_content_type, required
 from penstock.server.mlflow.wire import StructT, read_body, read_query
+from penstock.server.readers.question import A, Question
 from penstock.server.services import Services
 from penstock.stores.metadata.run_log import RunRow, find_row, log_points
 from penstock.stores.metadata.runs import find_tag
@@ -63,6 +65,10 @@ class Call:
                 return question(connection)
 
         return await to_thread.run_sync(run)
+
+    async def answer(self, question: Question[A], argument: A) -> Raw:
+        """Return the finished JSON that a question gives; it is asked in a reader process where there is one."""
+        return Raw(await self.services.readers.answer(question, argument))
 
     async def log_point(self, run_id: str, metric: Metric) -> None:
         """Log one value to a run; raises as :meth:`check_run`."""

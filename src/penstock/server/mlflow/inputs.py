@@ -14,8 +14,8 @@ from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.errors import BadRequestError
 from penstock.server.mlflow.limits import required
 from penstock.server.mlflow.reach import check_models
-from penstock.server.mlflow.wire import Json, OfRun, Pair, shown_pairs
-from penstock.stores.metadata.datasets import INPUT, OUTPUT, Dataset, RunInputs, log_datasets, log_models
+from penstock.server.mlflow.wire import Json, OfRun, Pair
+from penstock.stores.metadata.datasets import INPUT, OUTPUT, Dataset, log_datasets, log_models
 from penstock.stores.metadata.runs import find_tag, set_tag
 
 _MAX_LENGTHS = {"name": 500, "digest": 36, "source": 65_535, "schema": 1_048_575, "profile": 16_777_215}
@@ -131,38 +131,6 @@ async def log_model(call: Call) -> Json:
 
     await call.write(operation)
     return {}
-
-
-def shown_inputs(inputs: RunInputs) -> Json:
-    """Return a run's ``inputs``."""
-    shown: Json = {}
-    if inputs.datasets:
-        shown["dataset_inputs"] = [_shown_dataset(dataset) for dataset in inputs.datasets]
-    if inputs.model_inputs:
-        shown["model_inputs"] = [{"model_id": model_id} for model_id in inputs.model_inputs]
-    return shown
-
-
-def shown_outputs(inputs: RunInputs) -> Json:
-    """Return a run's ``outputs``."""
-    if not inputs.model_outputs:
-        return {}
-    return {"model_outputs": [{"model_id": model_id, "step": step} for model_id, step in inputs.model_outputs]}
-
-
-def _shown_dataset(dataset: Dataset) -> Json:
-    shown = {
-        "name": dataset.name,
-        "digest": dataset.digest,
-        "source_type": dataset.source_type,
-        "source": dataset.source,
-    }
-    if dataset.schema:
-        shown["schema"] = dataset.schema
-    if dataset.profile:
-        shown["profile"] = dataset.profile
-    answer: Json = {"dataset": shown}
-    return {"tags": shown_pairs(dict(dataset.tags)), **answer} if dataset.tags else answer
 
 
 def _read_dataset(item: DatasetInput, path: str) -> Dataset:

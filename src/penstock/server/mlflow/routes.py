@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from msgspec import Raw
 from starlette.responses import Response
 
 from penstock.server.mlflow import (
@@ -21,7 +22,8 @@ from penstock.server.mlflow import (
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.wire import Json
 
-Handler = Callable[[Call], Awaitable[Json]]
+Handler = Callable[[Call], Awaitable[Json | Raw]]
+"""Gives an answer that is to be encoded, or one that is finished."""
 
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 

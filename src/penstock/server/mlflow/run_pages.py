@@ -1,4 +1,4 @@
-"""Pages of runs as the protocol's JSON, encoded a few runs at a time."""
+"""Pages of the runs that a search finds, as the protocol's JSON, encoded a few runs at a time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,23 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from sqlalchemy import Connection
 
-from penstock.server.mlflow.inputs import shown_inputs, shown_outputs
-from penstock.server.mlflow.wire import LARGEST, Json
+from penstock.access.actors import Actor
+from penstock.rules.filters.mlflow import parse_run_filter, parse_run_order
+from penstock.server.mlflow.limits import check_page, read_view
+from penstock.server.mlflow.paging import make_token, read_experiment_id, read_token
+from penstock.server.mlflow.shown_inputs import shown_inputs, shown_outputs
+from penstock.server.mlflow.wire import LARGEST, Json, SearchRuns
+from penstock.server.readers.question import Question
 from penstock.stores.metadata.datasets import RunInputs, inputs_of
 from penstock.stores.metadata.search.run_pages import ShownRun, read_runs
+from penstock.stores.metadata.search.run_search import RunQuery, find_runs
+
+
+class RunsAsked(Struct, array_like=True):
+    """What was sent, and by whom."""
+
+    sent: SearchRuns
+    actor: Actor
 
 
 class _Info(Struct, gc=False):
@@ -50,6 +63,31 @@ class _Run(Struct, gc=False):
 
 _encode = msgspec.json.Encoder().encode
 _NONE = RunInputs()
+
+
+def search_page(connection: Connection, asked: RunsAsked) -> bytes:
+    """Return a page of the runs that the caller may see."""
+    sent, actor = asked.sent, asked.actor
+    limit, offset, view = check_page(sent.max_results), read_token(sent.page_token), read_view(sent.run_view_type)
+    wanted = tuple(read_experiment_id(str(experiment_id)) for experiment_id in sent.experiment_ids)
+    if not actor.sees_all:
+        wanted = tuple(experiment_id for experiment_id in wanted if experiment_id == actor.experiment_id)
+    query = RunQuery(
+        wanted,
+        where=parse_run_filter(sent.filter),
+        order=parse_run_order(sent.order_by),
+        view=view,
+        limit=limit,
+        offset=offset,
+    )
+    found = find_runs(connection, query)
+    answer: Json = {"runs": encode_runs(connection, found.rows)} if found.rows else {}
+    if found.next is not None:
+        answer["next_page_token"] = make_token(offset + limit)
+    return _encode(answer)
+
+
+SEARCH = Question("mlflow.runs.search", RunsAsked, search_page)
 
 
 def encode_runs(connection: Connection, rows: Sequence[int]) -> Raw:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import re
 
+from msgspec import Raw
 from sqlalchemy import Connection
 
 from penstock.access.actors import Role
 from penstock.assets.sources import adopt_waiting
 from penstock.entities.errors import ConflictError, UsageError
 from penstock.entities.run import LifecycleStage, Run, RunStatus
-from penstock.rules.filters.mlflow import parse_run_filter, parse_run_order
 from penstock.rules.names import new_display_name
 from penstock.server.mlflow.call import CREATOR_TAG, Call
-from penstock.server.mlflow.inputs import shown_inputs, shown_outputs
-from penstock.server.mlflow.limits import check_page, read_tags, read_view, required
-from penstock.server.mlflow.paging import make_token, read_experiment_id, read_token
-from penstock.server.mlflow.run_pages import encode_runs
+from penstock.server.mlflow.limits import read_tags, required
+from penstock.server.mlflow.run_pages import SEARCH, RunsAsked
+from penstock.server.mlflow.shown_inputs import shown_inputs, shown_outputs
 from penstock.server.mlflow.wire import (
     CreateRun,
     Json,
@@ -30,7 +29,6 @@ from penstock.server.mlflow.wire import (
 )
 from penstock.stores.metadata import runs as rows
 from penstock.stores.metadata.datasets import RunInputs, inputs_of_runs
-from penstock.stores.metadata.search.run_search import RunQuery, find_runs
 
 RUN_NAME_TAG = "mlflow.runName"
 USER_TAG = "mlflow.user"
@@ -124,30 +122,10 @@ async def update_run(call: Call) -> Json:
     return {"run_info": shown_info(run)}
 
 
-async def search_runs(call: Call) -> Json:
+async def search_runs(call: Call) -> Raw:
     """Return a page of the runs of some experiments that a filter finds, in an order."""
     sent = await call.read(SearchRuns)
-    limit, offset, view = check_page(sent.max_results), read_token(sent.page_token), read_view(sent.run_view_type)
-    wanted = tuple(read_experiment_id(str(experiment_id)) for experiment_id in sent.experiment_ids)
-    if not call.actor.sees_all:
-        wanted = tuple(experiment_id for experiment_id in wanted if experiment_id == call.actor.experiment_id)
-    query = RunQuery(
-        wanted,
-        where=parse_run_filter(sent.filter),
-        order=parse_run_order(sent.order_by),
-        view=view,
-        limit=limit,
-        offset=offset,
-    )
-
-    def question(connection: Connection) -> Json:
-        found = find_runs(connection, query)
-        answer: Json = {"runs": encode_runs(connection, found.rows)} if found.rows else {}
-        if found.next is not None:
-            answer["next_page_token"] = make_token(offset + limit)
-        return answer
-
-    return await call.ask(question)
+    return await call.answer(SEARCH, RunsAsked(sent, call.actor))
 
 
 def shown_run(run: Run, inputs: RunInputs) -> Json:
