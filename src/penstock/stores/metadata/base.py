@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -48,6 +49,11 @@ class MetadataReader(Protocol):
 
 class MetadataStore(MetadataReader, Protocol):
     """Where rows live."""
+
+    @property
+    def address(self) -> tuple[str, Path]:
+        """URL and file by which ``open_reader`` finds it in another process; the URL may hold a password."""
+        ...
 
     def write(self, operation: Callable[[Connection], T]) -> T:
         """Run ``operation`` on the writer, return its result once it is durable.

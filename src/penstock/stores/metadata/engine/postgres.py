@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TypeVar
 
 import psycopg
@@ -93,6 +94,7 @@ class PostgresMetadataStore:
         lock_wait_s: float = _LOCK_WAIT_S,
         settle_s: float = _SETTLE_S,
     ) -> None:
+        self._url = url
         self._address = parse_address(url)
         self._lock_wait_s = lock_wait_s
         self._sessions = PostgresSessions(self._address)
@@ -106,6 +108,11 @@ class PostgresMetadataStore:
                 writer.close()
                 raise
         self._writer = Writer(writer, _ServerLink(self._address, self._open_writer, settle_s))
+
+    @property
+    def address(self) -> tuple[str, Path]:
+        """Return the URL, and no file."""
+        return self._url, Path()
 
     @property
     def place(self) -> str:

@@ -63,6 +63,7 @@ class SqliteMetadataStore:
             raise UnavailableError(
                 f"{path} cannot be opened: {error.strerror}", hint="Check the owner and mode of the workspace folder."
             ) from error
+        self._path = path
         file = SqliteFile(path)
         self._reader = SqliteReader(file)
         with file.translated():
@@ -74,6 +75,11 @@ class SqliteMetadataStore:
                 writer.close()
                 raise
         self._writer = Writer(writer, _FileLink(path, file.connect))
+
+    @property
+    def address(self) -> tuple[str, Path]:
+        """Return no URL, and the file."""
+        return "", self._path
 
     @property
     def place(self) -> str:
