@@ -125,5 +125,8 @@ class SqliteReader:
 
 
 def _begin(connection: Connection) -> None:
+    # On the driver: each commit and each question begins so, and through Core that is most of what SQLAlchemy costs it.
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
     is_writer = connection.get_execution_options().get("is_writer", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+    driver.execute("BEGIN IMMEDIATE" if is_writer else "BEGIN")
