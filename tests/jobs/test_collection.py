@@ -27,6 +27,7 @@ from penstock.stores.blobs.local import LocalBlobStore
 from penstock.stores.metadata import artifacts, events, experiments, jobs, runs, tables, trees
 from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 from penstock.stores.metadata.removal import records as removal
+from penstock.stores.metadata.search.run_search import RunQuery, find_runs
 from penstock.testing.fixtures import make_job, make_run
 
 NOW = 10 * GRACE_MS
@@ -547,7 +548,7 @@ def test_parked_rows_are_seen_by_no_view(lab: Lab) -> None:
         assert removal.list_parked(connection) != []
         assert runs.find_run(connection, run_id) is None
         assert [e.experiment_id for e in experiments.list_experiments(connection, limit=10, view="ALL")] == ["0"]
-        assert runs.search_runs(connection, ["0"], limit=10, view="ALL") == []
+        assert find_runs(connection, RunQuery(("0",), view="ALL")).rows == []
     steps.close()
     lab.collect()
     with lab.store.read() as connection:

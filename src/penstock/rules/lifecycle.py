@@ -114,17 +114,6 @@ def run_status(status: JobStatus) -> RunStatus:
     return _RUN_STATUS.get(status, RunStatus.RUNNING)
 
 
-def job_status(run: RunStatus) -> JobStatus:
-    """Return what Azure ML calls the status of a run that is no job."""
-    return {
-        RunStatus.RUNNING: _S.RUNNING,
-        RunStatus.SCHEDULED: _S.QUEUED,
-        RunStatus.FINISHED: _S.COMPLETED,
-        RunStatus.FAILED: _S.FAILED,
-        RunStatus.KILLED: _S.CANCELED,
-    }[run]
-
-
 def status_of_attempt(state: AttemptState, current: JobStatus) -> JobStatus:
     """Return a job's status while its attempt is in ``state``; an asked-for cancel stays visible."""
     if current == _S.CANCEL_REQUESTED or is_terminal(current):

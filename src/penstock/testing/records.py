@@ -120,8 +120,8 @@ class RecordSuite(MetadataFixtures):
             assert len(artifacts.walk_artifacts(connection, run_id)) == 7
             assert artifacts.find_artifact(connection, run_id, "a/z") == entry("a/z", OTHER, 9)
             assert artifacts.find_artifact(connection, run_id, "a") is None
-        assert store.write(lambda c: artifacts.delete_artifacts(c, run_id, "a/b")) == 2
-        assert store.write(lambda c: artifacts.delete_artifacts(c, run_id, "a/b")) == 0
+        for count in (2, 0):
+            assert store.write(lambda c: artifacts.delete_files(c, artifacts.run_shelf(c, run_id), "a/b")) == count
         with store.read() as connection:
             assert [e.path for e in artifacts.walk_artifacts(connection, run_id, "a")] == ["a/z"]
             with pytest.raises(NotFoundError):

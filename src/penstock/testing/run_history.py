@@ -16,6 +16,8 @@ from penstock.stores.metadata import experiments, runs
 from penstock.stores.metadata.base import MetadataStore
 from penstock.stores.metadata.metric_history import Place, Row, as_metric, read_history
 from penstock.stores.metadata.run_log import row_of
+from penstock.stores.metadata.search.run_pages import read_runs
+from penstock.stores.metadata.search.run_search import RunQuery, find_runs
 from penstock.testing.fixtures import MetadataFixtures, make_run
 
 NAN = float("nan")
@@ -149,11 +151,12 @@ class RunHistorySuite(MetadataFixtures):
             assert runs.metric_history(connection, run_id, "loss") == []
             assert runs.metrics_since(connection, "nobody", 0) == []
 
-    def test_metric_keys_are_listed_sorted(self, store: MetadataStore, run_id: str) -> None:
+    def test_metrics_are_sorted_by_key(self, store: MetadataStore, run_id: str) -> None:
         """Bytewise, as everywhere."""
         _log(store, run_id, [Metric(key, 1.0, 1) for key in ("b", "a", "B", "é/x")])
         with store.read() as connection:
-            assert runs.list_metric_keys(connection, run_id) == ["B", "a", "b", "é/x"]
+            latest = runs.get_run(connection, run_id).latest_metrics
+        assert [metric.key for metric in latest] == ["B", "a", "b", "é/x"]
 
     def test_a_step_beyond_64_bits_is_a_usage_error(self, store: MetadataStore, run_id: str) -> None:
         """And nothing of the batch is stored."""
@@ -232,23 +235,17 @@ class RunHistorySuite(MetadataFixtures):
         assert (run.status, run.end_time) == (RunStatus.RUNNING, 9)
 
     def test_runs_are_searched_newest_first(self, store: MetadataStore) -> None:
-        """By start time, then by id; by experiment, view, limit and offset; with their details."""
+        """By start time, then by id; by experiment, view, limit and offset."""
         other = store.write(lambda c: experiments.create_experiment(c, "other", now=1)).experiment_id
         ids = [make_run(store, start_time=start, experiment_id=other) for start in (5, 9, 5)]
-        store.write(lambda c: runs.log_batch(c, ids[0], metrics=[Metric("m", 1.0, 1)], params={"p": "1"}, now=1))
         make_run(store)
         store.write(lambda c: runs.set_run_lifecycle(c, ids[2], LifecycleStage.DELETED, now=1))
-        with store.read() as connection:
-            found = runs.search_runs(connection, [other], limit=10)
-            every = runs.search_runs(connection, [other, "no", "0"], limit=10, view="ALL", details=False)
-            second = runs.search_runs(connection, [other], limit=1, offset=1)
-            deleted = runs.search_runs(connection, [other], limit=5, view="DELETED_ONLY")
-            assert runs.search_runs(connection, [], limit=5) == []
-            assert found[1] == runs.get_run(connection, ids[0])
-        assert [run.run_id for run in found] == [ids[1], ids[0]]
-        assert [run.run_id for run in every if run.experiment_id == other] == [ids[1], ids[0], ids[2]]
-        assert [run.run_id for run in second] == [ids[0]]
-        assert [run.run_id for run in deleted] == [ids[2]]
+        assert _found(store, RunQuery((other,))) == [ids[1], ids[0]]
+        found = _found(store, RunQuery((other, "no", "0"), view="ALL"))
+        assert [run_id for run_id in found if run_id in ids] == [ids[1], ids[0], ids[2]]
+        assert _found(store, RunQuery((other,), limit=1, offset=1)) == [ids[0]]
+        assert _found(store, RunQuery((other,), view="DELETED_ONLY")) == [ids[2]]
+        assert _found(store, RunQuery(())) == []
 
     def test_experiments_are_named_once(self, store: MetadataStore) -> None:
         """A deleted one keeps its name, is found by it, and its runs go and come back with it."""
@@ -299,3 +296,10 @@ def _log(store: MetadataStore, run_id: str, points: list[Metric], attempt: int =
 
 def _ensure(name: str) -> Callable[..., str]:
     return lambda connection: experiments.ensure_experiment(connection, name, now=1).experiment_id
+
+
+def _found(store: MetadataStore, query: RunQuery) -> list[str]:
+    with store.read() as connection:
+        return [
+            run.info.run_id for part in read_runs(connection, find_runs(connection, query).rows) for run in part.runs
+        ]

@@ -179,11 +179,6 @@ def list_artifacts(connection: Connection, run_id: str, prefix: str = "") -> lis
     return list_files(connection, run_shelf(connection, run_id), prefix)
 
 
-def delete_artifacts(connection: Connection, run_id: str, path: str = "") -> int:
-    """Forget files of a run; see :func:`delete_files`."""
-    return delete_files(connection, run_shelf(connection, run_id), path)
-
-
 def _inside(table: Table, folder: str) -> tuple[Any, ...]:
     return table.c.path >= f"{folder}/", table.c.path < f"{folder}{_AFTER_SLASH}"
 

@@ -130,32 +130,6 @@ def begin_attempt(connection: Connection, run: int, attempt: int) -> None:
     connection.execute(insert(latest).from_select(list(_LATEST), kept))
 
 
-def list_metric_keys(connection: Connection, run_id: str) -> list[str]:
-    """Return the names of a run's metrics, sorted."""
-    statement = (
-        select(metric_keys.c.key)
-        .join(latest, latest.c.key == metric_keys.c.id)
-        .join(runs, runs.c.id == latest.c.run)
-        .where(runs.c.run_id == run_id)
-        .order_by(metric_keys.c.key)
-    )
-    return list(connection.execute(statement).scalars())
-
-
-def latest_of(connection: Connection, rows: list[int]) -> dict[int, list[Metric]]:
-    """Return the latest points of runs, given by their rows, sorted by key."""
-    found: dict[int, list[Metric]] = {row: [] for row in rows}
-    statement = (
-        select(latest.c.run, *_SHOWN)
-        .join(metric_keys, metric_keys.c.id == latest.c.key)
-        .where(latest.c.run.in_(rows))
-        .order_by(latest.c.run, metric_keys.c.key)
-    )
-    for run, *point in connection.execute(statement):
-        found[run].append(_metric(point))
-    return found
-
-
 def latest_of_one(connection: Connection, row: int) -> list[Metric]:
     """Return the latest points of one run, given by its row, sorted by key."""
     return [_metric(point) for point in _LATEST_OF_ONE.all(connection, (row,))]

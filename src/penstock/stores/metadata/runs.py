@@ -14,9 +14,9 @@ from sqlalchemy import Connection, bindparam, select, update
 from penstock.entities.errors import ConflictError
 from penstock.entities.run import LifecycleStage, Metric, Run, RunStatus
 from penstock.stores.metadata.engine.statements import HotStatement, insert_into
-from penstock.stores.metadata.experiments import get_experiment, parse_id, stages_of
+from penstock.stores.metadata.experiments import get_experiment, parse_id
 from penstock.stores.metadata.metric_history import metric_history, metrics_since
-from penstock.stores.metadata.metrics import latest_of, latest_of_one, list_metric_keys
+from penstock.stores.metadata.metrics import latest_of_one
 from penstock.stores.metadata.run_log import (
     RUN_NAME_TAG,
     add_tags,
@@ -39,20 +39,15 @@ __all__ = [
     "find_tag",
     "get_home",
     "get_run",
-    "list_metric_keys",
     "log_batch",
     "log_param",
     "metric_history",
     "metrics_since",
-    "search_runs",
     "set_run_lifecycle",
     "set_tag",
     "start_attempt",
     "update_run",
 ]
-
-_CHUNK = 1000
-
 
 _COLUMNS = (
     runs.c.id,
@@ -180,35 +175,6 @@ def find_run(connection: Connection, run_id: str, *, details: bool = True) -> Ru
     )
 
 
-def search_runs(
-    connection: Connection,
-    experiment_ids: Sequence[str],
-    *,
-    limit: int,
-    offset: int = 0,
-    view: str = "ACTIVE_ONLY",
-    details: bool = True,
-) -> list[Run]:
-    """Return the runs of some experiments, newest first, then by id.
-
-    Parameters
-    ----------
-    view : {"ACTIVE_ONLY", "DELETED_ONLY", "ALL"}
-        Which lifecycle stages to show.
-    """
-    statement = (
-        select(*_COLUMNS)
-        .where(runs.c.experiment.in_([parse_id(experiment_id) for experiment_id in experiment_ids]))
-        .order_by(runs.c.start_time.desc(), runs.c.run_id)
-        .limit(limit)
-        .offset(offset)
-    )
-    stage = stages_of(view)
-    if stage is not None:
-        statement = statement.where(runs.c.lifecycle_stage == stage)
-    return _runs(connection, connection.execute(statement).all(), details=details)
-
-
 def update_run(
     connection: Connection,
     run_id: str,
@@ -240,27 +206,6 @@ def set_run_lifecycle(connection: Connection, run_id: str, stage: LifecycleStage
         .where(runs.c.id == row.id, runs.c.lifecycle_stage != stage.value)
         .values(lifecycle_stage=stage.value, deleted_at=deleted_at)
     )
-
-
-def _pairs(connection: Connection, table: Any, rows: list[int]) -> dict[int, dict[str, str]]:
-    found: dict[int, dict[str, str]] = {row: {} for row in rows}
-    statement = select(table.c.run, table.c.key, table.c.value).where(table.c.run.in_(rows))
-    for run, key, value in connection.execute(statement):
-        found[run][key] = value
-    return found
-
-
-def _runs(connection: Connection, rows: Sequence[Any], *, details: bool) -> list[Run]:
-    if not details:
-        return [_run(row) for row in rows]
-    found = []
-    for start in range(0, len(rows), _CHUNK):
-        chunk = rows[start : start + _CHUNK]
-        ids = [row[0] for row in chunk]
-        run_params, run_tags = (_pairs(connection, table, ids) for table in (params, tags))
-        metrics = latest_of(connection, ids)
-        found += [_run(row, run_params[row[0]], run_tags[row[0]], metrics[row[0]]) for row in chunk]
-    return found
 
 
 def _run(
