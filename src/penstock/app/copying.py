@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from penstock.app.ownership import Ownership
@@ -16,11 +19,15 @@ from penstock.config import load_settings
 from penstock.entities.errors import ConflictError, NotFoundError, PenstockError, UsageError
 from penstock.home import Home
 from penstock.stores.metadata import events
+from penstock.stores.metadata.base import MetadataStore
 from penstock.stores.metadata.engine.copying import copy_store
 from penstock.stores.metadata.engine.opening import open_metadata
 from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
 
 MOST_SHOWN = 3
+EVERY_S = 0.2
+BAR_WIDTH = 20
+ERASE_LINE = "\r\x1b[2K"
 
 
 def main(arguments: list[str]) -> int:
@@ -55,12 +62,33 @@ def _copy(home: Home) -> None:
         source = SqliteMetadataStore(home.metadata_db)
         try:
             _verify(source)
-            counts = copy_store(source, target)
+            counts = _copy_rows(source, target)
         finally:
             source.close()
         say(f"{sum(counts.values())} rows copied to {target.place}, {counts['runs']} runs among them")
     finally:
         target.close()
+
+
+def _copy_rows(source: MetadataStore, target: MetadataStore) -> Mapping[str, int]:
+    """Copy and, on a terminal, show how far it is."""
+    if not sys.stderr.isatty():
+        return copy_store(source, target)
+    shown = 0.0
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        if time.monotonic() - shown > EVERY_S or done == total:
+            shown = time.monotonic()
+            bar = ("█" * (BAR_WIDTH * done // total)).ljust(BAR_WIDTH, "░")
+            last = "; making the indexes" if done == total else ""
+            sys.stderr.write(f"{ERASE_LINE}{bar} {done:,} of {total:,} rows{last}")
+            sys.stderr.flush()
+
+    try:
+        return copy_store(source, target, show)
+    finally:
+        sys.stderr.write(ERASE_LINE)
 
 
 def _verify(source: SqliteMetadataStore) -> None:

@@ -10,11 +10,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from tests.postgresql import PostgresServer
 from tests.stores.metadata.test_migrations import make_old
+from tests.stores.metadata.test_postgres_server import SHAPE
 
-from penstock.entities.errors import ConflictError, UsageError
+from penstock.entities.errors import ConflictError, UnavailableError, UsageError
+from penstock.entities.run import Metric
 from penstock.stores.metadata import events, experiments, runs, tables
 from penstock.stores.metadata.base import MetadataStore
 from penstock.stores.metadata.engine.copying import copy_store
@@ -33,6 +35,14 @@ def content(store: MetadataStore) -> dict[str, list[str]]:
     return found
 
 
+def shape(store: MetadataStore) -> list[list[str]]:
+    """Every index and constraint of a store on PostgreSQL."""
+    with store.read() as connection:
+        found = [[repr(row) for row in connection.execute(text(statement))] for statement in SHAPE]
+    assert all(found)
+    return found
+
+
 @pytest.mark.postgres
 def test_a_copied_workspace_is_the_same_and_goes_on(tmp_path: Path, postgres_server: PostgresServer) -> None:
     make_old(tmp_path / "metadata.db")
@@ -40,9 +50,13 @@ def test_a_copied_workspace_is_the_same_and_goes_on(tmp_path: Path, postgres_ser
     last = source.write(lambda c: experiments.create_experiment(c, "gone", now=1)).experiment_id
     source.write(lambda c: c.execute(tables.experiments.delete().where(tables.experiments.c.id == int(last))))
     target = open_metadata(postgres_server.url(), tmp_path / "unused.db")
-    counts = copy_store(source, target)
+    before = shape(target)
+    told: list[tuple[int, int]] = []
+    counts = copy_store(source, target, lambda done, total: told.append((done, total)))
     assert content(target) == content(source)
+    assert shape(target) == before  # references and indexes are there again
     assert counts["runs"] == 14
+    assert told[-1] == (sum(counts.values()), sum(counts.values()))
     made = target.write(lambda c: experiments.create_experiment(c, "next", now=1))
     assert int(made.experiment_id) == int(last) + 1  # an id is given once, whatever became of it
     run_id = make_run(target)
@@ -74,6 +88,40 @@ def test_what_the_other_side_does_not_take_leaves_nothing_there(
     source.write(lambda c: runs.delete_tag(c, run_id, long))
     copy_store(source, target)
     assert content(target) == content(source)
+    source.close()
+    target.close()
+
+
+@pytest.mark.postgres
+def test_a_copy_that_is_cut_off_leaves_nothing_there_and_can_be_repeated(
+    tmp_path: Path, own_server: PostgresServer
+) -> None:
+    source = SqliteMetadataStore(tmp_path / "metadata.db")
+    make_run(source)
+    target = open_metadata(own_server.url(), tmp_path / "unused.db")
+    with pytest.raises(UnavailableError, match="Nothing of this request was kept"):
+        copy_store(source, target, lambda done, total: own_server.kill())
+    own_server.start()
+    copy_store(source, target)
+    assert content(target) == content(source)
+    source.close()
+    target.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    "value", ["tab\there", "back\\slash", "line\nand\rreturn", "\\N", "\\.", "", "😀 é", '"quoted"']
+)
+def test_every_text_arrives_as_it_was(tmp_path: Path, postgres_server: PostgresServer, value: str) -> None:
+    source = SqliteMetadataStore(tmp_path / "metadata.db")
+    run_id = make_run(source)
+    metrics = [Metric("inf", float("inf"), 1, 1), Metric("tiny", 5e-324, 1, -1), Metric("nan", float("nan"), 1, 2**62)]
+    source.write(lambda c: runs.log_batch(c, run_id, tags={"text": value, "b": value}, metrics=metrics, now=1))
+    target = open_metadata(postgres_server.url(), tmp_path / "unused.db")
+    copy_store(source, target)
+    assert content(target) == content(source)
+    with target.read() as connection:
+        assert runs.get_run(connection, run_id).tags["text"] == value
     source.close()
     target.close()
 
