@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from penstock.entities.errors import ConflictError, NotFoundError, UsageError
 from penstock.entities.job import CommandJobSpec, Job, JobStatus
 from penstock.entities.run import Experiment, RunStatus
+from penstock.entities.tags import SOURCE_NAME_TAG, SOURCE_TYPE_TAG, USER_TAG
 from penstock.jobs import logs
 from penstock.jobs.kinds import command
 from penstock.jobs.reach import Reach
@@ -104,9 +105,9 @@ class Jobs:
             display_name = spec.display_name or names.new_display_name(os.urandom)
             tags = {
                 **spec.tags,
-                "mlflow.user": actor,
-                "mlflow.source.type": "JOB",
-                "mlflow.source.name": spec.command[:500],
+                USER_TAG: actor,
+                SOURCE_TYPE_TAG: "JOB",
+                SOURCE_NAME_TAG: spec.command[:500],
             }
             runs.create_run(
                 connection,

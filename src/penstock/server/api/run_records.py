@@ -16,6 +16,7 @@ from penstock.access.audit import record_event
 from penstock.entities.base import Entity
 from penstock.entities.errors import ConflictError, NotFoundError, Problem, SpecError
 from penstock.entities.run import LifecycleStage, Run
+from penstock.entities.tags import CREATOR_TAG, RUN_NAME_TAG
 from penstock.entities.token import Role
 from penstock.rules.permissions import Action
 from penstock.rules.suggest import did_you_mean
@@ -23,7 +24,6 @@ from penstock.server.api import wire
 from penstock.server.api.callers import Body, Caller, Limit, Wired, read_entity
 from penstock.server.api.run_pages import show_run
 from penstock.server.api.run_search import NUMBER, RUN_ITEM
-from penstock.server.mlflow.call import CREATOR_TAG
 from penstock.server.openapi import Schema, array, describe, record, text
 from penstock.server.services import Services
 from penstock.stores.metadata import datasets, experiments, jobs, runs
@@ -42,7 +42,6 @@ from penstock.stores.metadata.search import run_lookup
 router = APIRouter(tags=["runs"])
 
 MAX_KEY, MAX_TAG, MAX_NAME = 250, 8000, 500
-RUN_NAME_TAG = "mlflow.runName"
 _POINT = record(step={"type": "integer"}, timestamp=text(), value=NUMBER)
 _HISTORY = {
     **record(items=array(_POINT)),

@@ -17,6 +17,7 @@ from penstock.access.actors import Actor, Role
 from penstock.access.audit import record_event
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.run import LifecycleStage, Metric
+from penstock.entities.tags import CREATOR_TAG
 from penstock.server.mlflow.limits import check_content_type, required
 from penstock.server.mlflow.wire import StructT, read_body, read_query
 from penstock.server.readers.question import A, Question
@@ -26,8 +27,6 @@ from penstock.stores.metadata.runs import find_tag
 
 T = TypeVar("T")
 
-CREATOR_TAG = "penstock.creator"
-"""Names the job whose token created a run; the server writes it."""
 PROMISED_MODEL = "x-penstock-model-id"
 PROMISED_RUN = "x-penstock-run-id"
 """The header in which a job's relay names the run to create, so that one asked for twice is one run."""

@@ -17,11 +17,12 @@ from penstock.access.actors import Role
 from penstock.assets.sources import adopt_waiting
 from penstock.entities.errors import ConflictError, UsageError
 from penstock.entities.logged_model import LoggedModel, ModelMetric, ModelStatus
+from penstock.entities.tags import CREATOR_TAG
 from penstock.rules.artifact_paths import check_prefix
 from penstock.rules.filters.mlflow import parse_logged_model_filter
 from penstock.rules.filters.orders import check_keys
 from penstock.rules.names import new_display_name
-from penstock.server.mlflow.call import CREATOR_TAG, Call
+from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.limits import check_key, required
 from penstock.server.mlflow.paging import make_token, read_token
 from penstock.server.mlflow.reach import check_source_run

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from penstock.access.actors import Actor, Role
 from penstock.entities.asset import AssetKind, AssetVersion
 from penstock.entities.errors import ForbiddenError, NotFoundError
-from penstock.server.mlflow.call import CREATOR_TAG
+from penstock.entities.tags import CREATOR_TAG
 from penstock.stores.metadata import assets, logged_models, places
 from penstock.stores.metadata.run_log import find_row
 from penstock.stores.metadata.runs import find_tag

@@ -12,8 +12,9 @@ from penstock.access.actors import Role
 from penstock.assets.sources import adopt_waiting
 from penstock.entities.errors import ConflictError, UsageError
 from penstock.entities.run import LifecycleStage, Run, RunStatus
+from penstock.entities.tags import CREATOR_TAG, RUN_NAME_TAG, USER_TAG
 from penstock.rules.names import new_display_name
-from penstock.server.mlflow.call import CREATOR_TAG, Call
+from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.limits import read_tags, required
 from penstock.server.mlflow.run_pages import SEARCH, RunsAsked
 from penstock.server.mlflow.shown_inputs import shown_inputs, shown_outputs
@@ -30,8 +31,6 @@ from penstock.server.mlflow.wire import (
 from penstock.stores.metadata import runs as rows
 from penstock.stores.metadata.datasets import RunInputs, inputs_of_runs
 
-RUN_NAME_TAG = "mlflow.runName"
-USER_TAG = "mlflow.user"
 _NEW_RUN = re.compile(r"[0-9a-f]{32}")
 _ENDED = frozenset({RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED})
 _STATUSES = (RunStatus.RUNNING, RunStatus.SCHEDULED, RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED)

@@ -13,11 +13,11 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from penstock.entities.tags import CONTEXT_TAG
 from penstock.stores.metadata.engine.statements import insert_into
 from penstock.stores.metadata.run_log import row_of
 from penstock.stores.metadata.tables import datasets, run_datasets, run_models, runs
 
-CONTEXT_TAG = "mlflow.data.context"
 INPUT, OUTPUT = "input", "output"
 _AT_ONCE = 500
 

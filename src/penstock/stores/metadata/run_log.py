@@ -9,12 +9,11 @@ from sqlalchemy import Connection, Text, bindparam, delete, select, update
 
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.run import Metric
+from penstock.entities.tags import RUN_NAME_TAG
 from penstock.stores.metadata.engine.many_rows import array_of, array_text
 from penstock.stores.metadata.engine.statements import HotStatement, insert_into
 from penstock.stores.metadata.metrics import Points, add_points, begin_attempt
 from penstock.stores.metadata.tables import params, runs, tags
-
-RUN_NAME_TAG = "mlflow.runName"
 
 
 class RunRow(NamedTuple):

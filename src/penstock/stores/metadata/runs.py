@@ -13,12 +13,12 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from penstock.entities.errors import ConflictError
 from penstock.entities.run import LifecycleStage, Metric, Run, RunStatus
+from penstock.entities.tags import RUN_NAME_TAG
 from penstock.stores.metadata.engine.statements import HotStatement, insert_into
 from penstock.stores.metadata.experiments import get_experiment, parse_id
 from penstock.stores.metadata.metric_history import metric_history, metrics_since
 from penstock.stores.metadata.metrics import latest_of_one
 from penstock.stores.metadata.run_log import (
-    RUN_NAME_TAG,
     add_tags,
     delete_tag,
     find_row,

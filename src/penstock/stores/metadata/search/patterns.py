@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, select
 
 from penstock.entities.errors import UsageError
+from penstock.entities.tags import RUN_NAME_TAG
 from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Op, Or, Scope
 from penstock.stores.metadata.engine.patterns import check_pattern, compile_pattern
-from penstock.stores.metadata.search.run_conditions import DATASET_COLUMNS, RUN_NAME_TAG, attribute
+from penstock.stores.metadata.search.run_conditions import DATASET_COLUMNS, attribute
 from penstock.stores.metadata.tables import datasets, params, run_datasets, runs, tags
 
 MOST_CHARACTERS = 1 << 25

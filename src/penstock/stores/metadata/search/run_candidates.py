@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
 
+from penstock.entities.tags import RUN_NAME_TAG
 from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Op, Or, Scope
 from penstock.stores.metadata.search.row_sets import bind_rows, fetch_rows, in_rows
 from penstock.stores.metadata.search.run_conditions import (
-    RUN_NAME_TAG,
     attribute_condition,
     dataset_condition,
     metric_condition,

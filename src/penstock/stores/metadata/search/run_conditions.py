@@ -13,12 +13,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Text, and_, cast, exists, false, not_, or_, select, true
 
 from penstock.entities.errors import UsageError
+from penstock.entities.tags import RUN_NAME_TAG
 from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Op, Or, OrderKey, Scope
 from penstock.stores.metadata.engine.patterns import check_pattern
 from penstock.stores.metadata.search.row_sets import among
 from penstock.stores.metadata.tables import datasets, latest, params, run_datasets, runs, tags
 
-RUN_NAME_TAG = "mlflow.runName"
 MAX_PATTERN = 10_000
 _INT64 = 2**63
 
