@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from penstock.entities.endpoint import ImagePreprocessing
 from penstock.entities.errors import SpecError
+from penstock.entities.image import ImagePreprocessing
 from penstock.inference.contract import BadInputError, TensorContract
 from penstock.inference.images import (
     check_against,
@@ -140,7 +140,7 @@ def test_preprocessing_is_read_from_the_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("mode: [", "not a YAML"), ("mod: L", "Known keys: mode"), ("mode: X", "mode: ")]
+    ("text", "words"), [("mode: [", "not a YAML"), ("mod: L", 'Did you mean "mode"'), ("mode: X", "mode: ")]
 )
 def test_a_bad_preprocessing_file_is_named(tmp_path, text, words):
     (tmp_path / "preprocessing.yml").write_text(text)

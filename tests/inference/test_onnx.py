@@ -15,8 +15,8 @@ from PIL import Image
 from skl2onnx import to_onnx
 
 import penstock
-from penstock.entities.endpoint import ImagePreprocessing
 from penstock.entities.errors import NotFoundError, SpecError, UsageError
+from penstock.entities.image import ImagePreprocessing
 from penstock.inference.runtimes.base import ScoreRequest
 from penstock.inference.runtimes.onnx import ModelError, OnnxRuntime, find_model_file
 
@@ -202,7 +202,7 @@ def test_a_deployments_preprocessing_wins(pixel_means):
 
 
 def test_preprocessing_that_names_no_input_is_refused(pixel_means):
-    with pytest.raises(UsageError, match="no input 'picture'"):
+    with pytest.raises(UsageError, match='no input "picture"'):
         OnnxRuntime(pixel_means, ImagePreprocessing(input="picture"))
     with pytest.raises(SpecError, match="but input 'pixels' takes"):
         OnnxRuntime(pixel_means, ImagePreprocessing(width=3, height=3))

@@ -23,7 +23,7 @@ LABELS = {"schema_", "description", "tags", "properties"}
 DIGEST = "tree:" + 64 * "0"
 CODE = {"code_configuration": {"code": DIGEST, "scoring_script": "score.py"}}
 COMMAND = "jobs/kinds/command.py"
-IMAGES = "inference/images.py"
+PIPELINE = "inference/images/pipeline.py"
 
 READERS: dict[type[Entity], dict[str, str]] = {
     CommandJobSpec: {
@@ -62,13 +62,33 @@ READERS: dict[type[Entity], dict[str, str]] = {
         "instance_count": "serving/wanted.py",
         "request_settings.request_timeout_ms": "serving/control.py",
         "request_settings.max_concurrent_requests_per_instance": "serving/control.py",
-        "preprocessing.mode": IMAGES,
-        "preprocessing.width": IMAGES,
-        "preprocessing.height": IMAGES,
-        "preprocessing.scale": IMAGES,
-        "preprocessing.mean": IMAGES,
-        "preprocessing.std": IMAGES,
-        "preprocessing.layout": IMAGES,
+        "preprocessing.decoder": PIPELINE,
+        "preprocessing.orientation": "inference/images/classic.py",
+        "preprocessing.mode": PIPELINE,
+        "preprocessing.width": "entities/image.py",
+        "preprocessing.height": "entities/image.py",
+        "preprocessing.resize.size": "entities/image.py",
+        "preprocessing.resize.width": "entities/image.py",
+        "preprocessing.resize.height": "entities/image.py",
+        "preprocessing.resize.fit": "rules/pictures.py",
+        "preprocessing.resize.interpolation": "inference/images/classic.py",
+        "preprocessing.resize.antialias": "inference/images/classic.py",
+        "preprocessing.pad.width": "rules/pictures.py",
+        "preprocessing.pad.height": "rules/pictures.py",
+        "preprocessing.pad.colour": "inference/images/classic.py",
+        "preprocessing.pad.anchor": "inference/images/classic.py",
+        "preprocessing.crop.width": "rules/pictures.py",
+        "preprocessing.crop.height": "rules/pictures.py",
+        "preprocessing.crop.anchor": "inference/images/reading.py",
+        "preprocessing.scale": PIPELINE,
+        "preprocessing.mean": PIPELINE,
+        "preprocessing.std": PIPELINE,
+        "preprocessing.layout": PIPELINE,
+        "preprocessing.dtype": PIPELINE,
+        "postprocessing.labels": "inference/runtimes/onnx.py",
+        "postprocessing.top_k": "inference/classifier.py",
+        "postprocessing.threshold": "inference/classifier.py",
+        "postprocessing.outputs": "inference/runtimes/onnx.py",
         "preprocessing.input": "inference/runtimes/onnx.py",
         "environment.conda_file": "compute/environments/venv.py",
         "environment.name": "assets/registry.py",

@@ -15,12 +15,12 @@ from penstock.compute.environments.select import Environments
 from penstock.entities.asset import AssetKind, EnvironmentSpec, InlineModelSpec, ModelSpec, Tree, TreeEntry
 from penstock.entities.endpoint import (
     CodeConfiguration,
-    ImagePreprocessing,
     OnlineDeploymentSpec,
     OnlineEndpointSpec,
     ProvisioningState,
 )
 from penstock.entities.errors import ConflictError, NotFoundError, SpecError, UsageError
+from penstock.entities.image import ImagePreprocessing
 from penstock.serving.desired import decode_desired, merge_held
 from penstock.serving.endpoints import Endpoints
 from penstock.stores.metadata import events, trees
@@ -155,8 +155,7 @@ def test_a_deployment_is_told_to_the_gateway_in_full(world):
     assert (wanted.name, wanted.revision, wanted.model_ref) == ("blue", 1, "azureml:digits:1")
     assert [entry.path for entry in wanted.model_tree] == ["model.onnx"]
     assert (wanted.instance_count, wanted.environment_variables) == (2, {"A": "1"})
-    assert wanted.preprocessing == {"mode": "L", "width": 8, "height": 8, "scale": 255.0, "mean": [], "std": [],
-                                    "layout": "flat"}  # fmt: skip
+    assert wanted.preprocessing == {"mode": "L", "width": 8, "height": 8, "layout": "flat"}
     assert wanted.scoring_script is None
     assert not wanted.is_held
 

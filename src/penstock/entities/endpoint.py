@@ -9,6 +9,7 @@ from pydantic import Field
 
 from penstock.entities.asset import EnvironmentSpec, InlineModelSpec
 from penstock.entities.base import Digest, EndpointName, Entity, EnvName, EnvValue, Tags, TimestampMs
+from penstock.entities.image import ImagePreprocessing, Postprocessing
 
 Percent = Annotated[int, Field(ge=0, le=100)]
 
@@ -49,24 +50,6 @@ class CodeConfiguration(Entity):
     scoring_script: str
 
 
-class ImagePreprocessing(Entity):
-    """How an encoded picture becomes the model's input tensor.
-
-    The steps run in this order: decode to ``mode``, resize to ``width`` × ``height``, divide by
-    ``scale`` (so 255 maps pixels to 0 … 1), subtract ``mean`` and divide by ``std`` per channel, then
-    ``layout``: ``NCHW``, ``NHWC`` or ``flat`` (one row of height · width · channels values).
-    """
-
-    mode: Literal["L", "RGB", "BGR"] = "RGB"
-    width: int | None = Field(default=None, ge=1, le=8192)
-    height: int | None = Field(default=None, ge=1, le=8192)
-    scale: float = Field(default=255.0, gt=0)
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    layout: Literal["NCHW", "NHWC", "flat"] = "NCHW"
-    input: str | None = None
-
-
 class Probe(Entity):
     """Azure ML's probe settings, in seconds and counts; kept for round trips."""
 
@@ -103,6 +86,7 @@ class OnlineDeploymentSpec(Entity):
     environment: EnvironmentSpec | str | None = None
     environment_variables: dict[EnvName, EnvValue] = Field(default_factory=dict)
     preprocessing: ImagePreprocessing | None = None
+    postprocessing: Postprocessing | None = None
     instance_type: str | None = None
     instance_count: int = Field(default=1, ge=1)
     request_settings: RequestSettings = Field(default_factory=RequestSettings)

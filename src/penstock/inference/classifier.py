@@ -1,4 +1,4 @@
-"""From a classifier's raw outputs to predictions: label, index, probability.
+"""From a classifier's raw outputs to predictions: label, index, probability; the best k, none below a threshold.
 
 Works with what exporters write: scikit-learn's ``label`` and ``probabilities`` (a matrix, or a list of mappings
 where zipmap was left on), and networks' logits or softmax rows.
@@ -6,32 +6,50 @@ where zipmap was left on), and networks' logits or softmax rows.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from penstock.entities.errors import Problem, SpecError
-from penstock.inference.contract import TensorContract
+from penstock.entities.image import Postprocessing
+from penstock.inference.labels import read_labels
+from penstock.rules.pictures import Declared
 
-LABELS_FILE = "labels.txt"
+__all__ = ["ClassifierOutputs", "Prediction", "Ranked", "find_classifier", "predictions_of", "read_labels"]
+
 Label = str | int
 _SCORES_NAME = re.compile(r"prob|logit|softmax|score|class", re.IGNORECASE)
 _LABEL_NAME = re.compile(r"label|class|pred", re.IGNORECASE)
 _ROW_SUM_TOLERANCE = 1e-3
+_SMALL = 512  # up to here Python's floats are faster than numpy's calls
+_PLAIN = Postprocessing()
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One class of a row's best k."""
+
+    label: Label
+    index: int
+    probability: float
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One row's answer; ``index`` is the class's column, ``probability`` None where the model gives none."""
+    """One row's answer; ``index`` is the class's column, ``probability`` None where the model gives none.
 
-    label: Label
+    ``label`` is None where the probability is below the threshold; ``top`` holds the best k where k was asked for.
+    """
+
+    label: Label | None
     index: int
     probability: float | None
+    top: tuple[Ranked, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +60,9 @@ class ClassifierOutputs:
     scores: str | None
 
 
-def read_labels(folder: Path) -> tuple[str, ...]:
-    """Return the lines of a model folder's ``labels.txt``, one a class; empty where there is none."""
-    file = folder / LABELS_FILE
-    if not file.is_file():
-        return ()
-    lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
-    while lines and not lines[-1]:
-        lines.pop()
-    return tuple(lines)
-
-
-def find_classifier(outputs: Sequence[TensorContract], labels: Sequence[str]) -> ClassifierOutputs | None:
+def find_classifier(
+    outputs: Sequence[Declared], labels: Sequence[str], file: str = "labels.txt"
+) -> ClassifierOutputs | None:
     """Return where a model's class and scores are, None if it is no classifier.
 
     Scores are an output of shape [n, classes] (or a list of mappings) that is the only one beside a label output, has
@@ -63,7 +72,7 @@ def find_classifier(outputs: Sequence[TensorContract], labels: Sequence[str]) ->
     Raises
     ------
     SpecError
-        If the scores have another number of columns than ``labels``.
+        If the scores have another number of columns than ``labels``, which come from ``file``.
     """
     label = next((o.name for o in outputs if _is_label(o)), None)
     candidates = [o for o in outputs if _is_scores(o)]
@@ -75,17 +84,17 @@ def find_classifier(outputs: Sequence[TensorContract], labels: Sequence[str]) ->
     scores = named[0]
     width = scores.shape[1] if scores.shape else None
     if labels and width is not None and width != len(labels):
-        text = f"{LABELS_FILE} has {len(labels)} lines, but output {scores.name!r} has {width} classes"
-        raise SpecError([Problem(text, file=LABELS_FILE, hint="Write one line a class, in the model's order.")])
+        text = f"{file} has {len(labels)} lines, but output {scores.name!r} has {width} classes"
+        raise SpecError([Problem(text, file=file, hint="Write one line a class, in the model's order.")])
     return ClassifierOutputs(label, scores.name)
 
 
-def _is_label(output: TensorContract) -> bool:
+def _is_label(output: Declared) -> bool:
     has_rank = output.shape is None or len(output.shape) == 1
     return has_rank and output.dtype in {"int64", "int32", "str"} and bool(_LABEL_NAME.search(output.name))
 
 
-def _is_scores(output: TensorContract) -> bool:
+def _is_scores(output: Declared) -> bool:
     if output.dtype == "sequence":
         return True
     is_matrix = output.shape is not None and len(output.shape) == 2 and output.shape[1] != 1
@@ -93,39 +102,75 @@ def _is_scores(output: TensorContract) -> bool:
 
 
 def predictions_of(
-    found: ClassifierOutputs, outputs: Mapping[str, Any], labels: Sequence[str] = ()
+    found: ClassifierOutputs,
+    outputs: Mapping[str, Any],
+    labels: Sequence[str] = (),
+    wanted: Postprocessing = _PLAIN,
 ) -> list[Prediction]:
     """Return one prediction a row.
 
     Rows that are not probabilities already (from 0 to 1, summing to 1 within 1e-3) go through softmax. The label is
-    that of ``labels`` where given, else the model's own label output, else the index.
+    that of ``labels`` where given, else the model's own label output, else the index. Of equal scores the first wins.
     """
-    own = outputs[found.label] if found.label else None
+    own = outputs[found.label].tolist() if found.label else None
     if found.scores is None:
-        assert own is not None
-        return [Prediction(_pick(labels, int(i), _plain(v)), int(i), None) for i, v in enumerate_classes(own)]
+        return [_of_label(value, labels) for value in outputs[found.label or ""].reshape(-1).tolist()]
     scores, classes = to_matrix(outputs[found.scores])
-    probabilities = to_probabilities(scores)
-    indices = probabilities.argmax(axis=1)
     answers = []
-    for row, index in enumerate(indices.tolist()):
-        label: Label = _plain(own[row]) if own is not None else (classes[index] if classes else index)
-        answers.append(Prediction(_pick(labels, index, label), index, float(probabilities[row, index])))
+    for number, row in enumerate(_probable(scores)):
+        index, probability = _best(row)
+        names: Sequence[Label] = labels or classes
+        label = names[index] if index < len(names) else index
+        if own is not None and not labels:
+            label = own[number]
+        top = None
+        if wanted.top_k is not None:
+            top = tuple(
+                Ranked(names[i] if i < len(names) else (label if i == index else i), i, p)
+                for i, p in _best_few(row, wanted.top_k)
+                if wanted.threshold is None or p >= wanted.threshold
+            )
+        is_shown = wanted.threshold is None or probability >= wanted.threshold
+        answers.append(Prediction(label if is_shown else None, index, probability, top))
     return answers
 
 
-def enumerate_classes(labels: npt.NDArray[Any]) -> list[tuple[int, Any]]:
-    """Return (index, label) a row of a model that gives labels alone; a text has index -1."""
-    return [(int(v) if isinstance(v, int | np.integer) else -1, v) for v in labels.reshape(-1)]
+def _of_label(value: Any, labels: Sequence[str]) -> Prediction:
+    """Return what a model that gives labels alone says; a text has index -1."""
+    index = value if isinstance(value, int) else -1
+    return Prediction(labels[index] if 0 <= index < len(labels) else value, index, None)
 
 
-def to_matrix(scores: Any) -> tuple[npt.NDArray[np.float64], list[Label]]:
+def to_matrix(scores: Any) -> tuple[npt.NDArray[Any], list[Label]]:
     """Return scores of shape (n, classes) and, for a list of mappings, the classes in column order."""
     if isinstance(scores, list):
         classes: list[Label] = list(scores[0]) if scores else []
         rows = [[row[name] for name in classes] for row in scores]
         return np.asarray(rows, dtype=np.float64).reshape(len(rows), len(classes)), classes
-    return np.asarray(scores, dtype=np.float64), []
+    return np.asarray(scores), []
+
+
+def _probable(scores: npt.NDArray[Any]) -> Sequence[Sequence[float] | npt.NDArray[np.float64]]:
+    """Return rows that sum to 1; few values are handled as Python's own, which takes a third of the time."""
+    if scores.size > _SMALL:
+        return list(to_probabilities(scores.astype(np.float64)))
+    rows: list[list[float]] = scores.tolist()
+    if all(_is_probable(row) for row in rows):
+        return rows
+    return [_softmax(row) for row in rows]
+
+
+def _is_probable(row: list[float]) -> bool:
+    return abs(sum(row) - 1.0) <= _ROW_SUM_TOLERANCE and min(row) >= 0.0 and max(row) <= 1.0 + _ROW_SUM_TOLERANCE
+
+
+def _softmax(row: list[float]) -> list[float]:
+    largest = max(row)
+    if not math.isfinite(largest):
+        return to_probabilities(np.asarray([row]))[0].tolist()  # type: ignore[no-any-return]  # numpy's tolist is Any
+    powers = [math.exp(value - largest) for value in row]
+    total = sum(powers)
+    return [power / total for power in powers]
 
 
 def to_probabilities(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -136,14 +181,26 @@ def to_probabilities(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
     is_between = (scores >= 0.0).all(axis=1) & (scores <= 1.0 + _ROW_SUM_TOLERANCE).all(axis=1)
     if bool((sums_to_one & is_between).all()):
         return scores
-    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-    result: npt.NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # infinities give NaN
+        shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+        result: npt.NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
     return result
 
 
-def _pick(labels: Sequence[str], index: int, otherwise: Label) -> Label:
-    return labels[index] if 0 <= index < len(labels) else otherwise
+def _best(row: Sequence[float] | npt.NDArray[np.float64]) -> tuple[int, float]:
+    if isinstance(row, np.ndarray):
+        index = int(row.argmax())
+        return index, float(row[index])
+    index = max(range(len(row)), key=row.__getitem__)
+    return index, row[index]
 
 
-def _plain(value: Any) -> Label:
-    return int(value) if isinstance(value, int | np.integer) else str(value)
+def _best_few(row: Sequence[float] | npt.NDArray[np.float64], count: int) -> list[tuple[int, float]]:
+    """Return index and probability of the best ``count``; of equal ones the first comes first."""
+    values = np.asarray(row)
+    candidates = np.arange(len(values))
+    if count < len(values):
+        least = np.partition(values, len(values) - count)[len(values) - count]
+        candidates = np.flatnonzero(values >= least)
+    order = candidates[np.argsort(-values[candidates], kind="stable")][:count]
+    return list(zip(order.tolist(), values[order].tolist(), strict=True))

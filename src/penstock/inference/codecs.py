@@ -1,8 +1,9 @@
 """Bytes to values and back: the request bodies a model without code understands, and its answers.
 
 Requests: ``{"image": "<base64>"}``, ``{"images": [...]}``, ``{"inputs": {name: nested list}}``,
-``{"data": nested list}``, or a picture's own bytes with an ``image/*`` content type. Answers:
-``{"predictions": [...], "outputs": {...}}``.
+``{"data": nested list}``, ``{"columns": [...], "data": [...]}``, ``{"records": [{column: value}, ...]}``, or a
+picture's own bytes with an ``image/*`` content type. Beside any of them ``top_k``, ``threshold`` and ``outputs``; for a
+picture's own bytes they stand in the query. Answers: ``{"predictions": [...], "outputs": {...}}``.
 """
 
 from __future__ import annotations
@@ -10,27 +11,96 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 import msgspec
 import numpy as np
 
-from penstock.inference.classifier import Prediction
-from penstock.inference.contract import BadInputError, ModelContract, suggest
+from penstock.inference.classifier import Prediction, Ranked
+from penstock.inference.contract import Array, BadInputError, ModelContract, suggest
+from penstock.inference.tables import from_records, from_split
 
-KEYS = ("image", "images", "inputs", "data")
+KEYS = ("image", "images", "inputs", "data", "columns", "records")
+OPTIONS = ("top_k", "threshold", "outputs")
 MAX_SHOWN = 80
 _decode = msgspec.json.Decoder().decode
+_NUMBERS: Mapping[str, type] = {"f": float, "i": int, "u": int}
+_NONE: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One request: pictures (list of bytes), named tensors to be checked, or tensors that fit already.
+
+    ``options`` holds what the request says of ``top_k``, ``threshold`` and ``outputs``.
+    """
+
+    kind: Literal["images", "tensors", "fitted"]
+    value: Any
+    options: Mapping[str, Any]
 
 
 class _Encoded(msgspec.Struct, frozen=True):
-    label: str | int
+    label: str | int | None
     index: int
     probability: float | None
 
 
-def decode_request(body: bytes, content_type: str, contract: ModelContract) -> tuple[str, Any]:
-    """Return (``"images"``, list of bytes) or (``"tensors"``, mapping of names to nested lists).
+class _EncodedTop(_Encoded, frozen=True):
+    top: list[_Encoded]
+
+
+class RequestDecoder:
+    """Decodes the requests of one model; safe to call from several threads.
+
+    Rows of numbers for a model's only input, ``{"data": [[...], ...]}``, are decoded by their type, straight to what an
+    array is made of; anything else, and whatever is wrong, goes the long way, which knows what to say.
+    """
+
+    def __init__(self, contract: ModelContract) -> None:
+        self._contract = contract
+        self._rows: msgspec.json.Decoder[Any] | None = None
+        if len(contract.inputs) != 1:
+            return
+        tensor = contract.inputs[0]
+        number = None if tensor.dtype in {"str", "sequence"} else _NUMBERS.get(np.dtype(tensor.dtype).kind)
+        if number is not None and tensor.shape is not None and len(tensor.shape) == 2:
+            self._name, self._dtype, self._shape = tensor.name, np.dtype(tensor.dtype), tensor.shape
+            rows = msgspec.defstruct("Rows", [("data", list[list[number]])], forbid_unknown_fields=True)  # type: ignore[valid-type]  # a type chosen at run time
+            self._rows = msgspec.json.Decoder(rows)
+
+    def decode(self, body: bytes, content_type: str = "application/json", query: str = "") -> Decoded:
+        """Return what a request asks.
+
+        Raises
+        ------
+        BadInputError
+            If the body is none of the forms above.
+        """
+        if self._rows is not None and body.startswith(b'{"data"'):
+            array = self._fast(body)
+            if array is not None:
+                return Decoded("fitted", {self._name: array}, _NONE)
+        return decode_request(body, content_type, self._contract, query)
+
+    def _fast(self, body: bytes) -> Array | None:
+        """Return rows that fit, None where the long way has to look."""
+        assert self._rows is not None
+        try:
+            array: Array = np.array(self._rows.decode(body).data, dtype=self._dtype)
+        except (msgspec.DecodeError, ValueError, OverflowError, RecursionError, RuntimeWarning):
+            return None
+        if array.ndim != 2 or self._shape[1] not in (None, array.shape[1]):
+            return None
+        if self._shape[0] not in (None, array.shape[0]):
+            return None
+        return array if self._dtype.kind != "f" or bool(np.isfinite(array).all()) else None
+
+
+def decode_request(body: bytes, content_type: str, contract: ModelContract, query: str = "") -> Decoded:
+    """Return what a request asks.
 
     Raises
     ------
@@ -38,7 +108,7 @@ def decode_request(body: bytes, content_type: str, contract: ModelContract) -> t
         If the body is none of the forms above.
     """
     if content_type.startswith("image/") or content_type == "application/octet-stream":
-        return "images", [body]
+        return Decoded("images", [body], _query_options(query, contract) if query else _NONE)
     try:
         data = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -48,19 +118,46 @@ def decode_request(body: bytes, content_type: str, contract: ModelContract) -> t
     if not isinstance(data, dict) or not data:
         raise contract.fail("the body is no JSON object", f"Send one of the keys {', '.join(KEYS)}.")
     for key in data:
-        if key not in KEYS:
+        if key not in KEYS and key not in OPTIONS:
             shown = key[:MAX_SHOWN]
-            raise contract.fail(f"unknown key {shown!r}", suggest(shown, KEYS))
+            raise contract.fail(f"unknown key {shown!r}", suggest(shown, (*KEYS, *OPTIONS)))
+    options = {key: data.pop(key) for key in OPTIONS if key in data}
+    if not data:
+        raise contract.fail("the body holds options alone", f"Send one of the keys {', '.join(KEYS)}.")
+    if "columns" in data and set(data) <= {"columns", "data"}:
+        return Decoded("tensors", from_split(data["columns"], data.get("data"), contract), options)
     if len(data) > 1:
         raise contract.fail(f"the keys {' and '.join(data)} exclude each other", "Send one of them.")
     ((key, value),) = data.items()
+    return _decode_one(key, value, contract, options)
+
+
+def _decode_one(key: str, value: Any, contract: ModelContract, options: Mapping[str, Any]) -> Decoded:
     if key == "image":
-        return "images", [_decode_image(value, key, contract)]
+        return Decoded("images", [_decode_image(value, key, contract)], options)
     if key == "images":
         if not isinstance(value, list) or not value:
             raise contract.fail("images is no list of base64 texts")
-        return "images", [_decode_image(text, f"images[{i}]", contract) for i, text in enumerate(value)]
-    return "tensors", _named_tensors(key, value, contract)
+        pictures = [_decode_image(text, f"images[{i}]", contract) for i, text in enumerate(value)]
+        return Decoded("images", pictures, options)
+    is_records = key == "data" and isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+    if key == "records" or (is_records and contract.columns):
+        return Decoded("tensors", from_records(value, contract), options)
+    return Decoded("tensors", _named_tensors(key, value, contract), options)
+
+
+def _query_options(query: str, contract: ModelContract) -> Mapping[str, Any]:
+    """Return the options that a query holds; its other keys are not ours."""
+    options = {}
+    for key, text in parse_qsl(query):
+        if key in OPTIONS:
+            try:
+                options[key] = _decode(text)
+            except msgspec.DecodeError as error:
+                raise contract.fail(
+                    f"{key} in the query is {text[:MAX_SHOWN]!r}", "Write ?top_k=5 for example."
+                ) from error
+    return options
 
 
 def _named_tensors(key: str, value: Any, contract: ModelContract) -> Mapping[str, Any]:
@@ -86,13 +183,20 @@ def _decode_image(text: Any, where: str, contract: ModelContract) -> bytes:
             raise contract.fail(f"{where} is no base64 text: {error}") from error
 
 
-def encode_answer(predictions: Sequence[Prediction] | None, outputs: Mapping[str, Any]) -> bytes:
+def encode_answer(predictions: Sequence[Prediction] | None, outputs: Mapping[str, Any] | None) -> bytes:
     """Return the answer's JSON; NaN and infinities, which JSON lacks, become null."""
     answer: dict[str, Any] = {}
     if predictions is not None:
-        answer["predictions"] = [_Encoded(p.label, p.index, p.probability) for p in predictions]
-    answer["outputs"] = {name: to_lists(value) for name, value in outputs.items()}
+        answer["predictions"] = [_encoded(prediction) for prediction in predictions]
+    if outputs is not None:
+        answer["outputs"] = {name: to_lists(value) for name, value in outputs.items()}
     return msgspec.json.encode(answer)
+
+
+def _encoded(found: Prediction | Ranked) -> _Encoded:
+    if isinstance(found, Ranked) or found.top is None:
+        return _Encoded(found.label, found.index, found.probability)
+    return _EncodedTop(found.label, found.index, found.probability, [_encoded(one) for one in found.top])
 
 
 def to_lists(value: Any) -> Any:

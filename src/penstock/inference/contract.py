@@ -64,11 +64,15 @@ class TensorContract:
 
 @dataclass(frozen=True, slots=True)
 class ModelContract:
-    """All inputs and outputs of a model, and a sample of a request for it."""
+    """All inputs and outputs of a model, and a sample of a request for it.
+
+    ``columns`` are the names of a table's columns where the model takes one: an input each, or those of its only one.
+    """
 
     inputs: tuple[TensorContract, ...]
     outputs: tuple[TensorContract, ...]
     takes_images: bool = False
+    columns: tuple[str, ...] = ()
 
     def sample_request(self) -> dict[str, Any]:
         """Return a request body that the model answers (texts stand for what would be long)."""
@@ -76,17 +80,24 @@ class ModelContract:
 
     def sample_tensors(self) -> dict[str, Any]:
         """Return a request body with tensors, also for a model that takes pictures."""
+        if self.columns:
+            by_name = {tensor.name: tensor for tensor in self.inputs}
+            row = [blank_of(by_name.get(name, self.inputs[0]).dtype) for name in self.columns]
+            return {"columns": list(self.columns), "data": [row]}
         if len(self.inputs) == 1:
             return {"data": self.inputs[0].sample()}
         return {"inputs": {tensor.name: tensor.sample() for tensor in self.inputs}}
 
     def describe(self) -> dict[str, Any]:
         """Return JSON types."""
-        return {
+        answer = {
             "inputs": [tensor.describe() for tensor in self.inputs],
             "outputs": [tensor.describe() for tensor in self.outputs],
             "sample_request": self.sample_request(),
         }
+        if self.columns:
+            answer["columns"] = list(self.columns)
+        return answer
 
     def fail(self, message: str, hint: str = "") -> BadInputError:
         """Return the error to raise for a request that does not fit."""
@@ -152,6 +163,21 @@ class ModelContract:
         if target.kind == "f" and np.isinf(fitted).sum() != (np.isinf(array).sum() if array.dtype.kind == "f" else 0):
             raise self._unfit(f"input {tensor.name!r} holds {_kind(array)}", f"That is more than {target.name} takes.")
         return fitted
+
+
+def columns_of(inputs: Sequence[TensorContract], named: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names of a table's columns: those of inputs [n, 1], or ``named`` where they fit the only input."""
+    if len(inputs) == 1:
+        shape = inputs[0].shape
+        is_table = shape is not None and len(shape) == 2 and shape[1] in (None, len(named))
+        return tuple(named) if is_table and named else ()
+    is_table = all(tensor.shape is not None and len(tensor.shape) == 2 and tensor.shape[1] == 1 for tensor in inputs)
+    return tuple(tensor.name for tensor in inputs) if is_table else ()
+
+
+def blank_of(dtype: str) -> Any:
+    """Return a value that fits a dtype."""
+    return "" if dtype == "str" else False if dtype == "bool" else 0 if "int" in dtype else 0.0
 
 
 def suggest(name: str, candidates: Sequence[str]) -> str:

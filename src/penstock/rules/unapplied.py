@@ -50,7 +50,7 @@ _REQUESTS: Fields = {"max_queue_wait_ms": ()}
 _MODEL: Fields = {"stage": (), "flavors": ()}
 _INLINE_MODEL: Fields = {"name": (), "version": (), "type": (), **_MODEL}
 _FOR_CODE: Fields = {"environment": (), "environment_variables": ()}
-_FOR_NO_CODE: Fields = {"preprocessing": ()}
+_FOR_NO_CODE: Fields = {"preprocessing": (), "postprocessing": ()}
 
 
 def job_warnings(spec: CommandJobSpec, environment: EnvironmentSpec | None) -> tuple[str, ...]:

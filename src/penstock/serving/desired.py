@@ -55,6 +55,7 @@ class DesiredDeployment(msgspec.Struct, frozen=True):
     shim: str = ""
     environment_variables: dict[str, str] = {}
     preprocessing: dict[str, Any] | None = None
+    postprocessing: dict[str, Any] | None = None
     instance_count: int = 1
     request_settings: Limits = Limits()
     is_held: bool = False
@@ -73,6 +74,7 @@ class DesiredDeployment(msgspec.Struct, frozen=True):
             self.path_prepend,
             sorted(self.environment_variables.items()),
             self.preprocessing,
+            self.postprocessing,
             self.request_settings.max_concurrent_requests_per_instance,
         )
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]

@@ -234,6 +234,7 @@ class Fleet:
                     "identity": identity,
                     "model": str(model),
                     "preprocessing": deployment.preprocessing,
+                    "postprocessing": deployment.postprocessing,
                     "workers": min(workers, os.cpu_count() or 1),
                     "log": str(replica.place.log),
                 }

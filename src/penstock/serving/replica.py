@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from penstock.entities.errors import PenstockError
-from penstock.inference.images import parse_preprocessing
+from penstock.inference.images import parse_postprocessing, parse_preprocessing
 from penstock.inference.runtimes.base import Runtime, ScoreRequest
 from penstock.inference.runtimes.onnx import ModelError, OnnxRuntime, load_onnxruntime
 from penstock.plugins import load_module
@@ -84,9 +84,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _load(assignment: dict[str, Any]) -> OnnxRuntime:
-    preprocessing = assignment.get("preprocessing")
+    before, after = assignment.get("preprocessing"), assignment.get("postprocessing")
     runtime = OnnxRuntime(
-        Path(assignment["model"]), None if preprocessing is None else parse_preprocessing(preprocessing)
+        Path(assignment["model"]),
+        None if before is None else parse_preprocessing(before),
+        None if after is None else parse_postprocessing(after),
     )
     runtime.warm_up()
     return runtime

@@ -150,7 +150,9 @@ def deployment_json(connection: Connection, deployment: OnlineDeployment, enviro
             "model_name": _model_name(connection, deployment),
         }
     if spec.preprocessing is not None:
-        answer["preprocessing"] = spec.preprocessing.model_dump(mode="json", exclude_none=True)
+        answer["preprocessing"] = spec.preprocessing.model_dump(mode="json", exclude_defaults=True)
+    if spec.postprocessing is not None:
+        answer["postprocessing"] = spec.postprocessing.model_dump(mode="json", exclude_defaults=True)
     if spec.code_configuration is not None:
         code = find_content(connection, spec.code_configuration.code, (AssetKind.CODE,)).tree
         answer |= {

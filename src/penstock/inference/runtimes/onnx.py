@@ -16,13 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from penstock.entities.endpoint import ImagePreprocessing
-from penstock.entities.errors import NotFoundError, PenstockError, UsageError
+from penstock.entities.errors import NotFoundError, PenstockError, SpecError, UsageError
+from penstock.entities.image import ImagePreprocessing, Postprocessing
 from penstock.inference import codecs
-from penstock.inference.classifier import Prediction, find_classifier, predictions_of, read_labels
-from penstock.inference.contract import Array, BadInputError, ModelContract, TensorContract
-from penstock.inference.images import check_against, default_preprocessing, read_preprocessing, to_batch
+from penstock.inference.classifier import Prediction, find_classifier, predictions_of
+from penstock.inference.contract import Array, BadInputError, ModelContract, TensorContract, columns_of
+from penstock.inference.images import Preprocessor, check_against, default_preprocessing, read_preprocessing
+from penstock.inference.images.settings import parse_settings
+from penstock.inference.labels import find_labels, read_labels
 from penstock.inference.runtimes.base import ScoreRequest, ScoreResponse
+from penstock.inference.signature import read_column_names
 from penstock.plugins import load_module
 
 logger = logging.getLogger(__name__)
@@ -55,6 +58,8 @@ class OnnxRuntime:
         the file itself.
     preprocessing : ImagePreprocessing, optional
         Wins over the folder's ``preprocessing.yml``.
+    postprocessing : Postprocessing, optional
+        What is said of a classifier's scores where a request says nothing.
 
     Raises
     ------
@@ -66,24 +71,36 @@ class OnnxRuntime:
         If labels or preprocessing do not fit the model.
     """
 
-    def __init__(self, folder: Path, preprocessing: ImagePreprocessing | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        preprocessing: ImagePreprocessing | None = None,
+        postprocessing: Postprocessing | None = None,
+    ) -> None:
         self.file = find_model_file(folder)
         folder = self.file.parent
         self._session = open_session(self.file)
-        self.labels = read_labels(folder)
+        self.postprocessing = postprocessing or Postprocessing()
+        label_file = find_labels(folder, self.postprocessing.labels)
+        self.labels = read_labels(folder, self.postprocessing.labels)
         inputs = tuple(_contract_of(node) for node in self._session.get_inputs())
         outputs = tuple(_contract_of(node) for node in self._session.get_outputs())
         self._output_names = [tensor.name for tensor in outputs]
         chosen = preprocessing or read_preprocessing(folder)
         self._image_input = _image_input(inputs, chosen)
         if chosen is not None:
-            check_against(chosen, self._image_input or inputs[0])
+            check_against(chosen, *inputs)
         elif self._image_input is not None:
             chosen = default_preprocessing(self._image_input)
         self.preprocessing = chosen
+        self._preprocessor = (
+            None if chosen is None or self._image_input is None else Preprocessor(chosen, self._image_input.dtype)
+        )
         takes_images = chosen is not None and self._image_input is not None
-        self.contract = ModelContract(inputs, outputs, takes_images)
-        self._classifier = find_classifier(outputs, self.labels)
+        named = read_column_names(folder)
+        self.contract = ModelContract(inputs, outputs, takes_images, columns_of(inputs, named))
+        self._decoder = codecs.RequestDecoder(self.contract)
+        self._classifier = find_classifier(outputs, self.labels, label_file.name if label_file else "")
         self.run_ms: float | None = None
 
     def run(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,18 +121,16 @@ class OnnxRuntime:
         BadInputError
             If the model takes no pictures, or these are none.
         """
-        if self.preprocessing is None or self._image_input is None:
+        if self._preprocessor is None or self._image_input is None:
             raise self.contract.fail(
                 "this model does not say how a picture becomes its input",
                 "Send data or inputs; or put a preprocessing.yml beside the model.",
             )
         try:
-            batch: Array = to_batch(images, self.preprocessing)
+            batch: Array = self._preprocessor.batch(images)
         except BadInputError as error:
             error.sample = error.sample or self.contract.sample_request()
             raise
-        if self._image_input.dtype != "float32":
-            batch = _cast_pixels(batch, self._image_input.dtype)
         length = self._image_input.shape[0] if self._image_input.shape else None
         if length is not None and length != len(images):
             if length != 1:
@@ -123,9 +138,24 @@ class OnnxRuntime:
             return join_rows([self._run({self._image_input.name: batch[i : i + 1]}) for i in range(len(images))])
         return self._run({self._image_input.name: batch})
 
-    def predictions(self, outputs: Mapping[str, Any]) -> list[Prediction] | None:
-        """Return predictions, None where the model is no classifier."""
-        return predictions_of(self._classifier, outputs, self.labels) if self._classifier else None
+    def predictions(self, outputs: Mapping[str, Any], wanted: Postprocessing | None = None) -> list[Prediction] | None:
+        """Return predictions, None where the model is no classifier; ``wanted`` wins over the deployment's own."""
+        if self._classifier is None:
+            return None
+        return predictions_of(self._classifier, outputs, self.labels, wanted or self.postprocessing)
+
+    def wanted(self, options: Mapping[str, Any]) -> Postprocessing:
+        """Return the deployment's postprocessing with a request's own over it.
+
+        Raises
+        ------
+        BadInputError
+            If an option cannot be meant.
+        """
+        try:
+            return parse_settings(Postprocessing, {**self.postprocessing.model_dump(), **options})
+        except SpecError as error:
+            raise self.contract.fail("; ".join(f"{p.key}: {p.message}" for p in error.problems)) from error
 
     def warm_up(self) -> None:
         """Run the model on zeros twice and keep the second run's time in ``run_ms``.
@@ -147,13 +177,19 @@ class OnnxRuntime:
 
     def score(self, request: ScoreRequest) -> ScoreResponse:
         """Answer one request; a request that does not fit gets 400 with a sample of one that does."""
-        content_type = request.content_type
         try:
-            kind, value = codecs.decode_request(request.body, content_type, self.contract)
-            outputs = self.run_images(value) if kind == "images" else self.run(value)
+            decoded = self._decoder.decode(request.body, request.content_type, request.query)
+            wanted = self.wanted(decoded.options) if decoded.options else self.postprocessing
+            if decoded.kind == "fitted":
+                outputs = self._run(decoded.value)
+            elif decoded.kind == "images":
+                outputs = self.run_images(decoded.value)
+            else:
+                outputs = self.run(decoded.value)
         except BadInputError as error:
             return ScoreResponse(codecs.encode_error(error), status=400)
-        return ScoreResponse(codecs.encode_answer(self.predictions(outputs), outputs))
+        answer = codecs.encode_answer(self.predictions(outputs, wanted), outputs if wanted.outputs else None)
+        return ScoreResponse(answer)
 
     def describe(self) -> dict[str, Any]:
         """Return inputs, outputs, a sample request, labels and preprocessing, as JSON types."""
@@ -162,6 +198,8 @@ class OnnxRuntime:
             answer["labels"] = list(self.labels)
         if self.preprocessing is not None:
             answer["preprocessing"] = self.preprocessing.model_dump(mode="json", exclude_none=True)
+        if self.postprocessing != Postprocessing():
+            answer["postprocessing"] = self.postprocessing.model_dump(mode="json", exclude_none=True)
         return answer
 
     def _run(self, feeds: dict[str, Array]) -> dict[str, Any]:
@@ -237,22 +275,10 @@ def _contract_of(node: Any) -> TensorContract:
 
 def _image_input(inputs: tuple[TensorContract, ...], chosen: ImagePreprocessing | None) -> TensorContract | None:
     if chosen is not None and chosen.input is not None:
-        for tensor in inputs:
-            if tensor.name == chosen.input:
-                return tensor
-        names = ", ".join(tensor.name for tensor in inputs)
-        raise UsageError(f"preprocessing.input: the model has no input {chosen.input!r}", hint=f"Inputs: {names}.")
+        return next((tensor for tensor in inputs if tensor.name == chosen.input), None)
     if len(inputs) != 1:
         return None
     return inputs[0] if chosen is not None or default_preprocessing(inputs[0]) is not None else None
-
-
-def _cast_pixels(batch: Array, dtype: str) -> Array:
-    target = np.dtype(dtype)
-    if target.kind in "iu":
-        limits = np.iinfo(target)
-        batch = np.clip(np.rint(batch), limits.min, limits.max)
-    return batch.astype(target)
 
 
 def join_rows(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
