@@ -109,7 +109,8 @@ def test_only_models_of_the_job_are_promised_and_changed(relayed):
     assert relayed.send("POST", SEARCH, question) == (200, b"{}")
     assert relayed.send("POST", SEARCH, {"experiment_ids": [relayed.experiment]})[0] == 503
     assert relayed.send("POST", f"{API}/runs/search", {"experiment_ids": [relayed.experiment]})[0] == 503
-    assert relayed.send("POST", f"{API}/model-versions/create", {"name": "v", "source": "x"})[0] == 503
+    status, body = relayed.send("POST", f"{API}/model-versions/create", {"name": "v", "source": "x"})
+    assert (status, b"only it can register a model" in body) == (503, True)
 
 
 def test_a_model_made_before_an_outage_is_finished_in_it(relayed):

@@ -28,6 +28,7 @@ from penstock.agent.relay.drain import Drain
 from penstock.agent.relay.holdings import Holdings
 from penstock.agent.relay.known import REMEMBERED, Known
 from penstock.agent.relay.models import MODELS, is_change, model_of
+from penstock.agent.relay.registering import AWAY, CALLS, Registering
 from penstock.agent.relay.spool import CallSpool
 from penstock.agent.relay.upstream import READ_S, WRITE_S, Away, Reply, Request, Upstream
 from penstock.agent.relay.wire import BadMessage
@@ -65,6 +66,7 @@ class Switch:
         self._spool = CallSpool(assignment.spool)
         self._holdings = Holdings(assignment, self._known, self._spool)
         self._drain = Drain(self._spool, self.door, note)
+        self._registering = Registering(note)
         self._changed = threading.Condition()
         self._is_away = False
         self._ask_again_at = 0.0
@@ -80,6 +82,7 @@ class Switch:
         spools = is_spoolable(request.method, path) or is_change(request.method, path)
         if request.method == "POST" and path in PROMISED:
             request.promise(PROMISED[path])
+        registers = self._registering.begin(request, path)
         spools = spools and not self._is_over
         if not self._may_ask():
             return self._answer_here(request, path, spools)
@@ -91,6 +94,8 @@ class Switch:
                 self._note_away()
             return self._answer_here(request, path, spools, away)
         self._note_back()
+        if registers:
+            self._registering.end(request, path)
         request.is_forwarded = True
         return reply
 
@@ -175,6 +180,9 @@ class Switch:
             return Reply(200, known, [b"content-type: text/plain; charset=utf-8"] if is_text else None)
         if away is not None and away.reply is not None:
             return away.reply
+        if path in CALLS:
+            self._registering.tell(path)
+            return refusal(503, "TEMPORARILY_UNAVAILABLE", AWAY)
         return refusal(503, "TEMPORARILY_UNAVAILABLE", "The Penstock server is away; try again.")
 
     def _keep_call(self, path: str, content: bytes, promised: str) -> Reply | None:

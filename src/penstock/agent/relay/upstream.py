@@ -87,8 +87,12 @@ class Request:
         self.promised = os.urandom(16).hex()
         if name.endswith(MODEL):
             self.promised = f"m-{self.promised}"
+        self.mark(name, self.promised)
+
+    def mark(self, name: bytes, value: str) -> None:
+        """Tell the server something in a header, whatever the client sent there."""
         self.kept = [line for line in self.kept if line.partition(b":")[0].lower() != name]
-        self.kept.append(name + b": " + self.promised.encode("ascii"))
+        self.kept.append(name + b": " + value.encode("ascii"))
 
     def drain(self) -> None:
         """Read what is left of the body, so that an answer can follow it."""

@@ -16,6 +16,7 @@ from penstock.entities.registered_model import RegisteredModel
 from penstock.rules.aliases import LATEST, check_alias
 from penstock.rules.filters.mlflow import parse_model_filter, parse_model_order
 from penstock.server.mlflow.call import Call
+from penstock.server.mlflow.once import find_made, keep_made
 from penstock.server.mlflow.paging import make_token, read_token
 from penstock.server.mlflow.reach import check_model_change, check_version_change
 from penstock.server.mlflow.registry_limits import (
@@ -43,8 +44,11 @@ async def create_model(call: Call) -> Json:
     tags = check_tags(sent.tags)
 
     def operation(connection: Connection) -> RegisteredModel:
+        if find_made(call, connection) == sent.name:
+            return rows.get_model(connection, sent.name)
         made = rows.create_model(connection, sent.name, now=call.now, description=sent.description or "", tags=tags)
         call.record(connection, "create", _ref(sent.name))
+        keep_made(call, connection, sent.name)
         return made
 
     return {"registered_model": shown_model(await call.write(operation))}

@@ -14,6 +14,7 @@ from penstock.entities.errors import UsageError
 from penstock.rules.filters.mlflow import parse_version_filter, parse_version_order
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.limits import required
+from penstock.server.mlflow.once import find_made, keep_made
 from penstock.server.mlflow.paging import make_token, read_token
 from penstock.server.mlflow.reach import check_lineage, check_version_change
 from penstock.server.mlflow.registry import is_prompt
@@ -53,6 +54,9 @@ async def create_version(call: Call) -> Json:
     tags = check_tags(sent.tags)
 
     def operation(connection: Connection) -> AssetVersion:
+        known = find_made(call, connection)
+        if known is not None:
+            return assets.get_version(connection, models.KIND, sent.name, known)
         if is_prompt(tags):
             lineage = check_prompt_source(sent.source)
         else:
@@ -79,6 +83,7 @@ async def create_version(call: Call) -> Json:
         if lineage.model_id:
             _tell_model(connection, lineage.model_id, made)
         call.record(connection, "create", made.ref, source=lineage.source, run=lineage.run_id or "")
+        keep_made(call, connection, made.version)
         return made
 
     return {"model_version": shown_version(await call.write(operation))}
