@@ -74,7 +74,8 @@ class Readers:
         process = self._choose()
         if process is not None:
             try:
-                return await process.ask(question, argument)
+                with self._store.read_elsewhere():
+                    return await process.ask(question, argument)
             except UnansweredError:
                 logger.debug("the question %s is asked again in the server", question.name)
 
