@@ -20,7 +20,7 @@ LOOK = text("SELECT count(*) FROM tags")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteMetadataStore]:
-    store = SqliteMetadataStore(tmp_path / "metadata.db")
+    store = SqliteMetadataStore(tmp_path / "metadata.db", longest_log_bytes=32 * MIB)
     yield store
     store.close()
 
@@ -74,6 +74,20 @@ def test_a_long_read_holds_nobody_up_and_its_log_is_used_again(store: SqliteMeta
         assert connection.execute(LOOK).scalar_one() == before
     write(store, run_id, 60)
     assert size(store, tmp_path) < under_it + 50
+
+
+def test_a_long_log_is_begun_anew_between_two_reads_in_another_process(tmp_path: Path) -> None:
+    store = SqliteMetadataStore(tmp_path / "metadata.db")
+    run_id = make_run(store)
+    for _ in range(10):
+        with store.read_elsewhere():
+            write(store, run_id, 4)
+        write(store, run_id, 4)
+    assert size(store, tmp_path) < 70
+    with store.read_elsewhere():
+        write(store, run_id, 80)
+        assert size(store, tmp_path) > 70
+    store.close()
 
 
 def test_nothing_is_left_in_the_log_after_a_close(tmp_path: Path) -> None:

@@ -66,6 +66,13 @@ class MetadataStore(MetadataReader, Protocol):
         """Queue ``operation`` for the writer; the future resolves once it is durable."""
         ...
 
+    def read_elsewhere(self) -> AbstractContextManager[None]:
+        """Let the store know, while the block runs, that another process reads for us.
+
+        Nothing depends on it; what disturbs readers, or waits for them, is put off until there is none.
+        """
+        ...
+
     def close(self) -> None:
         """Finish queued operations, then release everything."""
         ...

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -130,6 +130,10 @@ class PostgresMetadataStore:
     def read(self) -> AbstractContextManager[Connection]:
         """Open a read-only snapshot; statements that write fail."""
         return self._reader.read()
+
+    def read_elsewhere(self) -> AbstractContextManager[None]:
+        """Do nothing: the server knows its readers."""
+        return nullcontext()
 
     def close(self) -> None:
         """Finish queued operations, then release everything; idempotent."""

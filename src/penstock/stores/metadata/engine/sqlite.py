@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +26,9 @@ from penstock.stores.metadata.engine.sqlite_file import SqliteFile, SqliteReader
 from penstock.stores.metadata.engine.writer import Link, Writer
 
 T = TypeVar("T")
+
+LONGEST_LOG_BYTES = 256 * 2**20
+_PAGE_BYTES = 4096
 
 _WRITER = (
     "PRAGMA journal_mode=WAL",
@@ -44,6 +47,8 @@ class SqliteMetadataStore:
         The database file; its folder is made where it is missing.
     clock : callable
         Returns ms UTC; used only for rows that opening a new database makes.
+    longest_log_bytes : int
+        Of the write-ahead log: from this size on the writer waits for readers to make it short again.
 
     Raises
     ------
@@ -53,7 +58,9 @@ class SqliteMetadataStore:
         If the file or its folder cannot be opened or written.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], int] = now_ms) -> None:
+    def __init__(
+        self, path: Path, *, clock: Callable[[], int] = now_ms, longest_log_bytes: int = LONGEST_LOG_BYTES
+    ) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             refuse_network(path.parent)
@@ -66,6 +73,7 @@ class SqliteMetadataStore:
         self._path = path
         file = SqliteFile(path)
         self._reader = SqliteReader(file)
+        self._elsewhere: list[None] = []
         with file.translated():
             writer = file.open(_WRITER).execution_options(is_writer=True)
             try:
@@ -74,7 +82,7 @@ class SqliteMetadataStore:
             except BaseException:
                 writer.close()
                 raise
-        self._writer = Writer(writer, _FileLink(path, file.connect))
+        self._writer = Writer(writer, _FileLink(path, file.connect, self._is_read, longest_log_bytes))
 
     @property
     def address(self) -> tuple[str, Path]:
@@ -98,18 +106,37 @@ class SqliteMetadataStore:
         """Open a read-only snapshot; statements that write fail."""
         return self._reader.read()
 
+    @contextmanager
+    def read_elsewhere(self) -> Iterator[None]:
+        """Know of a process that reads; the log is not begun anew meanwhile."""
+        self._elsewhere.append(None)
+        try:
+            yield
+        finally:
+            self._elsewhere.pop()
+
     def close(self) -> None:
         """Finish queued operations, then release everything; idempotent."""
         self._writer.close()
         self._reader.close()
 
+    def _is_read(self) -> bool:
+        return self._reader.is_used or bool(self._elsewhere)
+
 
 class _FileLink(Link):
     """The writer's link to a file: it never breaks, and has a log that somebody has to look after."""
 
-    def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        connect: Callable[[], sqlite3.Connection],
+        is_read: Callable[[], bool],
+        longest_log_bytes: int,
+    ) -> None:
         super().__init__(lambda error: translate(error, path))
-        self._checkpoints = Checkpoints(connect, path.with_name(f"{path.name}-wal"))
+        log = path.with_name(f"{path.name}-wal")
+        self._checkpoints = Checkpoints(connect, log, is_read, longest_log_bytes // _PAGE_BYTES)
 
     def after_group(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection

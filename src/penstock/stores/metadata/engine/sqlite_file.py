@@ -85,7 +85,13 @@ class SqliteReader:
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
         self._idle: deque[Connection] = deque()
+        self._used: list[None] = []
         self._is_closed = False
+
+    @property
+    def is_used(self) -> bool:
+        """Return whether somebody reads at this moment."""
+        return bool(self._used)
 
     @property
     def place(self) -> str:
@@ -102,10 +108,12 @@ class SqliteReader:
                 connection = self._idle.pop()
             except IndexError:
                 connection = self._file.open(_READER)
+            self._used.append(None)
             try:
                 with connection.begin():
                     yield connection
             finally:
+                self._used.pop()
                 self._idle.append(connection)
                 self._trim(0 if self._is_closed else _IDLE_READERS)
 
