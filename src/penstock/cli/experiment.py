@@ -9,7 +9,7 @@ import typer
 from penstock.cli.command import command, make_group
 from penstock.cli.options import OutputOption, QueryOption, WorkspaceOption
 from penstock.cli.output import emit, note
-from penstock.cli.run import View, ViewOption
+from penstock.cli.run_options import View, ViewOption
 from penstock.cli.session import open_rest
 
 app = make_group("Look after the groups that runs are in.")

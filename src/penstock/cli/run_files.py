@@ -10,11 +10,11 @@ import typer
 from penstock.cli.command import command
 from penstock.cli.options import DownloadPathOption, OutputOption, QueryOption, WorkspaceOption
 from penstock.cli.output import Format, emit, note
+from penstock.cli.run_options import RunArgument
 from penstock.cli.session import open_rest
 
 FILES = {"PATH": "path", "SIZE": "size"}
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id; six characters are enough if unique.")]
 PathArgument = Annotated[
     str, typer.Argument(metavar="[PATH]", help="A file or folder of the run; without it, all.", show_default=False)
 ]
