@@ -133,7 +133,7 @@ def test_a_place_of_another_search_is_refused(house: House, digits: str) -> None
         ({"experiments": ["digit"]}, "/experiments/0", 'Did you mean "digits"?'),
         ({"columns": {"attributes": ["statos"]}}, "/columns/attributes/0", 'Did you mean "status"?'),
         ({"limit": 0}, "/limit", None),
-        ({"colums": {}}, "", None),
+        ({"colums": {}}, "/colums", None),
         ({"order_by": ["metrics.loss", "metrics.loss desc"]}, "/order_by/1", None),
     ],
 )
