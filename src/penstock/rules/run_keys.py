@@ -6,7 +6,8 @@ import posixpath
 import re
 
 MAX_KEY = 250  # characters, as MLflow has it
-_KEY = re.compile(r"[/\w.\- :]*")
+KEY = re.compile(r"[/\w.\- :]*")
+"""The characters of which a name is made."""
 
 
 def find_key_fault(key: str) -> str | None:
@@ -18,10 +19,16 @@ def find_key_fault(key: str) -> str | None:
         return "a name is not empty"
     if len(key) > MAX_KEY:
         return f"the name {key[:40] + '…'!r} has more than {MAX_KEY} characters"
-    if not _KEY.fullmatch(key):
+    if not KEY.fullmatch(key):
         return f'the name {key!r} may have letters, digits and "_ - . space : /" only'
-    normal = posixpath.normpath(key)
-    if normal != key or normal == "." or normal.startswith(("..", "/")):
+    normal = leads_elsewhere(key)
+    if normal is not None:
         where = "out of its folder" if normal == key or normal.startswith("..") else f"to {normal!r}"
         return f"the name {key!r} is a path that leads {where}"
     return None
+
+
+def leads_elsewhere(key: str) -> str | None:
+    """Return the path that a name, read as a path, leads to instead of itself; None where there is no such other."""
+    normal = posixpath.normpath(key)
+    return normal if normal != key or normal == "." or normal.startswith(("..", "/")) else None

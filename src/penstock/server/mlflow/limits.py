@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from penstock.entities.errors import UsageError
 from penstock.entities.run import Metric
+from penstock.rules.run_keys import KEY, MAX_KEY, leads_elsewhere
 from penstock.server.mlflow.wire import LogBatch, LogMetric, MetricPoint, Pair
 
-MAX_KEY = 250
 MAX_PARAM = 6000
 MAX_TAG = 8000
 MAX_EXPERIMENT_TAG = 20_000
@@ -21,7 +20,6 @@ MAX_METRICS, MAX_PARAMS, MAX_TAGS, MAX_ENTITIES = 1000, 100, 100, 1000
 
 JSON = "application/json"
 _RUN_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}")
-_KEY = re.compile(r"[/\w.\- :]*")
 _PLAIN_KEY = re.compile(rf"[\w\-][\w.\- :]{{0,{MAX_KEY - 1}}}")
 """No folders and no leading dot: what nearly every key is, seen at once."""
 
@@ -49,13 +47,13 @@ def check_key(key: str, name: str = "key") -> str:
     if _PLAIN_KEY.fullmatch(key):
         return key
     required(key, name)
-    if not _KEY.fullmatch(key):
+    if not KEY.fullmatch(key):
         raise UsageError(
             f"Invalid value {key[:MAX_KEY]!r} for parameter '{name}' supplied: Names may only contain alphanumerics, "
             "underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/)."
         )
-    normal = posixpath.normpath(key)
-    if normal != key or normal == "." or normal.startswith(("..", "/")):
+    normal = leads_elsewhere(key)
+    if normal is not None:
         raise UsageError(
             f"Invalid value {key[:MAX_KEY]!r} for parameter '{name}' supplied: Names may be treated as files in "
             f"certain cases, and must not resolve to other names. This name would resolve to {normal[:MAX_KEY]!r}."
