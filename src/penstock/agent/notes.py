@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,15 +17,27 @@ STANDARD_ERROR = 2
 
 
 def noter(log: int) -> Callable[[str], None]:
-    """Return a function that writes one line of ours into the job's log."""
+    """Return a function that writes one line of ours into the job's log, on a line of its own."""
 
     def note(line: str) -> None:
         try:
-            os.write(log, f"penstock: {line}\n".encode("utf-8", "surrogateescape"))
+            begun = "\n" if _ends_within_a_line(log) else ""
+            os.write(log, f"{begun}penstock: {line}\n".encode("utf-8", "surrogateescape"))
         except (OSError, UnicodeError) as error:
             complain(f"{line} (not logged: {error})")
 
     return note
+
+
+def _ends_within_a_line(log: int) -> bool:
+    status = os.fstat(log)
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:
+        return False
+    reading = os.open(f"/proc/self/fd/{log}", os.O_RDONLY | os.O_CLOEXEC)  # the log itself is open for writing only
+    try:
+        return os.pread(reading, 1, status.st_size - 1) not in {b"\n", b""}
+    finally:
+        os.close(reading)
 
 
 def complain(message: str) -> None:
