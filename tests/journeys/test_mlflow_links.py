@@ -1,4 +1,4 @@
-"""What MLflow would print of a relay's address, which ends with the job, stands in the job's log as the server's link."""
+"""What MLflow would print of a relay's address, which ends with the job, is the server's link in the job's log."""
 
 from __future__ import annotations
 
