@@ -19,7 +19,7 @@ from penstock.entities.errors import NotFoundError, RefusedError, UsageError
 from penstock.entities.run import Run
 from penstock.rules.artifact_paths import check_path, check_prefix
 from penstock.server.mlflow.call import Call
-from penstock.server.mlflow.logged_models import check_model_owner
+from penstock.server.mlflow.logged_model_records import check_model_owner
 from penstock.server.mlflow.wire import Json, ListArtifacts
 from penstock.server.transfer import is_readable_range, receive_blob, send_blob
 from penstock.stores.metadata import artifacts as rows

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from penstock.access.actors import Actor
 from penstock.entities.errors import PenstockError, UsageError
 from penstock.jobs.attempts import check_content
-from penstock.server.mlflow import ingest, inputs, logged_models, runs
+from penstock.server.mlflow import ingest, inputs, logged_model_records, logged_models, runs
 from penstock.server.mlflow.artifacts import keep_upload
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.errors import error_response
@@ -43,7 +43,7 @@ HANDLERS: dict[str, Callable[[Call], Coroutine[Any, Any, Json]]] = {
     f"{API}/runs/set-tag": ingest.set_tag,
     f"{API}/runs/log-inputs": inputs.log_inputs,
     f"{API}/runs/outputs": inputs.log_outputs,
-    logged_models.PREFIX: logged_models.create_model,
+    logged_model_records.PREFIX: logged_models.create_model,
 }
 
 
@@ -150,7 +150,7 @@ def _handle(call: _Relayed) -> Coroutine[Any, Any, Any]:
             raise UsageError(f"{path} takes no file")
         size = call.services.blobs.size(item["digest"])
         return keep_upload(call, path.removeprefix(f"{ARTIFACTS}/"), item["digest"], size)
-    if path.startswith(f"{logged_models.PREFIX}/"):
+    if path.startswith(f"{logged_model_records.PREFIX}/"):
         return _change_model(call, path)
     if path not in HANDLERS:
         raise UsageError(f"{path} cannot be relayed")
@@ -160,7 +160,7 @@ def _handle(call: _Relayed) -> Coroutine[Any, Any, Any]:
 def _change_model(call: _Relayed, path: str) -> Coroutine[Any, Any, Json]:
     """Run what answers a path that names a logged model; which of the changes it is, its end says."""
     method = "POST" if path.endswith("/params") else "PATCH"
-    handler = logged_models.find_handler(method, path)
+    handler = logged_model_records.find_handler(method, path)
     if handler is None:
         raise UsageError(f"{path} cannot be relayed")
     scope = {**call.request.scope, "method": method, "path": path}

@@ -13,6 +13,7 @@ from penstock.server.mlflow import (
     history,
     ingest,
     inputs,
+    logged_model_records,
     logged_models,
     registry,
     runs,
@@ -53,8 +54,8 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", f"{_API}/runs/log-inputs"): inputs.log_inputs,
     ("POST", f"{_API}/runs/outputs"): inputs.log_outputs,
     ("POST", f"{_API}/runs/log-model"): inputs.log_model,
-    ("POST", logged_models.PREFIX): logged_models.create_model,
-    ("POST", f"{logged_models.PREFIX}/search"): logged_models.search,
+    ("POST", logged_model_records.PREFIX): logged_models.create_model,
+    ("POST", f"{logged_model_records.PREFIX}/search"): logged_models.search,
     ("POST", f"{_API}/registered-models/create"): registry.create_model,
     ("GET", f"{_API}/registered-models/get"): registry.get_model,
     ("PATCH", f"{_API}/registered-models/update"): registry.update_model,
@@ -122,8 +123,8 @@ _MISSING = tuple(
 def find_handler(method: str, path: str) -> Handler | None:
     """Return what answers a path with JSON, or None."""
     handler = _HANDLERS.get((method, path))
-    if handler is None and path.startswith(f"{logged_models.PREFIX}/"):
-        return logged_models.find_handler(method, path)
+    if handler is None and path.startswith(f"{logged_model_records.PREFIX}/"):
+        return logged_model_records.find_handler(method, path)
     return traces.refuse if handler is None and traces.is_trace(path) else handler
 
 
