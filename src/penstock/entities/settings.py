@@ -21,6 +21,10 @@ class ServerSettings:
     max_body_bytes: int = field(
         default=16 * 2**20, metadata={"meaning": "largest JSON body in bytes; files have no such limit"}
     )
+    max_exports: int = field(
+        default=2,
+        metadata={"meaning": "exports and verifications of the audit log at once, a process each; more get a 429"},
+    )
 
 
 @dataclass(frozen=True, slots=True)

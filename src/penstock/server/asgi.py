@@ -34,6 +34,7 @@ from penstock.server.api import (
 from penstock.server.api.assets import build_router
 from penstock.server.api.callers import check_action
 from penstock.server.api.strictness import check_names
+from penstock.server.beside import Beside
 from penstock.server.idempotency import Once
 from penstock.server.mlflow import errors as mlflow_errors
 from penstock.server.mlflow.door import MlflowDoor, is_mlflow, takes_file
@@ -67,6 +68,7 @@ def create_api(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.once = Once(services)
+    app.state.beside = Beside(services.store, most=services.settings.server.max_exports)
     app.state.collector = Collector(services.store, services.blobs, clock=services.now)
     api = APIRouter(prefix=API)
     for part in (

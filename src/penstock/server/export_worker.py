@@ -1,101 +1,81 @@
-"""Make an Arrow stream or a Parquet file of JSON pages: standard input to standard output, in a process of its own.
+"""The short-lived process that makes an export or verifies the audit log: an order on standard input, bytes out.
 
-The first line is the schema, ``[[name, kind], …]``; each further line is a page, a list of rows. One page is in memory
-at a time; nothing of the server is loaded.
+It opens the metadata store for reading alone and reads it page by page, each page in a snapshot of its own, so memory
+stays the same however much there is. The first line it writes says whether the order can be done: ``{}``, or the
+problem document to answer with. What follows is the file, whole only if the process ends with status 0. It ends at once
+when standard input closes: then the server is gone, or the client hung up.
 """
 
 from __future__ import annotations
 
-import json
+import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
 from typing import IO, Any
 
-from penstock.plugins import load_module
+import msgspec
 
-_BATCH_ROWS = 20_000
+from penstock.entities.errors import PenstockError
+from penstock.entities.run_query import RunExport
+from penstock.server import problems
+from penstock.server.event_walk import export_events, verify_events
+from penstock.server.export_order import EventsExport, EventsVerification, Order, RunsExport
+from penstock.server.run_export import export_runs
+from penstock.server.run_selection import read_selection
+from penstock.stores.metadata.engine.opening import open_reader
 
-
-class _Counted:
-    """A pipe that knows how much went through it: Parquet's footer holds offsets, and a pipe has no position."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._pipe = pipe
-        self._written = 0
-        self.closed = False
-
-    def write(self, piece: Any) -> int:
-        """Write all of a buffer."""
-        self._pipe.write(piece)
-        size = len(memoryview(piece).cast("B"))
-        self._written += size
-        return size
-
-    def tell(self) -> int:
-        """Return how many bytes were written."""
-        return self._written
-
-    def flush(self) -> None:
-        """Pass on what is buffered."""
-        self._pipe.flush()
-
-    def close(self) -> None:
-        """Flush; the pipe is closed with the process."""
-        self._pipe.flush()
-        self.closed = True
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readable(self) -> bool:
-        """Return False."""
-        return False
-
-    def seekable(self) -> bool:
-        """Return False."""
-        return False
+NICENESS = 10
+"""Whoever trains waits for what is logged, so the server comes first where both want the processor."""
 
 
-def main(form: str, source: IO[bytes], target: IO[bytes]) -> None:
-    """Read pages from ``source`` until its end and write the file to ``target``."""
-    arrow = load_module("pyarrow")
-    kinds = {
-        "text": arrow.string(),
-        "time": arrow.timestamp("ms", tz="UTC"),
-        "integer": arrow.int64(),
-        "number": arrow.float64(),
-    }
-    columns = json.loads(source.readline())
-    schema = arrow.schema([(name, kinds[kind]) for name, kind in columns])
-    numbers = [index for index, (_, kind) in enumerate(columns) if kind == "number"]
-    sink = arrow.PythonFile(_Counted(target), mode="w")
-    if form == "parquet":
-        writer = load_module("pyarrow.parquet").ParquetWriter(sink, schema, compression="zstd")
-    else:
-        writer = arrow.ipc.new_stream(sink, schema)
-    with writer:
-        for rows in _batches(source, numbers):
-            lists = zip(*rows, strict=True)
-            arrays = [arrow.array(list(values), kind) for values, kind in zip(lists, schema.types, strict=True)]
-            writer.write_batch(arrow.record_batch(arrays, schema=schema))
-    sink.close()
+def main(source: IO[bytes], target: IO[bytes]) -> int:
+    """Do the order that is the first line of ``source`` and return the exit status."""
+    os.nice(NICENESS)
+    order = msgspec.json.decode(source.readline(), type=Order)
+    threading.Thread(target=_end_with, args=(source,), daemon=True).start()
+    try:
+        reader = open_reader(order.url, Path(order.file))
+        pieces = _pieces(reader.read, order)
+        pieces = chain([next(pieces, b"")], pieces)
+    except PenstockError as error:
+        target.write(msgspec.json.encode(problems.problem_body(error, problems.status_of(error))) + b"\n")
+        target.flush()
+        return 0
+    target.write(b"{}\n")
+    for piece in pieces:
+        target.write(piece)
+        target.flush()
+    return 0
 
 
-def _batches(source: IO[bytes], numbers: list[int]) -> Iterator[list[list[Any]]]:
-    batch: list[list[Any]] = []
-    for line in source:
-        for row in json.loads(line):
-            for index in numbers:
-                if isinstance(row[index], str):  # NaN and infinity, which JSON has no numbers for
-                    row[index] = float(row[index])
-            batch.append(row)
-        if len(batch) >= _BATCH_ROWS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _pieces(read: Callable[[], Any], order: Order) -> Iterator[bytes]:
+    task = order.task
+    if isinstance(task, EventsExport):
+        return export_events(read, task)
+    if isinstance(task, EventsVerification):
+        return verify_events(read, task)
+    return _export_runs(read, task)
+
+
+def _export_runs(read: Callable[[], Any], task: RunsExport) -> Iterator[bytes]:
+    export = RunExport.model_validate(task.export)
+    with read() as connection:
+        selected = read_selection(connection, export, task.actor)
+    return export_runs(read, selected, export)
+
+
+def _end_with(source: IO[bytes]) -> None:
+    source.read()
+    os._exit(1)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.stdin.buffer, sys.stdout.buffer)
+    try:
+        status = main(sys.stdin.buffer, sys.stdout.buffer)
+    except BrokenPipeError:
+        os._exit(1)
+    # At once: the thread that watches standard input would be waited for.
+    os._exit(status)

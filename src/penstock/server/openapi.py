@@ -130,6 +130,7 @@ _FAILURES = {
     412: "`If-Match` names another revision",
     416: "The range lies outside the file",
     422: "The spec has problems; each has a pointer",
+    429: "As much of this runs as may at once; `Retry-After` says when to try again",
     507: "The disk is full",
 }
 

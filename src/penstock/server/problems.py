@@ -55,6 +55,22 @@ class BodyTooLargeError(RefusedError):
     code = "body_too_large"
 
 
+class BusyError(RefusedError):
+    """As much of this runs as may at once; another try later is answered.
+
+    Parameters
+    ----------
+    retry_after_s : int
+        When to try again.
+    """
+
+    code = "busy"
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: int) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
 class MissingContentError(ConflictError):
     """A tree that names blobs the server does not have; lists them."""
 
@@ -72,6 +88,8 @@ def status_of(error: PenstockError) -> int:
     """Return the HTTP status of an error."""
     if isinstance(error, BodyTooLargeError):
         return 413
+    if isinstance(error, BusyError):
+        return 429
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
 
 
@@ -105,7 +123,10 @@ def _problem(problem: Problem) -> dict[str, Any]:
 def problem_response(error: PenstockError) -> Response:
     """Return the whole answer to an error."""
     status = status_of(error)
-    return _response(problem_body(error, status), status)
+    response = _response(problem_body(error, status), status)
+    if isinstance(error, BusyError):
+        response.headers["retry-after"] = str(error.retry_after_s)
+    return response
 
 
 def status_response(status: int, detail: str = "") -> Response:

@@ -1,30 +1,22 @@
-"""All runs that a search finds, as one stream: JSON lines, CSV, or Arrow and Parquet made by a process beside.
+"""All runs that a search finds, as the pieces of one file: JSON lines, CSV, Arrow or Parquet.
 
 Rows are read a page at a time, each page in a snapshot of its own, so memory stays the same however many runs there
-are, and no snapshot is held while a slow client reads. Arrow's formats are computed by a short-lived process that is
-fed the same JSON lines: the server itself never loads pyarrow.
+are, and no snapshot is held while a slow client reads. Runs in the process beside the server; that never loads pyarrow.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import queue
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from importlib.util import find_spec
-from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
 
-from penstock.entities.errors import InternalError
 from penstock.entities.run_query import RunExport
-from penstock.plugins import load_module
+from penstock.server import arrow_file
 from penstock.server.api import wire
 from penstock.server.run_selection import Selected, names_of, walk_pages
 from penstock.stores.metadata.search.run_columns import Columns, read_columns, read_latest, read_points
@@ -33,15 +25,6 @@ Read = Callable[[], AbstractContextManager[Connection]]
 Row = list[Any]
 
 RUNS_AT_ONCE = 500
-PIECE_BYTES = 1 << 16
-MAX_COMPLAINT = 2000
-MEDIA = {
-    "jsonl": "application/x-ndjson",
-    "csv": "text/csv; charset=utf-8",
-    "parquet": "application/vnd.apache.parquet",
-    "arrow": "application/vnd.apache.arrow.stream",
-}
-WORKER = "penstock.server.export_worker"
 _TIMES = frozenset({"start_time", "end_time", "timestamp"})
 _VALUES = ("run_id", "metric", "step", "timestamp", "value")
 
@@ -54,8 +37,6 @@ def export_runs(read: Read, selected: Selected, export: RunExport) -> Iterator[b
     MissingPartError
         If the format needs pyarrow and it is not installed here.
     """
-    if export.format in {"arrow", "parquet"}:
-        _demand("pyarrow")
     with read() as connection:
         columns = names_of(connection, selected)
     header = header_of(columns) if export.what == "runs" else list(_VALUES)
@@ -64,13 +45,7 @@ def export_runs(read: Read, selected: Selected, export: RunExport) -> Iterator[b
         return _lines(header, rows)
     if export.format == "csv":
         return _csv(header, rows)
-    return _arrow(header, rows, export.format)
-
-
-def _demand(name: str) -> None:
-    """Raise MissingPartError unless a module is installed, without loading it."""
-    if find_spec(name) is None:
-        load_module(name)
+    return arrow_file.write(export.format, [(name, type_of(name)) for name in header], rows)
 
 
 def header_of(columns: Columns) -> list[str]:
@@ -149,47 +124,3 @@ def _shown(column: str) -> Callable[[Any], Any]:
 
 def _same(value: Any) -> Any:
     return value
-
-
-def _arrow(header: Sequence[str], pages: Iterator[list[Row]], form: str) -> Iterator[bytes]:
-    schema = [[name, type_of(name)] for name in header]
-    # A file takes any number of complaints, while a pipe that nobody reads yet would stop the process.
-    with TemporaryFile() as complaints:
-        worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", WORKER, form], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints
-        )
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        failures: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
-        feeder = threading.Thread(target=_feed, args=(worker.stdin, schema, pages, failures), daemon=True)
-        feeder.start()
-        try:
-            while piece := worker.stdout.read(PIECE_BYTES):
-                yield piece
-            feeder.join()
-            if not failures.empty():
-                raise failures.get()
-            if worker.wait() != 0:
-                complaints.seek(max(0, complaints.seek(0, io.SEEK_END) - MAX_COMPLAINT))
-                raise InternalError(
-                    "the process that makes the file failed", hint=complaints.read().decode("utf-8", "replace")
-                )
-        finally:
-            worker.kill()
-            worker.wait()
-            worker.stdout.close()
-            feeder.join()
-
-
-def _feed(pipe: IO[bytes], schema: list[list[str]], pages: Iterator[list[Row]], failures: Any) -> None:
-    """Write the header and the pages to the process; what goes wrong on the way is told to who reads."""
-    try:
-        with pipe:
-            pipe.write(msgspec.json.encode(schema) + b"\n")
-            for page in pages:
-                rows = [[wire.number(value) if isinstance(value, float) else value for value in row] for row in page]
-                pipe.write(msgspec.json.encode(rows) + b"\n")
-    except BrokenPipeError:
-        return  # the reader hung up or the process died, which its status says
-    except BaseException as error:
-        failures.put(error)

@@ -1,13 +1,12 @@
 """``/api/v1/events``: read, follow, verify and export the audit log.
 
 A follower looks once a second, because events are written by many hands in their own transactions; an idle look is
-one read of one row. A walk over the chain goes in pages that the client asks for, and in pieces of a few
-milliseconds in threads, so that nobody waits for it.
+one read of one row. What reads all of it, verifying and exporting, is done by a process beside the server.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import msgspec
@@ -17,16 +16,19 @@ from starlette.responses import Response, StreamingResponse
 
 from penstock.entities.errors import Problem, SpecError, UsageError
 from penstock.entities.event import Event
-from penstock.rules.chain import Finding
 from penstock.rules.permissions import Action
 from penstock.server.api import wire
 from penstock.server.api.callers import Limit, Wired, is_known
 from penstock.server.api.streams import KEEP_ALIVE, KEEP_ALIVE_S
 from penstock.server.api.tokens import read_time
+from penstock.server.beside import Beside
+from penstock.server.event_walk import show_event
+from penstock.server.event_walk import verify_events as verify_events_of
+from penstock.server.export_order import MEDIA, EventsExport, EventsVerification
 from penstock.server.openapi import array, describe, page_of, record, text
 from penstock.server.services import Services
 from penstock.stores.metadata import events
-from penstock.stores.metadata.events import EventQuery, Head, WalkedPage
+from penstock.stores.metadata.events import EventQuery, Head
 
 router = APIRouter(prefix="/events", tags=["workspace"])
 
@@ -34,6 +36,8 @@ EVENT_STREAM = "text/event-stream"
 LOOK_S = 1.0
 PIECE = 1000
 MAX_WALK = 20_000
+SHORT_WALK = 1000
+"""So few entries, 10 ms of work, are not worth the start of a process."""
 _INTEGER = {"type": "integer"}
 _FINDING = record(damage=text(), first=_INTEGER, last=_INTEGER, message=text())
 _WALKED = record(checked=_INTEGER, findings=array(_FINDING), seq=_INTEGER, hash=text(), total=_INTEGER)
@@ -82,7 +86,7 @@ async def list_events(
         return StreamingResponse(_follow(request, services, wanted, begin), media_type=EVENT_STREAM, headers=headers)
     begin = following if following is not None else after or 0
     found = await to_thread.run_sync(_read, services, begin, limit + 1, wanted, order == "desc")
-    body: dict[str, Any] = {"items": [_shown(event) for event in found[:limit]]}
+    body: dict[str, Any] = {"items": [show_event(event) for event in found[:limit]]}
     if len(found) > limit:
         body["next"] = str(found[limit - 1].seq)
     return wire.JsonResponse(body)
@@ -118,18 +122,13 @@ async def _follow(request: Request, services: Services, wanted: EventQuery, afte
             yield KEEP_ALIVE
 
 
-def _shown(event: Event) -> dict[str, Any]:
-    """Return an entry as REST shows it; unlike ``wire.entity`` cheap enough for a million of them."""
-    return {**event.__dict__, "at": wire.rfc3339(event.at)}
-
-
 def _head(services: Services) -> Head:
     with services.store.read() as connection:
         return events.get_head(connection)
 
 
 def _message(event: Event) -> bytes:
-    return b"id: %d\nevent: event\ndata: %b\n\n" % (event.seq, msgspec.json.encode(_shown(event)))
+    return b"id: %d\nevent: event\ndata: %b\n\n" % (event.seq, msgspec.json.encode(show_event(event)))
 
 
 @router.get(
@@ -141,8 +140,11 @@ def get_head(services: Wired) -> Response:
     return wire.JsonResponse({"seq": head.seq, "hash": head.hash})
 
 
-@router.get(":verify", **describe("Verify a page of the audit log", _WALKED, fails=(400,), action=Action.EVENT_VERIFY))
+@router.get(
+    ":verify", **describe("Verify a page of the audit log", _WALKED, fails=(400, 429), action=Action.EVENT_VERIFY)
+)
 async def verify_events(
+    request: Request,
     services: Wired,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=MAX_WALK, description="so many entries at most")] = 10_000,
@@ -154,31 +156,15 @@ async def verify_events(
 
     ``next`` is the ``after`` of the following page; the last page has none and compares the log's end.
     """
-    noted = _noted(expect)
-    checked = 0
-    findings: list[Finding] = []
-    while True:
-        page = await to_thread.run_sync(_walk, services, after, min(PIECE, limit - checked), noted)
-        checked += page.checked
-        findings += page.findings
-        after = page.last.seq
-        if page.is_end or checked >= limit:
-            break
-    body: dict[str, Any] = {
-        "checked": checked,
-        "findings": [msgspec.to_builtins(finding) for finding in findings],
-        "seq": page.last.seq,
-        "hash": page.last.hash,
-        "total": page.total,
-    }
-    if not page.is_end:
-        body["next"] = str(after)
-    return wire.JsonResponse(body)
+    task = EventsVerification(after, limit, _noted(expect))
+    if min(limit, (await to_thread.run_sync(_head, services)).seq - (after or 0)) <= SHORT_WALK:
+        return Response(await to_thread.run_sync(_walk, services, task), media_type="application/json")
+    beside: Beside = request.app.state.beside
+    return await beside.answer(task, media="application/json")
 
 
-def _walk(services: Services, after: int | None, limit: int, noted: Head | None) -> WalkedPage:
-    with services.store.read() as connection:
-        return events.walk_chain(connection, after, limit=limit, expect=noted)
+def _walk(services: Services, task: EventsVerification) -> bytes:
+    return b"".join(verify_events_of(services.store.read, task))
 
 
 def _noted(expect: str | None) -> Head | None:
@@ -190,25 +176,16 @@ def _noted(expect: str | None) -> Head | None:
 
 @router.get(
     ":export",
-    **describe("Export the audit log", text(), media="application/x-ndjson", fails=(400,), action=Action.EVENT_EXPORT),
+    **describe(
+        "Export the audit log", text(), media="application/x-ndjson", fails=(400, 429), action=Action.EVENT_EXPORT
+    ),
 )
-def export_events(
-    services: Wired,
+async def export_events(
+    request: Request,
     wanted: Wanted,
     after: After = None,
     format: Annotated[str, Query(pattern="^jsonl$", description="one JSON object a line")] = "jsonl",
 ) -> Response:
     """Send the entries as they were when it began, one JSON object a line, with their hashes."""
-    pieces = _export(services, wanted, after or 0, _head(services).seq)
-    headers = {"content-disposition": 'attachment; filename="events.jsonl"'}
-    return StreamingResponse(pieces, media_type="application/x-ndjson", headers=headers)
-
-
-def _export(services: Services, wanted: EventQuery, after: int, end: int) -> Iterator[bytes]:
-    while True:
-        found = [event for event in _read(services, after, PIECE, wanted, False) if event.seq <= end]
-        if found:
-            yield b"".join(msgspec.json.encode(_shown(event)) + b"\n" for event in found)
-        if len(found) < PIECE:
-            return
-        after = found[-1].seq
+    beside: Beside = request.app.state.beside
+    return await beside.answer(EventsExport(wanted, after or 0), media=MEDIA["jsonl"], filename="events.jsonl")

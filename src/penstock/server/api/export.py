@@ -1,21 +1,20 @@
-"""``/api/v1/runs:export``: every run a search finds, as one file that is made while it is sent."""
+"""``/api/v1/runs:export``: every run a search finds, as one file that a process beside makes while it is sent."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
-from starlette.responses import Response, StreamingResponse
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
 
 from penstock.access.actors import Actor
 from penstock.entities.run_query import EVERYTHING, RunExport, View
 from penstock.rules.permissions import Action
-from penstock.server import run_selection
-from penstock.server.api.callers import Body, Caller, Wired, read_entity
+from penstock.server.api.callers import Body, Caller, read_entity
 from penstock.server.api.run_search import read_column_names
+from penstock.server.beside import Beside
+from penstock.server.export_order import MEDIA, RunsExport
 from penstock.server.openapi import describe, text
-from penstock.server.run_export import MEDIA, export_runs
-from penstock.server.services import Services
 
 router = APIRouter(tags=["runs"])
 
@@ -29,21 +28,21 @@ _FILE = text("the file: JSON lines, CSV, an Arrow stream or Parquet")
         _FILE,
         takes=RunExport,
         media="application/octet-stream",
-        fails=(400, 422),
+        fails=(400, 422, 429),
         action=Action.RUN_READ,
     ),
 )
-def export(services: Wired, actor: Caller, body: Body) -> Response:
+async def export(request: Request, actor: Caller, body: Body) -> Response:
     """Return all runs a search finds, their latest metrics or every point, in a format of choice."""
-    return _answer(services, actor, read_entity(RunExport, body or b"{}"))
+    return await _answer(request, actor, read_entity(RunExport, body or b"{}"))
 
 
 @router.get(
     "/runs:export",
-    **describe("Export runs", _FILE, media="application/octet-stream", fails=(400, 422), action=Action.RUN_READ),
+    **describe("Export runs", _FILE, media="application/octet-stream", fails=(400, 422, 429), action=Action.RUN_READ),
 )
-def export_by_query(
-    services: Wired,
+async def export_by_query(
+    request: Request,
     actor: Caller,
     form: Annotated[
         Literal["parquet", "arrow", "csv", "jsonl"], Query(alias="format", description="parquet, arrow, csv or jsonl")
@@ -65,12 +64,10 @@ def export_by_query(
         view=view,
         columns=EVERYTHING if columns is None else read_column_names(columns),
     )
-    return _answer(services, actor, asked)
+    return await _answer(request, actor, asked)
 
 
-def _answer(services: Services, actor: Actor, asked: RunExport) -> Response:
-    with services.store.read() as connection:
-        selected = run_selection.read_selection(connection, asked, actor)
-    name = f'attachment; filename="runs.{asked.format}"'
-    pieces = export_runs(services.store.read, selected, asked)
-    return StreamingResponse(pieces, media_type=MEDIA[asked.format], headers={"content-disposition": name})
+async def _answer(request: Request, actor: Actor, asked: RunExport) -> Response:
+    beside: Beside = request.app.state.beside
+    task = RunsExport(asked.model_dump(mode="json"), actor)
+    return await beside.answer(task, media=MEDIA[asked.format], filename=f"runs.{asked.format}")
