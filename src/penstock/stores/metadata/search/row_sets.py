@@ -22,6 +22,7 @@ from sqlalchemy import (
     UnaryExpression,
     any_,
     bindparam,
+    cast,
     column,
     func,
     select,
@@ -68,8 +69,10 @@ def bind_rows(dialect: str, rows: Sequence[int]) -> Any:
 
 def fetch_rows(connection: Connection, statement: Select[Any], **bound: Any) -> list[int]:
     """Run a statement of one column of row ids and return them in its order."""
-    if connection.dialect.name != "sqlite":
-        return list(connection.execute(statement, bound).scalars())
-    inner = statement.subquery()
-    found = connection.execute(select(func.json_group_array(inner.c[0], type_=Text())), bound).scalar_one()
-    return _decode(found)
+    rows = statement.subquery().c[0]
+    if connection.dialect.name == "sqlite":
+        together: Any = func.json_group_array(rows, type_=Text())
+    else:
+        together = cast(func.array_to_json(func.array_agg(rows)), Text)
+    found = connection.execute(select(together), bound).scalar_one()
+    return [] if found is None else _decode(found)

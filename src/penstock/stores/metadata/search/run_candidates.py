@@ -20,7 +20,6 @@ from penstock.stores.metadata.search.run_conditions import (
     attribute_condition,
     dataset_condition,
     metric_condition,
-    run_condition,
     value_condition,
 )
 from penstock.stores.metadata.search.run_queries import Search
@@ -77,8 +76,7 @@ def probe(search: Search, where: Condition, rows: Sequence[int]) -> list[int]:
     """Return those of some runs that a filter leaves, asked one by one."""
     if not rows:
         return []
-    condition = run_condition(where, search.dialect, search.metric_rows)
-    statement = select(runs.c.id).where(in_rows(search.dialect, runs.c.id), condition)
+    statement = select(runs.c.id).where(in_rows(search.dialect, runs.c.id), search.condition(where))
     return fetch_rows(search.connection, statement, rows=bind_rows(search.dialect, rows))
 
 

@@ -52,8 +52,9 @@ def sort_runs(search: Search, rows: Sequence[int] | None = None) -> FoundRuns:
         statement = statement.where(in_rows(search.dialect, runs.c.id))
         bound["rows"] = bind_rows(search.dialect, rows)
     else:
-        condition = search.condition()
-        statement = statement.where(*search.shown(), *(() if condition is None else (condition,)))
+        statement = statement.where(*search.shown())
+        if query.where is not None:
+            statement = statement.where(search.condition(query.where))
     if query.after is not None:
         statement = statement.where(_after(keys, query.after))
     for key in keys:
