@@ -12,15 +12,13 @@ from PIL import Image
 from penstock.entities.errors import SpecError
 from penstock.entities.image import ImagePreprocessing
 from penstock.inference.contract import BadInputError, TensorContract
-from penstock.inference.images import (
+from penstock.inference.declared import (
     check_against,
     default_preprocessing,
-    open_image,
     parse_preprocessing,
     read_preprocessing,
-    to_array,
-    to_batch,
 )
+from penstock.inference.images import open_image, to_array, to_batch
 
 RED_BLUE = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)
 

@@ -17,8 +17,9 @@ from skl2onnx import to_onnx
 import penstock
 from penstock.entities.errors import NotFoundError, SpecError, UsageError
 from penstock.entities.image import ImagePreprocessing
+from penstock.inference.files import find_model_file
 from penstock.inference.runtimes.base import ScoreRequest
-from penstock.inference.runtimes.onnx import ModelError, OnnxRuntime, find_model_file
+from penstock.inference.runtimes.onnx import ModelError, OnnxRuntime
 
 
 def ask(runtime, body, content_type="application/json"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -18,7 +21,7 @@ from penstock.cli.options import (
     VersionOption,
     WorkspaceOption,
 )
-from penstock.cli.output import emit, note
+from penstock.cli.output import Format, emit, note
 from penstock.cli.session import open_rest
 
 app = make_group("Register models and take them out again.")
@@ -61,6 +64,68 @@ def create(
     said = {"name": name, "path": path, "version": version, "type": type_, "description": description}
     asset = create_asset(rest, "models", file, said, overrides or (), say=note)
     emit(asset, columns=DETAILS, output=output, query=query)
+
+
+LAYERS = {
+    "#": "index",
+    "LAYER": "name",
+    "OPERATOR": "operator",
+    "FROM": "from",
+    "WEIGHTS": "weights",
+    "PARAMETERS": "parameters",
+    "SIZE": "size",
+}
+
+
+@command(
+    app,
+    "inspect",
+    "penstock model inspect digits",
+    "penstock model inspect digits@champion --html digits.html",
+    "penstock model inspect ./model/model.onnx -o json --query inputs",
+)
+def inspect(
+    source: Annotated[
+        str, typer.Argument(metavar="MODEL", help="NAME, NAME:VERSION, NAME@ALIAS, or a folder or ONNX file here.")
+    ],
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with all layers to this file.")] = None,
+    workspace: WorkspaceOption = None,
+    output: OutputOption = None,
+    query: QueryOption = None,
+) -> None:
+    """Show what a model takes and gives, its layers, weights and metadata.
+
+    It is read from the model's own file, nothing is run: an ONNX graph, or the signature in an MLmodel.
+    """
+    from penstock.sdk.inspection import facts_of, inspect_model, render, shape_text
+
+    title, report = inspect_model(source, lambda: open_rest(workspace))
+    if html is not None:
+        html.write_text(render(report, title), encoding="utf-8")
+        note(f"Wrote {html}")
+    if query or output not in {None, Format.TABLE}:
+        emit(report, output=output, query=query)
+        return
+    if html is not None:
+        return
+    facts: dict[str, Any] = {"model": title, **dict(facts_of(report))}
+    for part in ("inputs", "outputs"):
+        facts[part] = [f"{t['name']} {t['dtype']} {shape_text(t.get('shape'))}" for t in report.get(part, ())]
+    facts["sample request"] = json.dumps(report.get("sample_request"), ensure_ascii=False)
+    emit(facts)
+    if report.get("layers"):
+        emit([_layer(layer, shape_text) for layer in report["layers"]], columns=LAYERS, output=output)
+
+
+def _layer(layer: dict[str, Any], shape_text: Callable[[Any], str]) -> dict[str, Any]:
+    return {
+        **layer,
+        "name": "  " * layer.get("depth", 0) + layer["name"],
+        "from": " ".join(layer["inputs"]),
+        "weights": " ".join(shape_text(weight["shape"]) for weight in layer["weights"]),
+        "parameters": layer["parameters"] or "",
+        "size": layer["size"] or "",
+    }
 
 
 add_verbs(app, "model", "models")

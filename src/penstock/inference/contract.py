@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.entities.errors import UsageError
+from penstock.inference.samples import IMAGE_SAMPLE, sample_tensors
 from penstock.rules.suggest import nearest
 
 Array = npt.NDArray[Any]
-MAX_SAMPLE_VALUES = 256
 MAX_SHOWN = 80
 
 
@@ -47,13 +47,6 @@ class TensorContract:
         shape = None if self.shape is None else [-1 if n is None else n for n in self.shape]
         return {"name": self.name, "dtype": self.dtype, "shape": shape}
 
-    def sample(self) -> Any:
-        """Return a nested list that fits, or a sentence where that would be long."""
-        lengths = [1 if n is None else n for n in self.shape or ()]
-        if int(np.prod(lengths, dtype=np.int64)) > MAX_SAMPLE_VALUES:
-            return f"nested list of {self.dtype}, shape {lengths}"
-        return np.full(lengths, "" if self.dtype == "str" else 0).tolist()
-
     def blank(self) -> Array:
         """Return a zero tensor that fits, free lengths being 1."""
         lengths = [1 if n is None else n for n in self.shape or ()]
@@ -76,17 +69,11 @@ class ModelContract:
 
     def sample_request(self) -> dict[str, Any]:
         """Return a request body that the model answers (texts stand for what would be long)."""
-        return {"image": "<base64 of a PNG or JPEG file>"} if self.takes_images else self.sample_tensors()
+        return dict(IMAGE_SAMPLE) if self.takes_images else self.sample_tensors()
 
     def sample_tensors(self) -> dict[str, Any]:
         """Return a request body with tensors, also for a model that takes pictures."""
-        if self.columns:
-            by_name = {tensor.name: tensor for tensor in self.inputs}
-            row = [blank_of(by_name.get(name, self.inputs[0]).dtype) for name in self.columns]
-            return {"columns": list(self.columns), "data": [row]}
-        if len(self.inputs) == 1:
-            return {"data": self.inputs[0].sample()}
-        return {"inputs": {tensor.name: tensor.sample() for tensor in self.inputs}}
+        return sample_tensors(self.inputs, self.columns)
 
     def describe(self) -> dict[str, Any]:
         """Return JSON types."""
@@ -163,21 +150,6 @@ class ModelContract:
         if target.kind == "f" and np.isinf(fitted).sum() != (np.isinf(array).sum() if array.dtype.kind == "f" else 0):
             raise self._unfit(f"input {tensor.name!r} holds {_kind(array)}", f"That is more than {target.name} takes.")
         return fitted
-
-
-def columns_of(inputs: Sequence[TensorContract], named: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the names of a table's columns: those of inputs [n, 1], or ``named`` where they fit the only input."""
-    if len(inputs) == 1:
-        shape = inputs[0].shape
-        is_table = shape is not None and len(shape) == 2 and shape[1] in (None, len(named))
-        return tuple(named) if is_table and named else ()
-    is_table = all(tensor.shape is not None and len(tensor.shape) == 2 and tensor.shape[1] == 1 for tensor in inputs)
-    return tuple(tensor.name for tensor in inputs) if is_table else ()
-
-
-def blank_of(dtype: str) -> Any:
-    """Return a value that fits a dtype."""
-    return "" if dtype == "str" else False if dtype == "bool" else 0 if "int" in dtype else 0.0
 
 
 def suggest(name: str, candidates: Sequence[str]) -> str:

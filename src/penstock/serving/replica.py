@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from penstock.entities.errors import PenstockError
-from penstock.inference.images import parse_postprocessing, parse_preprocessing
+from penstock.inference.declared import parse_postprocessing, parse_preprocessing
 from penstock.inference.runtimes.base import Runtime, ScoreRequest
 from penstock.inference.runtimes.onnx import ModelError, OnnxRuntime, load_onnxruntime
 from penstock.plugins import load_module

@@ -16,15 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from penstock.entities.errors import NotFoundError, PenstockError, SpecError, UsageError
+from penstock.entities.errors import PenstockError, SpecError, UsageError
 from penstock.entities.image import ImagePreprocessing, Postprocessing
 from penstock.inference import codecs
 from penstock.inference.classifier import Prediction, find_classifier, predictions_of
-from penstock.inference.contract import Array, BadInputError, ModelContract, TensorContract, columns_of
-from penstock.inference.images import Preprocessor, check_against, default_preprocessing, read_preprocessing
-from penstock.inference.images.settings import parse_settings
+from penstock.inference.contract import Array, BadInputError, ModelContract, TensorContract
+from penstock.inference.declared import check_against, default_preprocessing, parse_settings, read_preprocessing
+from penstock.inference.files import find_model_file
+from penstock.inference.images import Preprocessor
 from penstock.inference.labels import find_labels, read_labels
 from penstock.inference.runtimes.base import ScoreRequest, ScoreResponse
+from penstock.inference.samples import columns_of
 from penstock.inference.signature import read_column_names
 from penstock.plugins import load_module
 
@@ -210,29 +212,6 @@ class OnnxRuntime:
                 raise self.contract.fail(f"the model refuses this input: {_first_line(error)}") from error
             raise ModelError(f"the model failed: {_first_line(error)}") from error
         return dict(zip(self._output_names, values, strict=True))
-
-
-def find_model_file(folder: Path) -> Path:
-    """Return the ONNX file of a model folder: ``model.onnx`` or the only ``*.onnx``, also one folder deeper."""
-    if folder.is_file():
-        return folder
-    if not folder.is_dir():
-        raise NotFoundError(f"there is no model folder {folder}")
-    if (folder / "model.onnx").is_file():
-        return folder / "model.onnx"
-    found = sorted(folder.glob("*.onnx")) or sorted(folder.glob("*/*.onnx"))
-    if len(found) > 1:
-        raise UsageError(
-            f"{folder.name} holds {len(found)} ONNX files",
-            hint="Name the one to serve model.onnx, or register it alone.",
-        )
-    if not found:
-        there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-        raise NotFoundError(
-            f"there is no ONNX file in {folder.name}",
-            hint=f"It holds: {there}. Add model.onnx, or deploy with code_configuration and a score.py.",
-        )
-    return found[0]
 
 
 def load_onnxruntime() -> Any:
