@@ -82,8 +82,9 @@ def ask(
 
 
 def find_child(parent: int, role: str) -> int | None:
-    """Return the pid of a supervisor's child by its role."""
-    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+    """Return the pid of a process's child by its role, whichever of its threads started it."""
+    lists = Path(f"/proc/{parent}/task").glob("*/children")
+    for pid in " ".join(children.read_text() for children in lists).split():
         with contextlib.suppress(OSError):
             if role.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
                 return int(pid)
@@ -130,6 +131,21 @@ def test_two_starts_at_once_are_one_server(tmp_path: Path, start: Start) -> None
         assert process.returncode == 4
         assert "is already served" in process.communicate()[1]
     assert home.read_server_record() == record
+
+
+def test_readers_end_with_a_killed_server(tmp_path: Path, start: Start) -> None:
+    process = start(tmp_path)
+    record = wait_record(tmp_path, process)
+    token = Home(tmp_path).token_file.read_text().strip()
+    assert ask(record.url)[0] == 200
+    server = child_of(process.pid, "server")
+    reader = None
+    while reader is None:
+        assert ask(record.url, "/api/v1/runs", token)[0] == 200
+        reader = find_child(server, "reader")
+    kill(server)
+    wait_end(reader)
+    assert ask(record.url, "/api/v1/runs", token)[0] == 200
 
 
 def test_a_killed_server_comes_back_on_the_same_socket_and_refuses_nobody(tmp_path: Path, start: Start) -> None:

@@ -163,8 +163,9 @@ def build_house(
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None], on_end: Callable[[], None]) -> None:
         super().__init__(config)
+        self.on_end = on_end
         self.on_stop = on_stop
         self.is_up = threading.Event()
 
@@ -175,10 +176,17 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.on_stop()
         await super().shutdown(sockets)
+        self.on_end()
 
 
 @contextmanager
-def serving(app: ASGIApp, on_stop: Callable[[], None] = lambda: None, *, limits: Limits | None = None) -> Iterator[int]:
+def serving(
+    app: ASGIApp,
+    on_stop: Callable[[], None] = lambda: None,
+    on_end: Callable[[], None] = lambda: None,
+    *,
+    limits: Limits | None = None,
+) -> Iterator[int]:
     """Serve an app on a free loopback port, in a thread, until the block ends."""
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
@@ -190,7 +198,7 @@ def serving(app: ASGIApp, on_stop: Callable[[], None] = lambda: None, *, limits:
         log_config=None,
         timeout_graceful_shutdown=20,
     )
-    server = _Server(config, on_stop)
+    server = _Server(config, on_stop, on_end)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="server")
     thread.start()
     try:
@@ -207,7 +215,8 @@ def open_house(folder: Path, **options: Any) -> Iterator[House]:
     """Run a whole server over a folder until the block ends."""
     house = build_house(folder, **options)
     try:
-        with serving(create_app(house.services), house.services.closing.begin) as port:
+        with serving(create_app(house.services), house.services.closing.begin, house.services.readers.end) as port:
             yield replace(house, port=port)
     finally:
+        house.services.readers.close()
         house.services.store.close()

@@ -13,7 +13,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from penstock.app.process import configure_logging, inherited_socket
@@ -50,7 +50,9 @@ def main(arguments: list[str]) -> int:
     os._exit(0)
 
 
-def reader_starter(home: Home) -> Callable[[socket.socket], subprocess.Popen[bytes]]:
+def reader_starter(
+    home: Home, environment: Mapping[str, str] = os.environ
+) -> Callable[[socket.socket], subprocess.Popen[bytes]]:
     """Return what starts a reader process of a workspace; its words go to this process's log."""
 
     def start(line: socket.socket) -> subprocess.Popen[bytes]:
@@ -59,7 +61,7 @@ def reader_starter(home: Home) -> Callable[[socket.socket], subprocess.Popen[byt
             [sys.executable, "-P", "-m", "penstock.app", "reader", "--workspace", str(home.root)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            env={**os.environ, "PENSTOCK_SOCKET_FD": str(line.fileno())},
+            env={**environment, "PENSTOCK_SOCKET_FD": str(line.fileno())},
             pass_fds=[line.fileno()],
         )
 

@@ -192,14 +192,15 @@ def compose(home: Home, settings: Settings, host: str, *, on_gateway_needed: Cal
 def serve(house: House, listening: socket.socket, control: socket.socket) -> None:
     """Answer requests until the supervisor is gone or asks for the end; then leave in order."""
     config = configure(create_app(house.services))
-    server = _Server(config, on_ready=lambda: _begin(house, control), on_closing=house.services.closing.begin)
+    services = house.services
+    server = _Server(config, lambda: _begin(house, control), services.closing.begin, services.readers.end)
     end_with_parent(server.stop)
     try:
         server.run(sockets=[listening])
     finally:
         house.scheduler.stop()
         house.compute.close()
-        house.services.readers.close()
+        services.readers.close()
         house.store.close()
 
 
@@ -229,10 +230,17 @@ def _begin(house: House, control: socket.socket) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that says when it answers and when it is about to leave."""
+    """Uvicorn that says when it answers, when it is about to leave, and when the last request is answered."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_closing: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None],
+        on_closing: Callable[[], None],
+        on_end: Callable[[], None],
+    ) -> None:
         super().__init__(config)
+        self._on_end = on_end
         self._on_ready = on_ready
         self._on_closing = on_closing
 
@@ -243,6 +251,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_closing()
         await super().shutdown(sockets)
+        self._on_end()
 
     def stop(self) -> None:
         self.should_exit = True

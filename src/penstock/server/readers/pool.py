@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 IDLE_S = 60.0
 AFTER_FAILURE_S = 30.0
 """A process that never came up is not tried again for so long."""
+START_S = 60.0
+"""One that does not come up in so long never will."""
 _CORES_EACH = 4
 _MOST = 4
 
@@ -55,6 +57,7 @@ class Readers:
         self._most = usual_number(os.cpu_count() or 1) if most is None else most
         self._idle_s = idle_s
         self._processes: list[ReaderProcess] = []
+        self._ending: list[ReaderProcess] = []
         self._starting: asyncio.Task[None] | None = None
         self._not_before = 0.0
 
@@ -62,6 +65,11 @@ class Readers:
     def pids(self) -> list[int]:
         """Return the ids of the processes that take questions now."""
         return [process.pid for process in self._processes if process.is_ready]
+
+    @property
+    def demand(self) -> int:
+        """Return how many questions are under way in processes or wait for one."""
+        return sum(process.demand for process in self._processes)
 
     async def answer(self, question: Question[A], argument: A) -> bytes:
         """Return the answer to a question on a snapshot that holds every change acknowledged before.
@@ -85,10 +93,18 @@ class Readers:
 
         return await to_thread.run_sync(run)
 
-    def close(self) -> None:
-        """End the processes; questions under way are lost. Called when the event loop has ended."""
+    def end(self) -> None:
+        """Let the processes end; called in the event loop, when no more requests come."""
         self._start = None
-        for process in self._processes:
+        if self._starting is not None:
+            self._starting.cancel()
+        for process in tuple(self._processes):
+            process.end()
+
+    def close(self) -> None:
+        """Wait until the processes are gone; called when the event loop has ended."""
+        self._start = None
+        for process in (*self._processes, *self._ending):
             process.kill()
 
     def _choose(self) -> ReaderProcess | None:
@@ -125,14 +141,16 @@ class Readers:
         if process not in self._processes:
             return
         loop = asyncio.get_running_loop()
-        left_s = process.last_used + self._idle_s - loop.time()
+        patience_s = self._idle_s if process.was_ready else START_S
+        left_s = process.last_used + patience_s - loop.time()
         if left_s <= 0 and not process.demand:
             process.end()
         else:
-            loop.call_later(max(left_s, self._idle_s / 4), self._rest, process)
+            loop.call_later(min(max(left_s, self._idle_s / 4), self._idle_s), self._rest, process)
 
     def _ended(self, process: ReaderProcess) -> None:
         if process in self._processes:
             self._processes.remove(process)
+            self._ending = [one for one in self._ending if not one.is_gone] + [process]
         if not process.was_ready:
             self._not_before = asyncio.get_running_loop().time() + AFTER_FAILURE_S

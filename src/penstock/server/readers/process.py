@@ -53,6 +53,11 @@ class ReaderProcess(asyncio.Protocol):
         return self._demand
 
     @property
+    def is_gone(self) -> bool:
+        """Return whether there is no such process any more."""
+        return self._process is None or self._process.returncode is not None
+
+    @property
     def pid(self) -> int:
         """Return the process's id, 0 before it is started."""
         return self._process.pid if self._process is not None else 0
@@ -153,6 +158,7 @@ class ReaderProcess(asyncio.Protocol):
     def _settle(self, number: int, status: int, answer: bytes) -> None:
         if status == READY:
             self.is_ready = self.was_ready = True
+            self.last_used = asyncio.get_running_loop().time()
             return
         answered = self._asked.get(number)
         if answered is None or answered.done():  # nobody waits any more
