@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.access.conftest import NOW, Clock
 
 from penstock.access.people import PeopleTokens
 from penstock.access.tokens import Access
@@ -14,34 +14,6 @@ from penstock.entities.token import Role, TokenSpec
 from penstock.rules.validation import validate_entity
 from penstock.stores.metadata import events
 from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
-
-NOW = 1_700_000_000_000
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    now = NOW
-
-    def __call__(self) -> int:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteMetadataStore]:
-    store = SqliteMetadataStore(tmp_path / "metadata.db")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def access(store: SqliteMetadataStore, clock: Clock) -> Access:
-    return Access(store, workspace_token="pst_w", internal_token="pst_i", now=clock, owner="ann")
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.access.conftest import NOW, Clock
 
 from penstock.access.actors import Actor, Role
 from penstock.access.tokens import Access, read_authorization
@@ -16,20 +15,6 @@ from penstock.entities.run import RunStatus
 from penstock.rules.names import hash_token
 from penstock.stores.metadata import attempts, jobs, runs, tokens
 from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
-
-NOW = 1_700_000_000_000
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteMetadataStore]:
-    store = SqliteMetadataStore(tmp_path / "metadata.db")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def access(store: SqliteMetadataStore) -> Access:
-    return Access(store, workspace_token="pst_w", internal_token="pst_i", now=lambda: NOW, owner="ann")
 
 
 def start_attempt(store: SqliteMetadataStore, access: Access, job: str = "job1", number: int = 1) -> tuple[str, str]:
@@ -165,10 +150,7 @@ def test_agent_is_known_by_its_attempt_after_its_token_ended(store: SqliteMetada
             access.authenticate_attempt(header, attempt)
 
 
-def test_expired_token_is_refused(store: SqliteMetadataStore) -> None:
-    clock = [NOW]
-    now: Callable[[], int] = lambda: clock[0]  # noqa: E731 # a clock that the test moves
-    access = Access(store, workspace_token="pst_w", internal_token="pst_i", now=now)
+def test_expired_token_is_refused(store: SqliteMetadataStore, access: Access, clock: Clock) -> None:
     store.write(
         lambda connection: tokens.put_token(
             connection,
@@ -183,7 +165,7 @@ def test_expired_token_is_refused(store: SqliteMetadataStore) -> None:
         )
     )
     assert access.authenticate("Bearer pst_short").name == "bob"
-    clock[0] = NOW + 1000
+    clock.now += 1000
     assert access.recognise("Bearer pst_short") is None
     with pytest.raises(AuthenticationError):
         access.authenticate("Bearer pst_short")

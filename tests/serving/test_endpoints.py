@@ -290,9 +290,12 @@ def test_a_failed_update_gives_the_gateway_the_ready_revision_back(world):
 
 
 def test_news_of_what_was_deleted_change_nothing(world):
+    world.deploy(model=world.model())
+    before = world.desired()
     world.endpoints.apply_status(
         {"endpoint": "gone", "deployment": "blue", "revision": 1, "state": "ready", "message": "", "log_tail": ""}
     )
+    assert world.desired() == before
 
 
 def test_what_gets_traffic_is_not_deleted(world):
