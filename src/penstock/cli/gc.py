@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +19,8 @@ from penstock.cli.session import open_rest
 app = make_group("Remove for good what was deleted.")
 
 SHOWN = 20
-ERASE_LINE = "\r\x1b[2K"
+WORTH_SAYING_BYTES = 1 << 20
+_STEPS = {"plan": "Removing", "marking": "Looking for files", "blobs": "Removing files", "vacuum": "Giving space back"}
 _WORDS = {
     "run": ("run", "runs"),
     "experiment": ("experiment", "experiments"),
@@ -32,6 +36,7 @@ _WORDS = {
     "penstock gc --older-than 0 --apply",
     "penstock gc --experiment digits --older-than 0 --apply -y",
     "penstock gc --run 3f2a91 --older-than 0 --apply",
+    "penstock gc --vacuum --apply",
 )
 def gc(
     older_than: Annotated[
@@ -43,6 +48,9 @@ def gc(
     experiment: Annotated[
         str | None, typer.Option("--experiment", "-e", metavar="NAME", help="Only what is in this experiment.")
     ] = None,
+    vacuum: Annotated[
+        bool, typer.Option("--vacuum", help="Also give the disk space of removed rows back; it takes a while.")
+    ] = False,
     workspace: WorkspaceOption = None,
     output: OutputOption = None,
     query: QueryOption = None,
@@ -62,18 +70,25 @@ def gc(
     if not apply:
         if is_table:
             _show_plan(plan)
+            _show_space(plan)
         else:
             emit(plan, output=output, query=query)
         return
     if is_table:
         _show_plan(plan, is_applied=True)
-    if not plan["counts"] and not plan["blobs"]:
+    if plan["counts"] or plan["blobs"]:
+        confirm("Remove this for good?", yes)
+    elif not vacuum:
         return
-    confirm("Remove this for good?", yes)
-    done = _apply(rest, scope)
+    obstacle = plan.get("vacuum", {}).get("obstacle", "")
+    if vacuum and obstacle:
+        note(obstacle)
+    done = _apply(rest, {**scope, "vacuum": True} if vacuum else scope)
     if is_table:
         removed = _count(done.get("removed", {})) or "no records"
         note(f"Removed {removed}; {human_size(done.get('bytes', 0))} are free again.")
+        if vacuum:
+            note(f"The store of rows gave {human_size(done.get('vacuumed_bytes', 0))} back to the disk.")
     else:
         emit(done, output=output, query=query)
 
@@ -81,19 +96,46 @@ def gc(
 def _apply(rest: Any, scope: dict[str, Any]) -> dict[str, Any]:
     from penstock.sdk.gc import check_step
 
-    is_terminal = sys.stderr.isatty()
-    removed = 0
     step: dict[str, Any] = {}
-    for step in rest.collect(scope):
-        check_step(step)
-        removed += step["step"] == "removed"
-        if is_terminal:
-            text = f"{step['done']} of {step['total']} files" if step["step"] == "blobs" else f"{removed} records"
-            sys.stderr.write(f"{ERASE_LINE}Removing: {text}")
-            sys.stderr.flush()
-    if is_terminal:
-        sys.stderr.write(ERASE_LINE)
+    with _progress() as show:
+        for step in rest.collect(scope):
+            check_step(step)
+            show(step)
     return step
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[dict[str, Any]], object]]:
+    """Show a bar where people watch: records, then files, then space."""
+    if not sys.stderr.isatty():
+        yield lambda step: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(_STEPS["plan"], total=None)
+        done = Counter[str]()
+        going = None
+
+        def show(step: dict[str, Any]) -> None:
+            nonlocal going
+            name = step["step"]
+            done[name] += 1
+            going = step.get("going", going)
+            counted = {"removed": (done["removed"], going), "blobs": (step.get("done"), step.get("total"))}
+            completed, total = counted.get(name, (step.get("bytes"), step.get("total")))
+            progress.update(task, description=_STEPS.get(name, "Removing"), completed=completed, total=total)
+
+        yield show
+
+
+def _show_space(plan: dict[str, Any]) -> None:
+    space = plan.get("vacuum", {})
+    if space.get("bytes", 0) >= WORTH_SAYING_BYTES:
+        note(f"--vacuum would give about {human_size(space['bytes'])} of the store of rows back to the disk.")
+        if space["obstacle"]:
+            note(space["obstacle"])
 
 
 def _show_plan(plan: dict[str, Any], *, is_applied: bool = False) -> None:

@@ -25,7 +25,7 @@ from penstock.entities.errors import ConflictError, NotFoundError
 from penstock.rules.collection import Deleted, Kind, Removal, decide
 from penstock.stores.blobs.base import BlobStore, StoredBlob
 from penstock.stores.metadata import attempts, experiments, run_log, runs
-from penstock.stores.metadata.base import MetadataStore
+from penstock.stores.metadata.base import MetadataStore, Space
 from penstock.stores.metadata.removal import marks
 from penstock.stores.metadata.removal import records as removal
 from penstock.stores.metadata.removal.digest_marks import DigestMarks
@@ -115,10 +115,15 @@ class Collector:
         )
         return planned, self._find_garbage(without)
 
-    def collect(self, scope: Scope, *, actor: str) -> Generator[Progress, None, None]:
+    def space(self) -> Space:
+        """Return what rows that were removed before left behind in the metadata store."""
+        return self._store.space()
+
+    def collect(self, scope: Scope, *, actor: str, vacuum: bool = False) -> Generator[Progress, None, None]:
         """Remove for good; yield what happens as it happens, the totals last.
 
-        Nothing is lost if the caller stops asking: what was removed stays removed, the rest waits.
+        With ``vacuum`` the metadata store gives the space of rows back to the disk afterwards. Nothing is lost if the
+        caller stops asking: what was removed stays removed, the rest waits.
 
         Raises
         ------
@@ -140,7 +145,13 @@ class Collector:
             for step in self._sweep():
                 freed = step.get("bytes", freed)
                 yield step
-            yield {"step": "done", "removed": dict(counts), "bytes": freed}
+            done: Progress = {"step": "done", "removed": dict(counts), "bytes": freed}
+            if vacuum:
+                space, given = self._store.space(), 0
+                for given in self._store.give_space_back():
+                    yield {"step": "vacuum", "bytes": given, "total": max(given, space.bytes)}
+                done["vacuumed_bytes"] = given
+            yield done
         finally:
             self._busy.release()
 

@@ -24,6 +24,8 @@ class Collected:
         How many of each kind: run, experiment, logged-model, version.
     bytes : int
         Size of the content that nothing named any more.
+    vacuum_bytes : int
+        What the metadata store gave back to the disk, or about what it could give back now.
     kept : list of dict
         Deleted things that stay for now: kind, name, deleted_at, reason.
     """
@@ -32,6 +34,7 @@ class Collected:
     counts: dict[str, int]
     bytes: int
     kept: list[Json] = field(default_factory=list)
+    vacuum_bytes: int = 0
 
 
 def scope_of(*, older_than_days: float = 30, run: str | None = None, experiment: str | None = None) -> Json:
@@ -63,6 +66,7 @@ def collect(
     older_than_days: float = 30,
     run: str | None = None,
     experiment: str | None = None,
+    vacuum: bool = False,
 ) -> Collected:
     """Say what a permanent deletion would take, or take it.
 
@@ -74,15 +78,17 @@ def collect(
         What was deleted later than so many days ago stays; 0 takes all.
     run, experiment : str, optional
         Only this run; only what is in the experiment of this name.
+    vacuum : bool
+        Give the space of removed rows back to the disk, too.
     """
     scope = scope_of(older_than_days=older_than_days, run=run, experiment=experiment)
     plan = rest.plan_collection(scope)
     if not apply:
-        return Collected(False, plan["counts"], plan["bytes"], plan["kept"])
+        return Collected(False, plan["counts"], plan["bytes"], plan["kept"], plan.get("vacuum", {}).get("bytes", 0))
     last: Json = {}
-    for last in rest.collect(scope):
+    for last in rest.collect({**scope, "vacuum": True} if vacuum else scope):
         check_step(last)
-    return Collected(True, last.get("removed", {}), last.get("bytes", 0), plan["kept"])
+    return Collected(True, last.get("removed", {}), last.get("bytes", 0), plan["kept"], last.get("vacuumed_bytes", 0))
 
 
 def check_step(step: Json) -> None:

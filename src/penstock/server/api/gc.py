@@ -37,6 +37,10 @@ _PLAN = record(
     bytes={"type": "integer", "description": "of the blobs that nothing names then"},
     young_blobs={"type": "integer", "description": "named by nothing, but used too lately to go"},
     young_bytes=_COUNT,
+    vacuum=record(
+        bytes={"type": "integer", "description": "about so much a vacuum would free, before anything is removed"},
+        obstacle=text("why it cannot be done now; empty where it can"),
+    ),
 )
 
 
@@ -46,6 +50,7 @@ class Collection(Entity):
     older_than_s: int = Field(default=30 * DAY_S, ge=0, le=10**11)
     run: str | None = Field(default=None, description="only this run: its id, or a prefix of it")
     experiment: str | None = Field(default=None, description="only what is in the experiment of this name")
+    vacuum: bool = Field(default=False, description="give the space of removed rows back to the disk, too")
 
 
 @router.post(
@@ -62,7 +67,9 @@ def plan_collection(request: Request, services: Wired, actor: Caller, body: Body
     """Return what would go and what would stay; changes nothing."""
     collector: Collector = request.app.state.collector
     removal, garbage = collector.plan(_scope(services.store, read_entity(Collection, body or b"{}")))
-    return wire.JsonResponse(_show_plan(removal, garbage))
+    space = collector.space()
+    vacuum = {"bytes": space.bytes, "obstacle": space.obstacle}
+    return wire.JsonResponse({**_show_plan(removal, garbage), "vacuum": vacuum})
 
 
 @router.post(
@@ -82,7 +89,8 @@ def collect(request: Request, services: Wired, actor: Caller, body: Body) -> Res
     Whoever hangs up ends it between two steps; what was removed stays removed, and the next one goes on.
     """
     collector: Collector = request.app.state.collector
-    steps = collector.collect(_scope(services.store, read_entity(Collection, body or b"{}")), actor=actor.name)
+    asked = read_entity(Collection, body or b"{}")
+    steps = collector.collect(_scope(services.store, asked), actor=actor.name, vacuum=asked.vacuum)
     first = next(steps)  # a mistake is a problem, not a line
     return StreamingResponse(_lines(first, steps), media_type="application/x-ndjson")
 

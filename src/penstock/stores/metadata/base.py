@@ -19,15 +19,32 @@ Crash
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What deleted rows left behind.
+
+    Parameters
+    ----------
+    bytes : int
+        About so much; on PostgreSQL an estimate.
+    obstacle : str
+        Why it cannot be given back now, and what to do; empty where it can.
+    """
+
+    bytes: int
+    obstacle: str = ""
 
 
 class MetadataReader(Protocol):
@@ -71,6 +88,14 @@ class MetadataStore(MetadataReader, Protocol):
 
         Nothing depends on it; what disturbs readers, or waits for them, is put off until there is none.
         """
+        ...
+
+    def space(self) -> Space:
+        """Return how much space deleted rows left behind."""
+        ...
+
+    def give_space_back(self) -> Iterator[int]:
+        """Give it back in steps during which writes wait for milliseconds at most; yield the bytes freed so far."""
         ...
 
     def close(self) -> None:

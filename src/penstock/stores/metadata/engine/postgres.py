@@ -15,7 +15,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -27,6 +27,7 @@ from sqlalchemy.exc import DBAPIError
 
 from penstock.clock import now_ms
 from penstock.entities.errors import PenstockError
+from penstock.stores.metadata.base import Space
 from penstock.stores.metadata.engine.postgres_failures import translate
 from penstock.stores.metadata.engine.postgres_reader import PostgresReader, PostgresSessions, discard, session_of
 from penstock.stores.metadata.engine.postgres_session import (
@@ -39,6 +40,7 @@ from penstock.stores.metadata.engine.postgres_session import (
     parse_address,
 )
 from penstock.stores.metadata.engine.schema import prepare_schema
+from penstock.stores.metadata.engine.space import server_space, vacuum_server
 from penstock.stores.metadata.engine.statements import HotStatement
 from penstock.stores.metadata.engine.writer import Link, Writer
 from penstock.stores.metadata.tables import counters
@@ -134,6 +136,16 @@ class PostgresMetadataStore:
     def read_elsewhere(self) -> AbstractContextManager[None]:
         """Do nothing: the server knows its readers."""
         return nullcontext()
+
+    def space(self) -> Space:
+        """Return about how much the statistics say that dead rows hold."""
+        with self.read() as connection:
+            return server_space(connection)
+
+    def give_space_back(self) -> Iterator[int]:
+        """Vacuum table by table, in a session of its own; what went back to the disk is counted, not what is reused."""
+        with self._sessions.translated(), connect(self._address) as session:
+            yield from vacuum_server(session)
 
     def close(self) -> None:
         """Finish queued operations, then release everything; idempotent."""

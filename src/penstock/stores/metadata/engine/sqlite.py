@@ -18,10 +18,12 @@ from sqlalchemy import Connection
 
 from penstock.clock import now_ms
 from penstock.entities.errors import UnavailableError
+from penstock.stores.metadata.base import Space
 from penstock.stores.metadata.engine.checkpoints import Checkpoints
 from penstock.stores.metadata.engine.failures import translate
 from penstock.stores.metadata.engine.filesystem import refuse_network
 from penstock.stores.metadata.engine.schema import prepare_schema
+from penstock.stores.metadata.engine.space import file_space, shrink_file
 from penstock.stores.metadata.engine.sqlite_file import SqliteFile, SqliteReader
 from penstock.stores.metadata.engine.writer import Link, Writer
 
@@ -31,6 +33,7 @@ LONGEST_LOG_BYTES = 256 * 2**20
 _PAGE_BYTES = 4096
 
 _WRITER = (
+    "PRAGMA auto_vacuum=INCREMENTAL",  # works on a new file only; see space.py
     "PRAGMA journal_mode=WAL",
     "PRAGMA journal_size_limit=67108864",
     "PRAGMA cache_size=-16384",
@@ -114,6 +117,15 @@ class SqliteMetadataStore:
             yield
         finally:
             self._elsewhere.pop()
+
+    def space(self) -> Space:
+        """Return the size of the pages that hold nothing."""
+        with self.read() as connection:
+            return file_space(connection)
+
+    def give_space_back(self) -> Iterator[int]:
+        """Move the file's last pages into the holes, half a megabyte a transaction."""
+        return shrink_file(self.write, self.space())
 
     def close(self) -> None:
         """Finish queued operations, then release everything; idempotent."""
