@@ -8,14 +8,13 @@ from hypothesis.extra import numpy as hnp
 
 from penstock.entities.errors import SpecError
 from penstock.inference.classifier import (
-    ClassifierOutputs,
     Prediction,
-    find_classifier,
     predictions_of,
-    read_labels,
     to_probabilities,
 )
 from penstock.inference.contract import TensorContract
+from penstock.inference.labels import read_labels
+from penstock.inference.outputs import ClassifierOutputs, find_classifier
 
 
 def output(name, dtype="float32", shape: tuple[int | None, ...] | None = (None, 3)):

@@ -29,6 +29,7 @@ from penstock.rules.unapplied import endpoint_warnings
 from penstock.serving.acknowledged import Acknowledged
 from penstock.serving.deployment_spec import resolve
 from penstock.serving.logs import read_tail
+from penstock.serving.model_check import ModelCheck
 from penstock.serving.wanted import WantedState, usable_name
 from penstock.stores.metadata import endpoints as table
 from penstock.stores.metadata import events, trees
@@ -64,6 +65,8 @@ class Endpoints:
         Where the gateway answers.
     logs : Path
         The workspace's folder of logs.
+    model_check : ModelCheck, optional
+        Refuses deployments that do not fit their model.
     new_key : callable, optional
         Returns a new random key.
     """
@@ -78,6 +81,7 @@ class Endpoints:
         on_gateway_needed: Callable[[], object],
         gateway_url: str,
         logs: Path,
+        model_check: ModelCheck | None = None,
         new_key: Callable[[], str] = new_key,
     ) -> None:
         self._store = store
@@ -87,6 +91,7 @@ class Endpoints:
         self._gateway_url = gateway_url
         self._logs = logs
         self._need_gateway = on_gateway_needed
+        self._model_check = model_check
         self._acknowledged = Acknowledged(clock)
         self._wanted = WantedState(store, environments, log=self._log, on_built=self._on_built)
 
@@ -213,8 +218,10 @@ class Endpoints:
         NotFoundError
             If there is no such endpoint.
         SpecError
-            If the spec names something that does not exist, or a model that needs code; lists all problems.
+            If the spec names something that does not exist, a model that needs code, or one that it does not fit;
+            lists all problems.
         """
+        self._check_model(spec)
         now = self._clock()
 
         def operation(connection: Connection) -> OnlineDeployment:
@@ -247,6 +254,16 @@ class Endpoints:
         self._need_gateway()
         self._tell(spec.endpoint_name)
         return deployment
+
+    def _check_model(self, spec: OnlineDeploymentSpec) -> None:
+        """Refuse what does not fit its model, outside of any transaction: the model's file is read for it."""
+        if self._model_check is None or spec.code_configuration is not None:
+            return
+        with self._store.read() as connection:
+            table.get_endpoint(connection, spec.endpoint_name)
+            model = resolve(connection, spec).model
+        if model is not None and model.tree is not None:
+            self._model_check.check(spec, model.tree)
 
     def get_deployment(self, endpoint: str, name: str) -> OnlineDeployment:
         """Return one deployment; raises NotFoundError."""

@@ -19,12 +19,13 @@ import numpy as np
 from penstock.entities.errors import PenstockError, SpecError, UsageError
 from penstock.entities.image import ImagePreprocessing, Postprocessing
 from penstock.inference import codecs
-from penstock.inference.classifier import Prediction, find_classifier, predictions_of
+from penstock.inference.classifier import Prediction, predictions_of
 from penstock.inference.contract import Array, BadInputError, ModelContract, TensorContract
 from penstock.inference.declared import check_against, default_preprocessing, parse_settings, read_preprocessing
 from penstock.inference.files import find_model_file
 from penstock.inference.images import Preprocessor
 from penstock.inference.labels import find_labels, read_labels
+from penstock.inference.outputs import find_classifier
 from penstock.inference.runtimes.base import ScoreRequest, ScoreResponse
 from penstock.inference.samples import columns_of
 from penstock.inference.signature import read_column_names
