@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from penstock.entities.errors import UsageError
 from penstock.entities.run import LifecycleStage, RunStatus
-from penstock.rules.filters.clauses import Grammar, read_field
+from penstock.rules.filters.grammar import Grammar, read_field
 from penstock.rules.filters.mlflow import RUNS
 from penstock.rules.filters.names import read_name
 from penstock.rules.filters.orders import parse_orders, read_order

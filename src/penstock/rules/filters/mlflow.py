@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from penstock.entities.errors import UsageError
-from penstock.rules.filters.clauses import Clause, Grammar, compare, parse_clauses
+from penstock.rules.filters.clauses import Clause, parse_clauses
+from penstock.rules.filters.grammar import Grammar, compare
 from penstock.rules.filters.logged_models import logged_model_clause
 from penstock.rules.filters.orders import check_keys, parse_orders, read_order, refuse_twice
 from penstock.rules.filters.tree import Comparison, Condition, Field, OrderKey, Scope

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from penstock.entities.errors import UsageError
-from penstock.rules.filters.clauses import Grammar, read_field
+from penstock.rules.filters.grammar import Grammar, read_field
 from penstock.rules.filters.names import RESERVED, read_name
 from penstock.rules.filters.tokens import Kind, Reader, Token, unquote
 from penstock.rules.filters.tree import Field, OrderKey, Scope
