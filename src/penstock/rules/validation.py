@@ -77,17 +77,17 @@ def check_entity(
     try:
         return model.model_validate(data), []
     except ValidationError as error:
-        faults = list(_faults(error, model, data))
+        faults = list(_faults(error, model))
     mended = _mend(faults, data, text_of)
     if mended is not None:
         try:
             return model.model_validate(mended), []
         except ValidationError as error:
-            faults, data = list(_faults(error, model, mended)), mended
+            faults = list(_faults(error, model))
     return None, list(_findings(faults))
 
 
-def _faults(error: ValidationError, model: type[BaseModel], data: Any) -> Iterator[_Fault]:
+def _faults(error: ValidationError, model: type[BaseModel]) -> Iterator[_Fault]:
     for item in error.errors(include_url=False):
         parts, owner = _resolve(item["loc"], model)
         context = {**_bounds(owner, parts), **(item.get("ctx") or {})}
