@@ -7,7 +7,6 @@ the member it is in, with the nearest name; a name that is merely not there yet 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -228,7 +227,7 @@ def _print_of(query: RunQuery) -> str:
 def _read_next(text: str, expected: str) -> tuple[Any, ...]:
     try:
         found, *after = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=list[Any])
-    except (binascii.Error, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError("`next` is not one that a page carried", hint="Leave it out for the first page.") from error
     if found != expected:
         raise UsageError("`next` belongs to another search", hint="Repeat it with the same filter, order and view.")

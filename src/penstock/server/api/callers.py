@@ -90,7 +90,7 @@ def read_entity(model: type[ModelT], body: bytes) -> ModelT:
     """
     try:
         entity, findings = check_entity(model, msgspec.json.decode(body))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"the body is no valid JSON: {error}") from error
     except RecursionError as error:
         raise UsageError("the body's JSON is nested too deeply") from error

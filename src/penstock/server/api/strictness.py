@@ -62,7 +62,7 @@ def _unread_keys(body: bytes) -> Iterator[Problem]:
         return
     try:
         document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         document = body
     if document is None or document == {}:
         return

@@ -6,7 +6,6 @@ Entities keep milliseconds; only this file turns them into text. Pages carry an 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -121,7 +120,7 @@ def read_next(text: str | None) -> str | None:
         return None
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=str)
-    except (binascii.Error, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError("`next` is not one that a page carried", hint="Leave it out for the first page.") from error
 
 
@@ -135,7 +134,7 @@ def read_json(body: bytes) -> dict[str, Any]:
     """
     try:
         document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"the body is no valid JSON: {error}") from error
     if not isinstance(document, Mapping):
         raise UsageError("the body must be a JSON object")

@@ -113,7 +113,7 @@ async def log_model(call: Call) -> Json:
     required(sent.model_json, "model_json")
     try:
         model = msgspec.json.decode(sent.model_json, type=Json)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"Malformed model info: it is no JSON object: {error}") from error
     missing = [name for name in _MODEL_MEMBERS if name not in model]
     if missing:
@@ -124,7 +124,7 @@ async def log_model(call: Call) -> Json:
         call.check_run(connection, sent.run)
         try:
             known = msgspec.json.decode(find_tag(connection, sent.run, HISTORY_TAG) or "[]", type=list[Any])
-        except msgspec.MsgspecError:
+        except (ValueError, RecursionError):  # anybody may write a tag
             known = []
         set_tag(connection, sent.run, HISTORY_TAG, json.dumps([*known, entry]))
         call.record_change(connection, "set-tag", sent.run, key=HISTORY_TAG)

@@ -6,7 +6,6 @@ Points go from rows to JSON in chunks: a million of them never exist as objects 
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 from collections.abc import Iterable, Iterator
 
@@ -164,7 +163,7 @@ def _read_token(token: str) -> _Token:
         return _Token(0)
     try:
         return msgspec.json.decode(base64.b64decode(token, validate=True), type=_Token)
-    except (binascii.Error, msgspec.DecodeError):
+    except (ValueError, RecursionError):
         return _Token(offset)
 
 

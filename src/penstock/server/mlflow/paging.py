@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 
 import msgspec
 from msgspec import Struct
@@ -32,7 +31,7 @@ def read_token(token: str) -> int:
         return 0
     try:
         found = msgspec.json.decode(base64.b64decode(token, validate=True), type=_Token)
-    except (binascii.Error, msgspec.DecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError("Invalid page token, could not be decoded.") from error
     if found.offset == 0:
         # No page but the first begins there, and that one has no token.

@@ -92,9 +92,10 @@ async def create_version(call: Call) -> Json:
 def _tell_model(connection: Connection, model_id: str, made: AssetVersion) -> None:
     model = logged_models.get_model(connection, model_id)
     try:
-        known: list[Any] = json.loads(model.tags.get(VERSIONS_TAG, "[]"))
-    except ValueError:
-        known = []
+        said = json.loads(model.tags.get(VERSIONS_TAG, "[]"))
+    except (ValueError, RecursionError):  # anybody may write a tag
+        said = []
+    known: list[Any] = said if isinstance(said, list) else []
     known.append({"name": made.name, "version": int(made.version)})
     logged_models.set_tags(connection, model_id, {VERSIONS_TAG: json.dumps(known)})
 

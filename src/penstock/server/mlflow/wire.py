@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from typing import Any, TypeVar
 
@@ -151,6 +152,7 @@ class SearchExperiments(Struct):
     page_token: str = ""
 
 
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
 
 
@@ -169,16 +171,24 @@ def read_body(kind: type[StructT], body: bytes) -> StructT:
         return decoder.decode(body or b"{}")  # type: ignore[no-any-return] # the decoder was made for this kind
     except RecursionError as error:
         raise UsageError("The request's body is nested too deeply.") from error
-    except msgspec.DecodeError:  # also what has a member of another type
+    except ValueError:  # also what has a member of another type, and bytes that are no text
         return _read_lenient(kind, body)
 
 
 def _read_lenient(kind: type[StructT], body: bytes) -> StructT:
-    """Read what the strict way refuses: NaN and infinity, which are no JSON, and null, which means absent."""
+    """Read what the strict way refuses: NaN and infinity, which are no JSON, and null, which means absent.
+
+    Half a character, which JSON can spell and UTF-8 cannot, is refused: no store would take it, nor an answer tell it.
+    """
     try:
-        return msgspec.convert(_without_null(json.loads(body or b"{}")), kind, strict=False)
+        found = json.loads(body or b"{}")
+        if _HALF.search(body):
+            json.dumps(found, ensure_ascii=False).encode()
+        return msgspec.convert(_without_null(found), kind, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(f"Invalid value in the request: {error}.") from error
+    except UnicodeEncodeError as error:
+        raise UsageError("The request's body has half of a surrogate pair, which is no text.") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"The request's body is not what is wanted here: {error}.") from error
 
