@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -23,8 +23,7 @@ _SMALL = 512  # up to here Python's floats are faster than numpy's calls
 _PLAIN = Postprocessing()
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(msgspec.Struct, frozen=True):
     """One class of a row's best k."""
 
     label: Label
@@ -32,8 +31,7 @@ class Ranked:
     probability: float
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     """One row's answer; ``index`` is the class's column, ``probability`` None where the model gives none.
 
     ``label`` is None where the probability is below the threshold; ``top`` holds the best k where k was asked for.
@@ -99,13 +97,10 @@ def _probable(scores: npt.NDArray[Any]) -> Sequence[Sequence[float] | npt.NDArra
     if scores.size > _SMALL:
         return list(to_probabilities(scores.astype(np.float64)))
     rows: list[list[float]] = scores.tolist()
-    if all(_is_probable(row) for row in rows):
-        return rows
-    return [_softmax(row) for row in rows]
-
-
-def _is_probable(row: list[float]) -> bool:
-    return abs(sum(row) - 1.0) <= _ROW_SUM_TOLERANCE and min(row) >= 0.0 and max(row) <= 1.0 + _ROW_SUM_TOLERANCE
+    for row in rows:
+        if not (abs(sum(row) - 1.0) <= _ROW_SUM_TOLERANCE and min(row) >= 0.0):  # so none is above 1 by more
+            return [_softmax(row) for row in rows]
+    return rows
 
 
 def _softmax(row: list[float]) -> list[float]:
@@ -135,8 +130,8 @@ def _best(row: Sequence[float] | npt.NDArray[np.float64]) -> tuple[int, float]:
     if isinstance(row, np.ndarray):
         index = int(row.argmax())
         return index, float(row[index])
-    index = max(range(len(row)), key=row.__getitem__)
-    return index, row[index]
+    largest = max(row)
+    return row.index(largest), largest
 
 
 def _best_few(row: Sequence[float] | npt.NDArray[np.float64], count: int) -> list[tuple[int, float]]:
