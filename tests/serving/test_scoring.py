@@ -78,12 +78,15 @@ def test_methods(sums):
 def test_ids_are_echoed_copied_or_made(sums):
     made = sums.ask(body={"data": [[1, 2]]}).headers
     assert len(made["x-request-id"]) == 36
-    assert "x-ms-request-id" not in made
+    assert made["x-ms-request-id"] == made["x-request-id"]
+    assert "x-ms-client-request-id" not in made
     echoed = sums.ask(body={"data": [[1, 2]]}, x_request_id="mine", traceid="t").headers
     assert (echoed["x-request-id"], echoed["traceid"]) == ("mine", "t")
     for name in ("x_ms_request_id", "x_ms_client_request_id"):
         copied = sums.ask(body={"data": [[1, 2]]}, **{name: "other"}).headers
         assert (copied["x-ms-request-id"], copied["x-ms-client-request-id"]) == ("other", "other")
+    both = sums.ask(body={"data": [[1, 2]]}, x_ms_request_id="old", x_ms_client_request_id="new").headers
+    assert (both["x-ms-request-id"], both["x-ms-client-request-id"]) == ("old", "new")
     assert sums.ask(body={"data": [[1, 2]]}, x_request_id="m" * 101).status == 431
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from typing import Any
 
 import pytest
+from tests.serving.conftest import KEY
 
 ECHO = """
 import json, os, threading
@@ -63,7 +65,7 @@ def test_a_model_of_one_file_lies_in_the_folder_itself(bench):
 
 @pytest.mark.parametrize(
     ("result", "body"),
-    [("'text'", '"text"'), ("{'a': [1, None]}", '{"a": [1, null]}'), ("None", "null"), ("[True]", "[true]")],
+    [("'text'", '"text"'), ("{'a': [1, None]}", '{"a": [1, null]}'), ("None", "{}"), ("[True]", "[true]")],
 )
 def test_results_are_encoded_as_json(bench, result, body):
     deploy(bench, f"def init(): pass\ndef run(raw): return {result}")
@@ -90,11 +92,14 @@ def test_an_exception_in_run_is_424_with_the_models_500(bench):
     assert answer.headers["ms-azureml-model-error-statuscode"] == "500"
     assert answer.headers["ms-azureml-model-error-reason"] == "model failed"
     assert answer.headers["x-ms-run-function-failed"] == "True"
-    assert answer.data == {"message": "score.py:3: ZeroDivisionError: division by zero"}
+    assert answer.data == {"message": "An unexpected error occurred in scoring script. Check the logs for more info."}
+    assert "x-ms-run-fn-exec-ms" not in answer.headers
     assert bench.ask(body="2").data == 0.5
     log = (bench.home.logs / "endpoints" / "sums" / "blue.log").read_text()
     assert 'score.py", line 3, in run' in log
+    assert "ZeroDivisionError: division by zero" in log
     assert "score_worker" not in log
+    assert "score_answers" not in log
 
 
 def test_a_body_that_is_no_text_is_the_models_400(bench):
@@ -102,14 +107,60 @@ def test_a_body_that_is_no_text_is_the_models_400(bench):
     answer = bench.ask(body=b"\xff\xfe")
     assert answer.status == 424
     assert answer.headers["ms-azureml-model-error-statuscode"] == "400"
-    assert "not UTF-8" in answer.data["message"]
+    assert "cannot be decoded as UTF-8" in answer.data["message"]
 
 
 def test_a_result_that_is_no_json_says_so(bench):
     deploy(bench, "def init(): pass\ndef run(raw): return {1, 2}")
     answer = bench.ask(body="x")
-    assert answer.status == 424
-    assert "set is not JSON serializable" in answer.data["message"]
+    assert (answer.status, answer.headers["ms-azureml-model-error-statuscode"]) == (424, "500")
+    assert answer.data == {"message": "An unexpected internal error occurred. Check the logs for more info."}
+    log = (bench.home.logs / "endpoints" / "sums" / "blue.log").read_text()
+    assert "what run() returned is no answer: TypeError: Object of type set is not JSON serializable" in log
+
+
+def test_a_raw_script_gets_the_request_and_its_repeated_headers_pass_the_gateway(bench):
+    code = """
+from azureml.contrib.services.aml_request import AMLRequest, rawhttp
+from azureml.contrib.services.aml_response import AMLResponse
+def init(): pass
+@rawhttp
+def run(request: AMLRequest):
+    if request.path != "/score" or request.method != "POST":
+        return AMLResponse("not asked so", 500)
+    return AMLResponse(request.data[::-1], 200, {"Content-Type": "application/octet-stream", "X-Parts": "a, b"})
+"""
+    deploy(bench, code)
+    connection = bench.connect()
+    connection.request("POST", "/endpoints/sums/score", b"\x00\xff", {"Authorization": f"Bearer {KEY}"})
+    response = connection.getresponse()
+    assert (response.status, response.read()) == (200, b"\xff\x00")
+    assert response.headers.get_all("x-parts") == ["a", "b"]
+    assert response.headers["content-type"] == "application/octet-stream"
+    connection.close()
+
+
+def test_what_a_script_prints_is_dated_in_the_log(bench):
+    deploy(bench, "def init(): print('one', 2, sep='-')\ndef run(raw): print(raw); return 1")
+    bench.ask(body="mine")
+    log = (bench.home.logs / "endpoints" / "sums" / "blue.log").read_text()
+    assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} I \[\d+\] azmlinfsrv.print - one-2$", log, re.MULTILINE)
+    assert re.search(r" I \[\d+\] azmlinfsrv.print - mine$", log, re.MULTILINE)
+
+
+def test_a_script_that_ends_itself_in_run_fails_that_request_alone(bench):
+    deploy(bench, "import sys\ndef init(): pass\ndef run(raw): return raw if raw == 'x' else sys.exit(1)")
+    assert bench.ask(body="end").headers["ms-azureml-model-error-statuscode"] == "500"
+    assert bench.ask(body="x").data == "x"
+
+
+def test_the_scoring_timeout_is_the_scripts_own_failure(bench):
+    code = "import time\ndef init(): pass\ndef run(raw): time.sleep(float(raw)); return 'done'"
+    settings = {"request_timeout_ms": 60_000}
+    deploy(bench, code, environment_variables={"SCORING_TIMEOUT_MS": "150"}, request_settings=settings)
+    answer = bench.ask(body="50")
+    assert (answer.status, answer.data) == (424, {"message": "Scoring timeout after 150 ms"})
+    assert bench.ask(body="0").data == "done"
 
 
 def test_a_response_object_goes_as_it_is(bench):

@@ -30,7 +30,7 @@ def test_a_replica_stopped_while_it_loads_ends_quietly(tmp_path: Path, where: st
             text=True,
         ) as process:
             assert process.stdout is not None
-            assert process.stdout.readline() == "loading\n"
+            assert process.stdout.readline().endswith(" azmlinfsrv.print - loading\n")
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate()
     assert (process.returncode, said) == (0, "")

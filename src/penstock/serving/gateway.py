@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
@@ -44,7 +44,7 @@ class _ClientGone(Exception):
 class _Reply(msgspec.Struct):
     status: int = 200
     content_type: str = "application/json"
-    headers: dict[str, str] = {}
+    headers: list[tuple[str, str]] | dict[str, str] = {}
 
 
 _decode_reply = msgspec.json.Decoder(_Reply).decode
@@ -182,16 +182,19 @@ def _pick(route: Route, headers: dict[bytes, bytes]) -> tuple[str, Backend]:
 
 
 def _request_ids(headers: dict[bytes, bytes]) -> Headers:
-    """Return the id headers of the answer: echoed, copied between the two Microsoft names, or new."""
+    """Return the id headers of the answer, as the shim's ``score_identifiers`` does for a script that is alone."""
     found = {name: headers[name] for name in _ID_HEADERS if name in headers}
     for name, value in found.items():
         if len(value) > MAX_ID_LENGTH:
             raise codes.LongIdError(f"{name.decode()} has more than {MAX_ID_LENGTH} characters")
-    if b"x-request-id" not in found:
-        found[b"x-request-id"] = str(uuid.uuid4()).encode()
-    either = found.get(b"x-ms-client-request-id") or found.get(b"x-ms-request-id")
-    if either is not None:
-        found[b"x-ms-request-id"] = found[b"x-ms-client-request-id"] = either
+    request_id = found.get(b"x-request-id")
+    if request_id is None:
+        request_id = found[b"x-request-id"] = str(uuid.uuid4()).encode()
+    legacy = found.get(b"x-ms-request-id")
+    client = found.get(b"x-ms-client-request-id") or legacy
+    found[b"x-ms-request-id"] = legacy or client or request_id
+    if client:
+        found[b"x-ms-client-request-id"] = client
     return list(found.items())
 
 
@@ -209,6 +212,7 @@ def _request_meta(scope: Scope, headers: dict[bytes, bytes], is_script: bool) ->
     return _encode(
         {
             "method": scope["method"],
+            "path": "/score",
             "query": scope["query_string"].decode("latin-1"),
             "content_type": content_type,
             "headers": shown,
@@ -216,10 +220,10 @@ def _request_meta(scope: Scope, headers: dict[bytes, bytes], is_script: bool) ->
     )
 
 
-def _model_headers(headers: Mapping[str, str]) -> Headers:
+def _model_headers(headers: list[tuple[str, str]] | dict[str, str]) -> Headers:
     """Return a script's own headers, without those of the connection and what is none."""
     found = []
-    for name, text in headers.items():
+    for name, text in headers.items() if isinstance(headers, dict) else headers:
         value = _header_value(text)
         if value is not None and _TOKEN.fullmatch(name) and name.lower().encode() not in _CONNECTION_HEADERS:
             found.append((name.encode(), value))
