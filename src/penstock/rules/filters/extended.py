@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from penstock.entities.errors import UsageError
 from penstock.entities.run import LifecycleStage, RunStatus
 from penstock.rules.filters.grammar import Grammar, read_field
+from penstock.rules.filters.habits import hint_for_attribute, hint_for_choice, hint_for_token
 from penstock.rules.filters.mlflow import RUNS
 from penstock.rules.filters.names import read_name
 from penstock.rules.filters.orders import parse_orders, read_order
@@ -177,7 +178,7 @@ def _read_field(name: Token) -> Field:
     if scope is Scope.ATTRIBUTE and key not in GRAMMAR.attributes:
         raise UsageError(
             f'column {name.column}: runs have no attribute "{key[:60]}"',
-            hint=did_you_mean(key, _ATTRIBUTES) or f"They have {', '.join(_ATTRIBUTES)}.",
+            hint=hint_for_attribute(key, _ATTRIBUTES),
         )
     return read_field(name, GRAMMAR)
 
@@ -190,11 +191,12 @@ def _check_choice(found: Comparison, place: Token) -> None:
         if value not in choices:
             raise UsageError(
                 f"column {place.column}: {str(value)[:40]!r} is no {found.field.key} of a run",
-                hint=did_you_mean(str(value), choices) or f"It is one of {', '.join(choices)}.",
+                hint=hint_for_choice(str(value), choices),
             )
 
 
 def _unexpected(token: Token, wanted: str) -> UsageError:
     found = "the end" if token.kind is Kind.END else repr(token.text[:40])
-    hint = "Quotes are closed by the quote that opened them." if token.text in ("'", '"', "`") else ""
-    return UsageError(f"column {token.column}: {found} stands where {wanted} is expected", hint=hint)
+    return UsageError(
+        f"column {token.column}: {found} stands where {wanted} is expected", hint=hint_for_token(token.text)
+    )

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from penstock.entities.errors import UsageError
+from penstock.rules.filters.habits import hint_for_text
 from penstock.rules.filters.tokens import Kind, Reader, Token
 from penstock.rules.filters.tree import Field, Op, Scope, Value
 
@@ -56,15 +57,23 @@ def _read_one(reader: Reader, field: Field) -> str | int | float:
     if value.kind not in _TEXTS:
         kind = "a number" if field.scope is Scope.METRIC else "a quoted text"
         found = "the end" if value.kind is Kind.END else repr(value.text[:40])
-        raise UsageError(f"column {value.column}: {found} stands where {kind} is expected")
+        hint = "" if value.kind is Kind.END or kind == "a number" else hint_for_text(value.text, _name_of(field))
+        raise UsageError(f"column {value.column}: {found} stands where {kind} is expected", hint=hint)
     text = value.text[1:-1]
     if is_escaped:
         text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
     if not takes_numbers(field):
         return text
     if field.scope is Scope.METRIC:
-        raise UsageError(f"column {value.column}: metrics compare with numbers, which are not quoted")
+        raise UsageError(
+            f"column {value.column}: metrics compare with numbers, which are not quoted",
+            hint=f"Write {_name_of(field)} > 0.9, for example.",
+        )
     return _duration(text, value) if field.key == DURATION else _time(text, value)
+
+
+def _name_of(field: Field) -> str:
+    return field.key if field.scope is Scope.ATTRIBUTE else f"{field.scope}s.{field.key}"
 
 
 def _number(value: Token, field: Field) -> str | int | float:
