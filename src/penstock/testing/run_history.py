@@ -184,6 +184,25 @@ class RunHistorySuite(MetadataFixtures):
             )
             assert runs.get_run(connection, run_id, details=False).tags == {}
 
+    def test_what_creating_a_run_returns_is_what_is_read(self, store: MetadataStore) -> None:
+        """It is answered without being read again; a tag that says another name than the run has is none."""
+        made = store.write(
+            lambda c: runs.create_run(
+                c,
+                run_id="made",
+                experiment_id="0",
+                run_name="calm_heron",
+                user_id="ada",
+                status=RunStatus.SCHEDULED,
+                start_time=7,
+                tags={"z": 'quoted "text"', "a": "back\\slash, {braces}", "": "NULL", "mlflow.runName": "no"},
+            )
+        )
+        with store.read() as connection:
+            found = runs.get_run(connection, "made")
+        assert made == found
+        assert made.tags["mlflow.runName"] == "calm_heron"
+
     def test_run_ids_are_taken_once(self, store: MetadataStore, run_id: str) -> None:
         """Also by deleted runs; unknown experiments and runs are not found."""
         store.write(lambda c: runs.set_run_lifecycle(c, run_id, LifecycleStage.DELETED, now=1))

@@ -68,14 +68,13 @@ class WalkedPage:
 def _next_seq(dialect: str) -> Any:
     statement = insert_into(dialect, counters)
     number = counters.c.value + literal_column("1")
-    return statement.on_conflict_do_update(index_elements=["name"], set_={"value": number}).returning(counters.c.value)
+    last = select(events.c.hash).where(events.c.seq == select(func.max(events.c.seq)).scalar_subquery())
+    statement = statement.on_conflict_do_update(index_elements=["name"], set_={"value": number})
+    return statement.returning(counters.c.value, last.scalar_subquery())
 
 
 # Most changes over the MLflow protocol write an event: as cheap as the change itself.
 _NEXT_SEQ = HotStatement(_next_seq, "name", "value")
-_LAST_HASH = HotStatement(
-    lambda _: select(events.c.hash).where(events.c.seq == select(func.max(events.c.seq)).scalar_subquery())
-)
 _ADD_EVENT = HotStatement(lambda dialect: insert_into(dialect, events), *Link._fields)
 
 
@@ -89,9 +88,8 @@ def append_event(
     detail : mapping
         JSON types only; NaN and infinity are refused with ValueError.
     """
-    seq = int(_NEXT_SEQ.first(connection, (_COUNTER, 1))[0])
-    last = _LAST_HASH.first(connection, ())
-    previous = GENESIS if last is None else str(last[0])
+    seq, last = _NEXT_SEQ.first(connection, (_COUNTER, 1))
+    previous = GENESIS if last is None else str(last)
     text = _canonical(dict(detail))
     event_hash = chain.entry_hash(previous, seq, now, actor, verb, ref, text)
     _ADD_EVENT.run(connection, (seq, now, actor, verb, ref, text, previous, event_hash))

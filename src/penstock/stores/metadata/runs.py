@@ -19,9 +19,9 @@ from penstock.stores.metadata.experiments import get_experiment, parse_id
 from penstock.stores.metadata.metric_history import metric_history, metrics_since
 from penstock.stores.metadata.metrics import latest_of_one
 from penstock.stores.metadata.run_log import (
+    RunRow,
     add_tags,
     delete_tag,
-    find_row,
     log_batch,
     log_param,
     put_tag,
@@ -89,7 +89,7 @@ _FIND_HOME = HotStatement(
     "row",
 )
 _ADD_RUN = HotStatement(
-    lambda dialect: insert_into(dialect, runs),
+    lambda dialect: insert_into(dialect, runs).on_conflict_do_nothing(index_elements=["run_id"]).returning(runs.c.id),
     *("run_id", "experiment", "run_name", "user_id", "status", "lifecycle_stage", "start_time", "end_time"),
     *("artifact_uri", "attempt"),
 )
@@ -116,14 +116,15 @@ def create_run(
         If a run with that id exists, also a deleted one.
     """
     experiment = get_home(connection, experiment_id)
-    if find_row(connection, run_id) is not None:
-        raise ConflictError(f"a run {run_id} exists already", hint="Choose another name.", ref=f"job:{run_id}")
     uri = f"{experiment.artifact_location.rstrip('/')}/{run_id}/artifacts"
     active = LifecycleStage.ACTIVE.value
-    _ADD_RUN.run(connection, (run_id, experiment.id, run_name, user_id, status.value, active, start_time, None, uri, 0))
-    row = row_of(connection, run_id)
-    add_tags(connection, row, {**(tags or {}), RUN_NAME_TAG: run_name})
-    return get_run(connection, run_id)
+    values = (run_id, experiment.id, run_name, user_id, status.value, active, start_time, None, uri)
+    made = _ADD_RUN.first(connection, (*values, 0))
+    if made is None:
+        raise ConflictError(f"a run {run_id} exists already", hint="Choose another name.", ref=f"job:{run_id}")
+    first = {**(tags or {}), RUN_NAME_TAG: run_name}
+    add_tags(connection, RunRow(int(made[0]), 0, experiment.id, start_time, active), first)
+    return _run((*made, *values), run_tags=dict(sorted(first.items())))
 
 
 def get_home(connection: Connection, experiment_id: str) -> HomeRow:
