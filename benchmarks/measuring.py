@@ -111,8 +111,9 @@ def print_results(results: Sequence[Result | Comparison]) -> None:
     """Print Markdown tables and where it was measured."""
     if limited := [one for one in results if isinstance(one, Result)]:
         _print_limited(limited)
-    if compared := [one for one in results if isinstance(one, Comparison)]:
-        _print_compared(compared)
+    compared = [one for one in results if isinstance(one, Comparison)]
+    for peer in dict.fromkeys(one.peer for one in compared):
+        _print_compared([one for one in compared if one.peer == peer])
     print(f"\n{describe_machine()}")
 
 
