@@ -93,7 +93,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 def fill(lab: Lab, run_id: str, points: int) -> None:
     metrics = [Metric("loss", step / 7, step, step) for step in range(points)]
-    lab.store.write(lambda c: runs.log_batch(c, run_id, metrics=metrics, params={"lr": "1"}, tags={"a": "b"}, now=1))
+    lab.store.write(lambda c: runs.log_batch(c, run_id, metrics=metrics, params={"lr": "1"}, tags={"a": "b"}))
 
 
 @pytest.mark.parametrize("points", [3, 2500])

@@ -42,7 +42,7 @@ def exported(house: House) -> None:
         )
         if number == 3:
             points = [Metric("a", step, step, -step - 1) for step in range(20)]
-            house.services.store.write(partial(runs.log_batch, run_id=run_id, metrics=points, now=1))
+            house.services.store.write(partial(runs.log_batch, run_id=run_id, metrics=points))
 
 
 def export(house: House, **body: Any) -> bytes:

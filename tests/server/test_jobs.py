@@ -132,9 +132,7 @@ def test_metrics_show_history_latest_and_params(house: House) -> None:
     job = house.submit(name="metrics-job")
     nan, inf = float("nan"), float("inf")
     points = [Metric("loss", 2.0, 1000, 0), Metric("loss", nan, 2000, 1), Metric("acc", inf, 1500, 0)]
-    house.services.store.write(
-        lambda c: runs.log_batch(c, job.name, metrics=points, params={"lr": "0.1"}, now=1, attempt=0)
-    )
+    house.services.store.write(lambda c: runs.log_batch(c, job.name, metrics=points, params={"lr": "0.1"}, attempt=0))
     shown = house.ok("GET", "/api/v1/jobs/metrics-job/metrics")
     assert shown["params"] == {"lr": "0.1"}
     assert shown["latest"] == {"acc": "Infinity", "loss": "NaN"}

@@ -32,7 +32,7 @@ def make_run(house: House, experiment_id: str, run_id: str, start: int = 1000, *
             start_time=start,
         )
         metrics = [Metric(key, value, 1, 1) for key, value in logged.get("metrics", {}).items()]
-        runs.log_batch(connection, run_id, metrics=metrics, params=logged.get("params"), tags=logged.get("tags"), now=1)
+        runs.log_batch(connection, run_id, metrics=metrics, params=logged.get("params"), tags=logged.get("tags"))
 
     house.services.store.write(operation)
     return run_id
@@ -222,7 +222,7 @@ def test_a_history_comes_in_pages_between_steps_or_sampled(house: House) -> None
     experiment_id = make_experiment(house, "history")
     run_id = make_run(house, experiment_id, "history1")
     points = [Metric("loss/train", step / 2 if step else math.nan, step, step) for step in range(50)]
-    house.services.store.write(lambda c: runs.log_batch(c, run_id, metrics=points, now=1))
+    house.services.store.write(lambda c: runs.log_batch(c, run_id, metrics=points))
     path = f"/api/v1/runs/{run_id}/metrics/loss/train"
     found, query = [], "limit=7"
     while True:
@@ -245,7 +245,7 @@ def test_what_two_attempts_logged_alike_comes_twice_however_it_is_paged(house: H
     run_id = make_run(house, make_experiment(house, "twice"), "twice1")
     points = [Metric("loss", 1.0, 1, step) for step in range(3)]
     for attempt in (0, 1):
-        house.services.store.write(partial(runs.log_batch, run_id=run_id, metrics=points, now=1, attempt=attempt))
+        house.services.store.write(partial(runs.log_batch, run_id=run_id, metrics=points, attempt=attempt))
     path, query, steps = f"/api/v1/runs/{run_id}/metrics/loss", "limit=1", []
     while query:
         page = house.ok("GET", f"{path}?{query}")

@@ -47,7 +47,7 @@ def report(house: House, attempt: str, log: bytes, offset: int, state: str = "ru
 
 def log_metric(house: House, name: str, value: float, step: int) -> None:
     point = Metric("loss", value, 1000 + step, step)
-    house.services.store.write(lambda c: runs.log_batch(c, name, metrics=[point], now=1, attempt=1))
+    house.services.store.write(lambda c: runs.log_batch(c, name, metrics=[point], attempt=1))
     house.services.feed.notify(f"job:{name}")
 
 

@@ -117,7 +117,7 @@ class AttemptReports:
                 return current, job
             changes: dict[str, Any] = {} if current.pid else _handle(payload.get("agent") or {})
             if slice_ and slice_["offset"] == current.spool_offset:
-                left_out.extend(apply_lines(connection, current, slice_["lines"], now))
+                left_out.extend(apply_lines(connection, current, slice_["lines"]))
                 changes["spool_offset"] = slice_["next"]
             if state is not current.state:
                 changes["state"] = state

@@ -28,7 +28,7 @@ MAX_REASON = 500  # characters
 DAMAGED = (ValueError, TypeError, KeyError, OverflowError, RecursionError, PenstockError)
 
 
-def apply_lines(connection: Connection, attempt: Attempt, lines: Iterable[str], now: int) -> list[str]:
+def apply_lines(connection: Connection, attempt: Attempt, lines: Iterable[str]) -> list[str]:
     """Log what the lines say, in the open transaction: metrics in one batch, each parameter and tag by itself.
 
     Returns
@@ -45,18 +45,18 @@ def apply_lines(connection: Connection, attempt: Attempt, lines: Iterable[str], 
                 metrics.append(_metric(entry))
             elif "param" in entry:
                 key, value = entry["param"]
-                _log(connection, attempt, now, params={_key(key): str(value)[:MAX_PARAM]})
+                _log(connection, attempt, params={_key(key): str(value)[:MAX_PARAM]})
             elif "tag" in entry:
                 key, value = entry["tag"]
-                _log(connection, attempt, now, tags={_key(key): str(value)[:MAX_TAG]})
+                _log(connection, attempt, tags={_key(key): str(value)[:MAX_TAG]})
         except DAMAGED as error:
             _leave_out(attempt, error, reasons)
     try:
-        _log(connection, attempt, now, metrics=metrics)
+        _log(connection, attempt, metrics=metrics)
     except DAMAGED:
         for metric in metrics:
             try:
-                _log(connection, attempt, now, metrics=[metric])
+                _log(connection, attempt, metrics=[metric])
             except DAMAGED as error:
                 _leave_out(attempt, error, reasons)
     return list(reasons)
@@ -77,10 +77,10 @@ def _key(key: Any) -> str:
     return str(key)
 
 
-def _log(connection: Connection, attempt: Attempt, now: int, **what: Any) -> None:
+def _log(connection: Connection, attempt: Attempt, **what: Any) -> None:
     if any(what.values()):
         with connection.begin_nested():
-            runs.log_batch(connection, attempt.job_name, now=now, attempt=attempt.number, **what)
+            runs.log_batch(connection, attempt.job_name, attempt=attempt.number, **what)
 
 
 def _leave_out(attempt: Attempt, error: Exception, reasons: dict[str, None]) -> None:

@@ -118,5 +118,5 @@ def _set_both(connection: Connection, run_id: str, value: str) -> None:
 
 
 def _log_and_tell(connection: Connection, run_id: str, key: str, step: int) -> None:
-    runs.log_batch(connection, run_id, metrics=[Metric(key, float(step), step, step)], now=1)
+    runs.log_batch(connection, run_id, metrics=[Metric(key, float(step), step, step)])
     events.append_event(connection, actor="ada", verb="log", ref=f"job:{run_id}", detail={"step": step}, now=1)

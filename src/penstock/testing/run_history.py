@@ -93,7 +93,7 @@ class RunHistorySuite(MetadataFixtures):
         for attempt, points in batches:
             model.log(attempt, points)
             store.write(
-                lambda c, p=points, a=attempt: runs.log_batch(c, run_id, metrics=p, now=1, attempt=a)  # type: ignore[misc] # a default binds the loop variable
+                lambda c, p=points, a=attempt: runs.log_batch(c, run_id, metrics=p, attempt=a)  # type: ignore[misc] # a default binds the loop variable
             )
         with store.read() as connection:
             latest = runs.get_run(connection, run_id).latest_metrics
@@ -218,11 +218,11 @@ class RunHistorySuite(MetadataFixtures):
     def test_a_batch_with_a_changed_parameter_is_refused_whole(self, store: MetadataStore, run_id: str) -> None:
         """An equal value is fine; a different one keeps metrics and tags of the batch out, too."""
         store.write(lambda c: runs.log_param(c, run_id, "lr", "0.1"))
-        store.write(lambda c: runs.log_batch(c, run_id, params={"lr": "0.1", "b": ""}, now=1))
+        store.write(lambda c: runs.log_batch(c, run_id, params={"lr": "0.1", "b": ""}))
         with pytest.raises(UsageError, match="lr"):
             store.write(
                 lambda c: runs.log_batch(
-                    c, run_id, metrics=[Metric("m", 1.0, 1)], tags={"t": "1"}, params={"lr": "0.2"}, now=1
+                    c, run_id, metrics=[Metric("m", 1.0, 1)], tags={"t": "1"}, params={"lr": "0.2"}
                 )
             )
         with store.read() as connection:
@@ -310,7 +310,7 @@ class RunHistorySuite(MetadataFixtures):
 
 
 def _log(store: MetadataStore, run_id: str, points: list[Metric], attempt: int = 0) -> None:
-    store.write(lambda c: runs.log_batch(c, run_id, metrics=points, now=1, attempt=attempt))
+    store.write(lambda c: runs.log_batch(c, run_id, metrics=points, attempt=attempt))
 
 
 def _ensure(name: str) -> Callable[..., str]:

@@ -45,7 +45,7 @@ def test_a_run_is_shown_whole(store: MetadataStore) -> None:
     run_id = make_run(store, start_time=5)
     metrics = [Metric("loss", 0.1, 7, 3), Metric("a", math.nan, 8, 0), Metric("b", -math.inf, 9, 0)]
     values = {"lr": '"quoted" \\ \n\x01 é 损失 \U0001f600', "empty": ""}
-    store.write(lambda c: runs.log_batch(c, run_id, metrics=metrics, params=values, tags={"t": "v"}, now=1))
+    store.write(lambda c: runs.log_batch(c, run_id, metrics=metrics, params=values, tags={"t": "v"}))
     store.write(lambda c: log_datasets(c, run_id, [Dataset("d", "1", "local", "here", tags={"k": "v"})]))
     (shown,) = page(store, [run_id])
     assert shown["info"]["run_id"] == shown["info"]["run_uuid"] == run_id
@@ -81,7 +81,7 @@ def test_more_runs_than_are_read_at_once_keep_their_order(store: MetadataStore) 
 def test_numbers_come_back_bit_by_bit(store: MetadataStore, values: list[float]) -> None:
     run_id = make_run(store)
     metrics = [Metric(f"m{index}", value, 0, 0) for index, value in enumerate(values)]
-    store.write(lambda c: runs.log_batch(c, run_id, metrics=metrics, now=1))
+    store.write(lambda c: runs.log_batch(c, run_id, metrics=metrics))
     (shown,) = page(store, [run_id])
     found = {metric["key"]: metric["value"] for metric in shown["data"]["metrics"]}
     assert [struct.pack("d", found[f"m{index}"]) for index in range(len(values))] == [

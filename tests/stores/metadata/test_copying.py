@@ -116,7 +116,7 @@ def test_every_text_arrives_as_it_was(tmp_path: Path, postgres_server: PostgresS
     source = SqliteMetadataStore(tmp_path / "metadata.db")
     run_id = make_run(source)
     metrics = [Metric("inf", float("inf"), 1, 1), Metric("tiny", 5e-324, 1, -1), Metric("nan", float("nan"), 1, 2**62)]
-    source.write(lambda c: runs.log_batch(c, run_id, tags={"text": value, "b": value}, metrics=metrics, now=1))
+    source.write(lambda c: runs.log_batch(c, run_id, tags={"text": value, "b": value}, metrics=metrics))
     target = open_metadata(postgres_server.url(), tmp_path / "unused.db")
     copy_store(source, target)
     assert content(target) == content(source)

@@ -43,7 +43,7 @@ def work(run_id):
     while True:
         def operation(connection):
             events.append_event(connection, actor=run_id, verb="log", ref="r", detail={"step": step}, now=1)
-            runs.log_batch(connection, run_id, metrics=[Metric("m", step * 0.5, 1, step)], now=1)
+            runs.log_batch(connection, run_id, metrics=[Metric("m", step * 0.5, 1, step)])
         store.write(operation)
         os.write(1, f'["{run_id}", {step}]\\n'.encode())
         step += 1
@@ -177,7 +177,7 @@ class Tally:
 def _log(run_id: str, step: int) -> Callable[[Connection], None]:
     def operation(connection: Connection) -> None:
         events.append_event(connection, actor=run_id, verb="log", ref="r", detail={"step": step}, now=1)
-        runs.log_batch(connection, run_id, metrics=[Metric("m", step * 0.5, 1, step)], now=1)
+        runs.log_batch(connection, run_id, metrics=[Metric("m", step * 0.5, 1, step)])
 
     return operation
 

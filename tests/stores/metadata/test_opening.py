@@ -81,7 +81,7 @@ def test_old_databases_still_open(tmp_path: Path, dump: Path) -> None:
         assert len(runs.metric_history(connection, "calm_heron_1", "accuracy")) == 3
         assert jobs.get_job(connection, "calm_heron_1").spec.command == "python train.py"
         assert events.verify_chain(connection) == []
-    store.write(lambda c: runs.log_batch(c, "calm_heron_1", metrics=[Metric("accuracy", 1.0, 1, 3)], now=1))
+    store.write(lambda c: runs.log_batch(c, "calm_heron_1", metrics=[Metric("accuracy", 1.0, 1, 3)]))
     store.close()
 
 
@@ -150,11 +150,11 @@ def test_a_full_disk_fails_the_write_and_harms_nothing(tmp_path: Path) -> None:
     pages = store.write(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar_one())
     store.write(lambda c: c.exec_driver_sql(f"PRAGMA max_page_count={pages + 2}"))
     with pytest.raises(OutOfSpaceError, match="full"):
-        store.write(lambda c: runs.log_batch(c, run_id, tags={"big": "x" * 100_000}, params={"p": "1"}, now=1))
+        store.write(lambda c: runs.log_batch(c, run_id, tags={"big": "x" * 100_000}, params={"p": "1"}))
     with store.read() as connection:
         assert runs.get_run(connection, run_id).params == {}
     store.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count=1000000"))
-    store.write(lambda c: runs.log_batch(c, run_id, tags={"big": "x" * 100_000}, params={"p": "1"}, now=1))
+    store.write(lambda c: runs.log_batch(c, run_id, tags={"big": "x" * 100_000}, params={"p": "1"}))
     with store.read() as connection:
         assert runs.get_run(connection, run_id).params == {"p": "1"}
     store.close()

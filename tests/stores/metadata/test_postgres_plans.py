@@ -33,7 +33,7 @@ def stores(tmp_path: Path, postgres_server: PostgresServer) -> Iterator[list[Met
         for number in range(20):
             metrics = [Metric(f"m{key}", (number * 7 + key * 3) % 20, 1, 1) for key in range(10)]
             run_id = make_run(store, run_id=f"run-{number:02}")
-            store.write(partial(runs.log_batch, run_id=run_id, metrics=metrics, now=1))
+            store.write(partial(runs.log_batch, run_id=run_id, metrics=metrics))
     yield stores
     for store in stores:
         store.close()

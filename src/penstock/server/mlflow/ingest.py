@@ -63,7 +63,7 @@ async def _log_points(
     def operation(connection: Connection) -> None:
         call.check_run(connection, run)
         attempt = call.attempt(run)
-        runs.log_batch(connection, run, metrics=metrics, params=params, tags=tags, now=call.now, attempt=attempt)
+        runs.log_batch(connection, run, metrics=metrics, params=params, tags=tags, attempt=attempt)
         if of_models:
             check_models(connection, call.actor, (point.model_id for point in of_models))
             add_model_metrics(connection, run, of_models)

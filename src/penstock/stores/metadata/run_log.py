@@ -58,15 +58,12 @@ def log_batch(
     metrics: Iterable[Metric] = (),
     params: Mapping[str, str] | None = None,
     tags: Mapping[str, str] | None = None,
-    now: int,
     attempt: int = 0,
 ) -> None:
     """Log to a run; all of it is stored, or nothing.
 
     Parameters
     ----------
-    now : int
-        The time, ms UTC.
     attempt : int
         The number of the attempt that logged, 0 where it was none; a number beyond the run's latest one
         makes it the latest.
