@@ -15,7 +15,7 @@ import typer
 
 from penstock.cli.command import command, make_group
 from penstock.cli.options import LimitOption, OutputOption, QueryOption, WorkspaceOption
-from penstock.cli.output import DAMAGED, Format, emit, note
+from penstock.cli.output import DAMAGED, Format, emit, human_size, note
 from penstock.cli.session import open_rest
 from penstock.entities.errors import UsageError
 
@@ -160,13 +160,16 @@ def export(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Write the audit log with its hashes, oldest entry first."""
-    from penstock.sdk.audit import AuditClient, event_query
+    from penstock.cli.progress import save_with_progress
+    from penstock.sdk.audit import event_query
+    from penstock.sdk.response import check_folder
 
     wanted = event_query(actor=actor, verb=verb, ref=ref, since=since, until=until)
-    client = AuditClient(open_rest(workspace))
     if file is not None:
-        client.export(file, query=wanted)
+        check_folder(file)
+        size = save_with_progress(open_rest(workspace).export_events(wanted), file)
+        note(f"{file}: {human_size(size)}")
         return
-    for piece in client.pieces(query=wanted):
+    for piece in open_rest(workspace).export_events(wanted).iter_bytes():
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()

@@ -85,8 +85,10 @@ def gc(
         note(obstacle)
     done = _apply(rest, {**scope, "vacuum": True} if vacuum else scope)
     if is_table:
-        removed = _count(done.get("removed", {})) or "no records"
-        note(f"Removed {removed}; {human_size(done.get('bytes', 0))} are free again.")
+        removed, freed = _count(done.get("removed", {})), done.get("bytes", 0)
+        if removed or freed:
+            space = f"; {human_size(freed)} of files are free again" if freed else ""
+            note(f"Removed {removed or 'no records'}{space}.")
         if vacuum:
             note(f"The store of rows gave {human_size(done.get('vacuumed_bytes', 0))} back to the disk.")
     else:
@@ -148,7 +150,8 @@ def _show_plan(plan: dict[str, Any], *, is_applied: bool = False) -> None:
         note(f"… and {total - SHOWN} more")
     if plan["counts"] or plan["blobs"]:
         files = f"{plan['blobs']} {'file' if plan['blobs'] == 1 else 'files'} of {human_size(plan['bytes'])}"
-        note(f"{_count(plan['counts']) or 'No records'} and {files} {'go' if is_applied else 'would go'} for good.")
+        parts = [part for part in (_count(plan["counts"]), files if plan["blobs"] else "") if part]
+        note(f"{' and '.join(parts)} {'go' if is_applied else 'would go'} for good.")
     else:
         note("Nothing to remove.")
     if plan["young_blobs"]:
