@@ -7,12 +7,16 @@ are its children, ``reader`` is the server's. They get their sockets and pipes b
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
 def main(arguments: list[str]) -> int:
     """Run one role and return its exit status."""
     role = arguments[0] if arguments else ""
+    if role in {"server", "reader"}:
+        # Nothing that is loaded or composed is garbage, and walking it all again and again costs a tenth of the start.
+        gc.disable()
     if role == "up":
         from penstock.app.supervisor import main as run
     elif role == "server":

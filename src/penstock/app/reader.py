@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> int:
     except PenstockError as error:
         return refuse(error)
     gc.freeze()
+    gc.enable()
     with contextlib.suppress(BrokenPipeError):  # the server ended meanwhile
         Worker(inherited_socket(), store, QUESTIONS).run()
     # At once, whatever question is under way: nobody waits for it any more.

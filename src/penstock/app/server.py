@@ -225,6 +225,7 @@ def configure(app: ASGIApp) -> uvicorn.Config:
 
 def _begin(house: House, control: socket.socket) -> None:
     gc.freeze()  # what was composed stays; a batch of points otherwise has the collector walk all of it
+    gc.enable()
     control.sendall(b"ready\n")
     house.scheduler.start()
     house.compute.warm_up()
