@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from penstock.access.actors import Actor
@@ -23,7 +23,7 @@ from penstock.entities.errors import NotFoundError
 from penstock.rules.artifact_paths import check_path
 from penstock.rules.permissions import Action
 from penstock.server.api import wire
-from penstock.server.api.callers import Body, Caller, Limit, Next, Wired, read_entity
+from penstock.server.api.callers import Body, Caller, Limit, Next, OnceKey, Wired, read_entity
 from penstock.server.idempotency import Keep
 from penstock.server.openapi import array, describe, page_of, record, text
 from penstock.server.services import Services
@@ -61,7 +61,7 @@ def build_router(kind: AssetKind, noun: str, spec_class: AssetSpec) -> APIRouter
         services: Wired,
         actor: Caller,
         body: Body,
-        key: Annotated[str | None, Header(alias="Idempotency-Key")] = None,
+        key: OnceKey = None,
     ) -> Response:
         """Register the next version, or the one the spec names."""
         spec = read_entity(spec_class, body)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Annotated, TypeVar, cast
 
 import msgspec
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Header, Query, Request
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
@@ -54,6 +54,7 @@ Caller = Annotated[Actor, Depends(_caller)]
 Body = Annotated[bytes, Depends(_body)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="how many items a page has at most")]
 Next = Annotated[str | None, Query(alias="next", description="`next` of the page before")]
+OnceKey = Annotated[str | None, Header(alias="Idempotency-Key")]
 
 
 def is_known(request: Request, services: Services) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from sqlalchemy import Connection
 from starlette.responses import Response
@@ -19,7 +19,7 @@ from penstock.entities.run_query import View
 from penstock.rules.permissions import Action
 from penstock.rules.suggest import did_you_mean
 from penstock.server.api import wire
-from penstock.server.api.callers import Body, Caller, Limit, Next, Wired, read_entity
+from penstock.server.api.callers import Body, Caller, Limit, Next, OnceKey, Wired, read_entity
 from penstock.server.idempotency import Keep
 from penstock.server.openapi import describe, page_of
 from penstock.server.run_selection import VIEWS
@@ -95,7 +95,7 @@ def create_experiment(
     services: Wired,
     actor: Caller,
     body: Body,
-    key: Annotated[str | None, Header(alias="Idempotency-Key")] = None,
+    key: OnceKey = None,
 ) -> Response:
     """Create an experiment. With an ``Idempotency-Key`` a repeated request gives the first one's experiment."""
     spec = read_entity(ExperimentSpec, body)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from penstock.access.actors import Actor
@@ -23,6 +23,7 @@ from penstock.server.api.callers import (
     Caller,
     Limit,
     Next,
+    OnceKey,
     Wired,
     get_visible_run,
     holder_of,
@@ -51,7 +52,7 @@ def submit_job(
     services: Wired,
     actor: Caller,
     body: Body,
-    key: Annotated[str | None, Header(alias="Idempotency-Key")] = None,
+    key: OnceKey = None,
 ) -> Response:
     """Record a job as queued. With an ``Idempotency-Key`` a repeated request gives the first one's job."""
     spec = read_entity(CommandJobSpec, body)

@@ -230,9 +230,8 @@ def _read_place(text: str | None) -> Place | None:
         number = float(value)
         is_nan = math.isnan(number)
         return Place(int(timestamp), int(step), 0.0 if is_nan else number, is_nan, int(attempt))
-    except ValueError:
-        wire.read_next("!")
-        raise
+    except ValueError as error:
+        raise wire.wrong_next() from error
 
 
 def _ref(run: Run) -> str:

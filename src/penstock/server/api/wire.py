@@ -121,7 +121,12 @@ def read_next(text: str | None) -> str | None:
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=str)
     except (ValueError, RecursionError) as error:
-        raise UsageError("`next` is not one that a page carried", hint="Leave it out for the first page.") from error
+        raise wrong_next() from error
+
+
+def wrong_next() -> UsageError:
+    """Return the error for a ``next`` that no page carried."""
+    return UsageError("`next` is not one that a page carried", hint="Leave it out for the first page.")
 
 
 def read_json(body: bytes) -> dict[str, Any]:
