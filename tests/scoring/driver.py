@@ -44,7 +44,7 @@ def serving(command: Sequence[str], folder: Path, environment: Mapping[str, str]
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [part.format(port=port) for part in command],
+            [part.replace("{port}", str(port)) for part in command],
             cwd=folder,
             env={**_bare(), **environment},
             stdin=subprocess.DEVNULL,
@@ -68,7 +68,7 @@ def serving(command: Sequence[str], folder: Path, environment: Mapping[str, str]
 def status_of(command: Sequence[str], folder: Path) -> tuple[int, str]:
     """Run a server that cannot start and return its exit status and what it said."""
     done = subprocess.run(
-        [part.format(port=free_port()) for part in command],
+        [part.replace("{port}", str(free_port())) for part in command],
         cwd=folder,
         env=_bare(),
         stdin=subprocess.DEVNULL,

@@ -17,6 +17,8 @@ from tests.mlflow.venvs import make_venv
 from tests.scoring.cases import CASES, REFUSED, Case
 from tests.scoring.driver import ask, lay_out, serving, status_of
 
+from penstock.serving.launch import shim_command
+
 RECORDED = Path(__file__).with_name("recorded.json")
 PUBLIC = (
     "scoring-server",
@@ -28,6 +30,13 @@ PUBLIC = (
 def public_command(python: Path) -> list[str]:
     """Return what starts the public server on ``score.py`` in the folder it is started in."""
     return [str(python.with_name("azmlinfsrv")), "--entry_script", "score.py", "--model_dir", ".", "--port", "{port}"]
+
+
+def our_command(python: Path, folder: Path) -> list[str]:
+    """Return what starts our server on ``score.py`` in a folder, in any interpreter."""
+    place = {"script": str(folder / "score.py"), "code": str(folder), "app_root": str(folder)}
+    given = {**place, "host": "127.0.0.1", "ports": ["{port}"], "workers": 1, "scratch": ""}
+    return shim_command(str(python), "score_server", given)
 
 
 def answers(command: Sequence[str], case: Case, folder: Path) -> list[dict[str, Any]]:
@@ -48,6 +57,12 @@ def record(python: Path) -> dict[str, Any]:
             folder = Path(scratch) / name
             lay_out(Case(script, ()), folder)
             found["refused"][name] = status_of(command, folder)[0]
+    return found
+
+
+def recorded() -> dict[str, Any]:
+    """Return what was recorded."""
+    found: dict[str, Any] = json.loads(RECORDED.read_text("utf-8"))
     return found
 
 

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "environment": ("penstock.cli.environment", "Register what commands run in."),
     "online-endpoint": ("penstock.cli.online_endpoint", "Give models a stable URL."),
     "online-deployment": ("penstock.cli.online_deployment", "Put models behind an endpoint."),
+    "score": ("penstock.cli.score", "Try or serve a score.py alone, without a workspace."),
     "audit": ("penstock.cli.audit", "See who did what, and whether that record is whole."),
     "gc": (GC, "Remove for good what was deleted."),
     "store": ("penstock.cli.store", "Move the rows of a workspace to PostgreSQL."),

@@ -22,9 +22,9 @@ from penstock.shim import score_worker
 
 MARK = "PENSTOCK_REPLICA"
 TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
-_SCRIPT_BOOT = (
+_SHIM_BOOT = (
     "import sys,types;p=types.ModuleType('penstock_shim');p.__path__=[sys.argv[1]];sys.modules['penstock_shim']=p;"
-    "a=sys.argv.pop();del sys.argv[1:];from penstock_shim.score_worker import main;main(a)"
+    "a=sys.argv.pop();del sys.argv[1:];from penstock_shim.{module} import main;sys.exit(main(a))"
 )
 
 
@@ -73,9 +73,14 @@ def launch_script(
             "script": script,
             "workers": workers,
         }
-        shim = str(Path(score_worker.__file__).parent)
-        command = [deployment.interpreter or sys.executable, "-c", _SCRIPT_BOOT, shim, json.dumps(assignment)]
+        command = shim_command(deployment.interpreter or sys.executable, "score_worker", assignment)
         return _spawn(command, place, parent_fd, listener, environment, code)
+
+
+def shim_command(interpreter: str, module: str, argument: Mapping[str, Any]) -> list[str]:
+    """Return what runs a module's ``main`` of the shim in any interpreter, under a name that is in nobody's way."""
+    folder = str(Path(score_worker.__file__).parent)
+    return [interpreter, "-c", _SHIM_BOOT.format(module=module), folder, json.dumps(argument)]
 
 
 def _environment(place: Place, parent_fd: int) -> dict[str, str]:

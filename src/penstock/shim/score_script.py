@@ -66,6 +66,26 @@ def stop(_number: int, _frame: Optional[FrameType]) -> None:
     raise Stopped(0)
 
 
+def extend_path(app_root: str) -> None:
+    """Let imports find what lies in ``AML_APP_ROOT`` and in ``AZUREML_SOURCE_DIRECTORY`` below it."""
+    source = os.environ.get("AZUREML_SOURCE_DIRECTORY", "")
+    for folder in (app_root, os.path.join(app_root, source)):
+        if folder not in sys.path:
+            sys.path.append(folder)
+
+
+def model_contents() -> str:
+    """Return a line on what ``AZUREML_MODEL_DIR`` holds, for scripts whose ``init`` did not find its model there."""
+    folder = os.environ.get("AZUREML_MODEL_DIR")
+    if not folder:
+        return "AZUREML_MODEL_DIR is not set\n"
+    found = []
+    for at, _, names in os.walk(folder):
+        found += [os.path.relpath(os.path.join(at, name), folder) for name in names]
+    shown = ", ".join(sorted(found)[:20]) or "nothing"
+    return "AZUREML_MODEL_DIR holds: %s%s\n" % (shown, ", …" if len(found) > 20 else "")
+
+
 def load_script(script: str, code: str) -> Script:
     """Import the script and look at its ``run``; ``init`` is not called yet.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -21,7 +22,7 @@ from .score_answers import Reply
 from .score_debugger import connect
 from .score_http import Handler, HttpServer
 from .score_inputs import Request
-from .score_script import Stopped, stop, user_traceback
+from .score_script import Stopped, model_contents, stop, user_traceback
 from .score_settings import read_settings
 from .score_worker import EXIT_CANNOT_LOAD, load
 
@@ -34,14 +35,23 @@ def main(argument: str) -> None:
     Parameters
     ----------
     argument : str
-        JSON: ``script`` (absolute), ``code`` (folder), ``host``, ``ports`` and ``workers``.
+        JSON: ``script`` (absolute), ``code`` and ``app_root`` (folders), ``host``, ``ports``, ``workers``, and
+        ``scratch``, a folder that is removed at the end, or "".
     """
     given = json.loads(argument)
-    listeners = [_listen(given["host"], port) for port in given["ports"]]
+    try:
+        sys.exit(_serve(given))
+    finally:
+        if given["scratch"]:
+            shutil.rmtree(given["scratch"], ignore_errors=True)
+
+
+def _serve(given: dict[str, Any]) -> int:
+    listeners = [_listen(given["host"], int(port)) for port in given["ports"]]
     for listener in listeners:
         sys.stderr.write("Serving %s at http://%s:%d/score\n" % (given["script"], *listener.getsockname()[:2]))
     sys.stderr.flush()
-    sys.exit(_Processes(given, listeners).run())
+    return _Processes(given, listeners).run()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -112,12 +122,14 @@ def _score(given: dict[str, Any], listeners: list[socket.socket]) -> int:
     signal.signal(signal.SIGTERM, stop)
     code = given["code"]
     try:
-        connect(read_settings(os.environ, code, given["script"]).debug_port)
-        scorer = load(given["script"], code, is_alone=True)
+        connect(read_settings(os.environ, given["app_root"], given["script"]).debug_port)
+        scorer = load(given["script"], code, given["app_root"], is_alone=True)
     except Stopped:
         raise
     except BaseException as error:
         sys.stderr.write(user_traceback(error, code))
+        if isinstance(error, OSError):
+            sys.stderr.write(model_contents())
         return EXIT_CANNOT_LOAD
     server = HttpServer(listeners, _logged(scorer), keeps_open=given["workers"] == 1)
     wake, waker = socket.socketpair()

@@ -16,7 +16,7 @@ import threading
 from . import replica_host, score_log
 from .score_answers import Reply, Scorer
 from .score_inputs import Request
-from .score_script import Stopped, describe_error, load_script, stop, user_traceback
+from .score_script import Stopped, describe_error, extend_path, load_script, stop, user_traceback
 from .score_settings import read_settings
 
 EXIT_CANNOT_LOAD = 3
@@ -58,16 +58,27 @@ def main(argument: str) -> None:
     host.work(answer)
 
 
-def load(script: str, code: str, is_alone: bool = False) -> Scorer:
+def load(script: str, code: str, app_root: str = "", is_alone: bool = False) -> Scorer:
     """Import a script, call its ``init`` and return what answers requests.
+
+    Parameters
+    ----------
+    script, code : str
+        The script and the folder of the user's code.
+    app_root : str
+        ``AML_APP_ROOT``, where settings, logging and descriptions may lie; default is ``code``.
+    is_alone : bool
+        Whether no gateway stands before it.
 
     Raises
     ------
     ScriptError
         If the script or the settings are not what they have to be.
     """
-    score_log.set_up(code, os.path.dirname(script))
-    settings = read_settings(os.environ, code, script)
+    app_root = app_root or code
+    score_log.set_up(app_root, os.path.dirname(script))
+    settings = read_settings(os.environ, app_root, script)
+    extend_path(app_root)
     loaded = load_script(script, code)
     loaded.init()
     return Scorer(loaded, settings, is_alone)

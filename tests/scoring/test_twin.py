@@ -1,0 +1,24 @@
+"""The public scoring server itself, installed on demand: what is recorded is what it answers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.scoring.cases import CASES, REFUSED, Case
+from tests.scoring.driver import lay_out, status_of
+from tests.scoring.record import answers, public_command, recorded
+
+pytestmark = pytest.mark.long
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_recording_is_what_the_public_server_answers(name, tmp_path, public_python):
+    got = answers(public_command(public_python), CASES[name], tmp_path)
+    assert repr(json.loads(json.dumps(got))) == repr(recorded()["cases"][name])
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_the_public_server_refuses_the_same_scripts(name, tmp_path, public_python):
+    lay_out(Case(REFUSED[name], ()), tmp_path)
+    assert status_of(public_command(public_python), tmp_path)[0] == recorded()["refused"][name]
