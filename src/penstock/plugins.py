@@ -40,10 +40,12 @@ MODULES: Mapping[str, str] = {
     "numpy": "",
     "onnxruntime": "",
     "PIL.Image": "",
+    "cv2": "fast-images",
     "pandas": "pandas",
     "pyarrow": "arrow",
     "pyarrow.parquet": "arrow",
     "re2": "",
+    "simplejpeg": "fast-images",
     "yaml": "",
 }
 """Third-party modules that are loaded lazily, and the extra each comes with (empty: the plain install)."""
