@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import base64
 import csv
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from skl2onnx import to_onnx
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 
 from penstock import Workspace
 
@@ -61,6 +67,25 @@ def test_a_few_iterations_deploy_with_and_without_a_script(workspace, tmp_path):
     assert [each["label"] for each in without_code] == [each["label"] for each in with_script]
     correct = sum(answer["label"] == row["label"] for answer, row in zip(without_code, rows, strict=True))
     assert correct / len(rows) == run.get_latest_metrics()["accuracy"]
+
+
+@pytest.mark.example
+def test_the_script_is_tried_on_a_picture_of_a_nine(tmp_path):
+    pixels, digits = load_digits(return_X_y=True)
+    network = LogisticRegression(max_iter=200).fit(pixels[:1500] / 16, digits[:1500])
+    exported = to_onnx(network, np.zeros((1, 64), np.float32), options={"zipmap": False})
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.onnx").write_bytes(exported.SerializeToString())
+    nine = np.flatnonzero(digits[1500:] == 9)[0] + 1500
+    Image.fromarray((pixels[nine].reshape(8, 8) * 15).astype(np.uint8)).save(tmp_path / "nine.png")
+
+    command = [PENSTOCK, "score", "test", HERE / "onlinescoring" / "score.py", "--model", tmp_path / "model"]
+    done = subprocess.run(
+        [*command, "--image", tmp_path / "nine.png"], check=False, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["predictions"][0]["label"] == "9"
+    assert done.stderr.splitlines()[-1] == "predicted: 9"
 
 
 @pytest.mark.example
