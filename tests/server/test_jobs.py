@@ -96,6 +96,7 @@ def test_jobs_are_paged_newest_first(fresh_house: House) -> None:
         "status=Queued,Canceled&limit=9": names[::-1],
         "status=Queued&status=Canceled&limit=9": names[::-1],
         "experiment_name=exp1": ["job-3", "job-1"],
+        "unknown_key=1&limit=1": ["job-4"],
     }
     for query, expected in by.items():
         assert [job["name"] for job in house.ok("GET", f"/api/v1/jobs?{query}")["items"]] == expected

@@ -33,7 +33,7 @@ from penstock.server.api import (
 )
 from penstock.server.api.assets import build_router
 from penstock.server.api.callers import check_action
-from penstock.server.api.strictness import check_names
+from penstock.server.api.strictness import check_body
 from penstock.server.beside import Beside
 from penstock.server.idempotency import Once
 from penstock.server.mlflow import errors as mlflow_errors
@@ -64,7 +64,7 @@ def create_api(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(check_action), Depends(check_names)],
+        dependencies=[Depends(check_action), Depends(check_body)],
     )
     app.state.services = services
     app.state.once = Once(services)

@@ -1,55 +1,33 @@
-"""What nobody asked for is refused: unknown names in a query, and bodies that a door does not read.
+"""What nobody reads is refused: a body with keys at a door that takes none.
 
-A misspelled ``limit`` or ``filter`` that is merely ignored answers another question than the one that was asked. The
-keys of bodies are checked by the entities that read them; here are the query and the doors without a body, in one
-place for every door. The doors of Penstock's own processes are left out: an agent may be older than its server.
+The keys of other bodies are checked by the entities that read them. Unknown names in a query are ignored, so that a
+newer client may ask an older server. The doors of Penstock's own processes are left out for the same reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 from fastapi import Request
 
 from penstock.entities.errors import Problem, SpecError
 from penstock.rules.pointers import join_pointer
-from penstock.rules.suggest import did_you_mean
 
 OURS = "/api/"
 MAX_NAME = 60
 
 
-async def check_names(request: Request) -> None:
-    """Raise SpecError, with a pointer to each, for names that this door does not know."""
+async def check_body(request: Request) -> None:
+    """Raise SpecError, with a pointer to each key, for a body that this door does not read."""
     if not request.url.path.startswith(OURS):
         return
     route = request.scope.get("route")
     problems: list[Problem] = []
-    if request.scope["query_string"]:
-        problems += _unknown_parameters(request, sorted(set(_parameters(getattr(route, "dependant", None)))))
     if _has_body(request) and "requestBody" not in (getattr(route, "openapi_extra", None) or {}):
         problems += _unread_keys(await request.body())
     if problems:
         raise SpecError(problems)
-
-
-def _unknown_parameters(request: Request, known: list[str]) -> Iterator[Problem]:
-    for name in dict.fromkeys(request.query_params):
-        if name not in known:
-            possible = f"Possible: {', '.join(known)}." if known else "This address takes none."
-            hint = did_you_mean(name, known) or possible
-            yield Problem(f'unknown query parameter "{_short(name)}"', join_pointer([name]), hint=hint)
-
-
-def _parameters(dependant: Any) -> Iterator[str]:
-    """Yield the names of the query parameters of a door and of what it depends on."""
-    if dependant is None:
-        return
-    yield from (field.alias for field in dependant.query_params)
-    for part in dependant.dependencies:
-        yield from _parameters(part)
 
 
 def _has_body(request: Request) -> bool:
