@@ -72,6 +72,13 @@ def test_results_are_encoded_as_json(bench, result, body):
     assert bench.ask(body="x").body.decode() == body
 
 
+def test_a_form_is_no_text_as_with_the_public_server_and_the_log_says_why(bench):
+    deploy(bench, "def init(): pass\ndef run(raw): return raw")
+    assert bench.ask(body="a=1", Content_Type="application/x-www-form-urlencoded").data == ""
+    log = (bench.home.logs / "endpoints" / "sums" / "blue.log").read_text()
+    assert "run() gets an empty text: the request says it is a form" in log
+
+
 def test_get_parameters_become_a_json_text(bench):
     deploy(bench, "def init(): pass\ndef run(raw): return raw")
     answer = bench.ask("/endpoints/sums/score?a=1&b=[1,2]&c=x&d=null&e=1&e=y", method="GET")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
@@ -41,7 +42,6 @@ def connect(port: int) -> None:
 
 def _load() -> Any:
     try:
-        import debugpy  # type: ignore[import-not-found,import-untyped,unused-ignore] # the user's, where there is one
+        return importlib.import_module("debugpy")  # the user's, where there is one
     except ModuleNotFoundError:
         raise ScriptError("debugpy is not installed; do: %s -m pip install debugpy" % sys.executable) from None
-    return debugpy

@@ -86,7 +86,8 @@ def _score(scorer: Scorer, request: Request) -> int:
         _say("run() took %.1f ms" % float(took))
     sys.stderr.flush()
     if "json" in reply.content_type or reply.content_type.startswith("text/"):
-        print(reply.body.decode("utf-8", "replace"), flush=True)
+        sys.stdout.write(reply.body.decode("utf-8", "replace") + "\n")
+        sys.stdout.flush()
     else:
         _say("the answer is %d bytes of %s" % (len(reply.body), reply.content_type or "an unknown type"))
     if reply.status != 200:
