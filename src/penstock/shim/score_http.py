@@ -57,7 +57,7 @@ class _Incoming:
         self.wants_go_ahead = self.headers.get("Expect", "").lower() == "100-continue"
         self.chunks: Optional[bytearray] = None
         length = self.headers.get("Content-Length", "0")
-        if not length.isdigit():
+        if not (length.isascii() and length.isdigit()):
             raise _BadRequestError(400)
         self.length = int(length)
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -187,6 +187,8 @@ class HttpServer:
             reply = Reply(error.status, "application/json", [], b'{"message": "%s"}' % phrase.encode())
             connection.is_closing = True
             self._send(connection, reply, is_head=False)
+        except OSError:
+            self._close(connection)  # the client has gone
 
     def _advance(self, connection: _Connection) -> bool:
         """Answer the request in the buffer if all of it is there, and return whether it was."""

@@ -36,9 +36,11 @@ def _environment(request: Request) -> dict[str, Any]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
-        # The gateway does not pass lengths on, and a body of unknown length is not read.
-        "CONTENT_LENGTH": request.headers.get("Content-Length", str(len(request.body)) if request.body else ""),
     }
+    # The gateway does not pass lengths on, and flask reads no body of unknown length.
+    length = request.headers.get("Content-Length") or (str(len(request.body)) if request.body else "")
+    if length:
+        found["CONTENT_LENGTH"] = length
     for name, value in request.headers.items():
         key = name.upper().replace("-", "_")
         if key == "CONTENT_TYPE":
