@@ -154,6 +154,7 @@ def test_the_default_follows_from_the_input_alone():
     assert last == ImagePreprocessing(mode="L", scale=1.0, layout="NHWC")
     assert default_preprocessing(TensorContract("x", "float32", (None, 64))) is None
     assert default_preprocessing(TensorContract("x", "float32", None)) is None
+    assert default_preprocessing(TensorContract("x", "bfloat16", (None, 3, 2, 2))) is None
 
 
 def test_preprocessing_that_cannot_fit_is_refused():

@@ -94,6 +94,22 @@ def test_labels_and_choices_that_do_not_fit_are_refused(shelf, files, postproces
     assert words in found[1] + found[2]
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"width: 8\nheight: 9\n", "preprocessing.yml: height: makes [any, 3, 9, 8]"),
+        (b"mod: L\n", 'Did you mean "mode"?'),
+        (b"[", "not a YAML file"),
+    ],
+)
+def test_the_models_own_preprocessing_is_checked_unless_the_deployment_declares_one(shelf, text, words):
+    files = {"model.onnx": classifier(), "preprocessing.yml": text}
+    (found,) = shelf.problems(files)
+    assert found[0] == "/model"
+    assert words in found[1] + found[2]
+    assert shelf.problems(files, preprocessing=FITS) == []
+
+
 def test_a_model_without_scores_has_nothing_to_choose_from(shelf):
     (found,) = shelf.problems({"model.onnx": classifier(output="y")}, postprocessing={"threshold": 0.5})
     assert found[0] == "/postprocessing/threshold"

@@ -11,7 +11,7 @@ from penstock.entities.base import Entity
 from penstock.entities.errors import Problem, SpecError
 from penstock.entities.image import ImagePreprocessing, Postprocessing
 from penstock.plugins import load_module
-from penstock.rules.pictures import Declared, check_preprocessing
+from penstock.rules.pictures import IMAGE_RANK, PIXEL_TYPES, Declared, check_preprocessing
 from penstock.rules.suggest import did_you_mean
 
 PREPROCESSING_FILE = "preprocessing.yml"
@@ -27,14 +27,17 @@ def read_preprocessing(folder: Path) -> ImagePreprocessing | None:
         If the file is no YAML mapping or has a key or value that cannot be meant.
     """
     file = folder / PREPROCESSING_FILE
-    if not file.is_file():
-        return None
+    return parse_preprocessing_file(file.read_bytes()) if file.is_file() else None
+
+
+def parse_preprocessing_file(content: bytes) -> ImagePreprocessing:
+    """Return what the content of a ``preprocessing.yml`` says, with one problem per mistake."""
     yaml = load_module("yaml")
     try:
-        data = yaml.safe_load(file.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError([Problem(f"not a YAML file: {error}", file=file.name)]) from error
-    return parse_preprocessing(data, file.name)
+        data = yaml.safe_load(content.decode("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise SpecError([Problem(f"not a YAML file: {error}", file=PREPROCESSING_FILE)]) from error
+    return parse_preprocessing(data, PREPROCESSING_FILE)
 
 
 def parse_preprocessing(data: Any, file: str = "") -> ImagePreprocessing:
@@ -68,7 +71,7 @@ def default_preprocessing(tensor: Declared) -> ImagePreprocessing | None:
 
     A uint8 input takes the pixels as they are, any other one pixels from 0 to 1.
     """
-    if tensor.shape is None or len(tensor.shape) != 4 or tensor.dtype in {"str", "bool"}:
+    if tensor.shape is None or len(tensor.shape) != IMAGE_RANK or tensor.dtype not in PIXEL_TYPES:
         return None
     scale = 1.0 if tensor.dtype == "uint8" else 255.0
     _, first, second, last = tensor.shape

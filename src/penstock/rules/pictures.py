@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, get_args
 
 from penstock.entities.errors import Problem
-from penstock.entities.image import Anchor, ImagePreprocessing, Resize
+from penstock.entities.image import Anchor, ImagePreprocessing, PixelType, Resize
 from penstock.rules.suggest import did_you_mean
 
 CHANNELS = {"L": 1, "RGB": 3, "BGR": 3}
 IMAGE_RANK = 4
+PIXEL_TYPES: frozenset[str] = frozenset(get_args(PixelType))
 _UNBOUNDED = 1 << 62
 Size = tuple[int, int]
 Shape = tuple[int | None, ...]
@@ -138,7 +139,7 @@ def _check_input(preprocessing: ImagePreprocessing, tensor: Declared) -> list[Pr
     if preprocessing.dtype is not None and tensor.dtype != preprocessing.dtype:
         text = f"{preprocessing.dtype}, but input {tensor.name!r} takes {tensor.dtype}"
         problems.append(Problem(text, "/dtype", "Leave it out, or give the model's own."))
-    elif tensor.dtype in {"str", "bool", "sequence"}:
+    elif tensor.dtype not in PIXEL_TYPES:
         problems.append(Problem(f"input {tensor.name!r} takes {tensor.dtype}, which pixels are not", "/input"))
     made = made_shape(preprocessing)
     wanted = tensor.shape[1:] if tensor.shape else None

@@ -22,6 +22,7 @@ from penstock.entities.asset import Tree
 from penstock.entities.endpoint import OnlineDeploymentSpec
 from penstock.entities.errors import Problem, SpecError
 from penstock.entities.image import ImagePreprocessing, Postprocessing
+from penstock.inference.declared import PREPROCESSING_FILE, parse_preprocessing_file
 from penstock.inference.files import model_path
 from penstock.inference.labels import LABEL_FILES, missing_labels
 from penstock.inference.outputs import classes_of, find_classifier
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 WORKER = "penstock.inference.inspection"
 TIMEOUT_S = 20.0
+MAX_SETTINGS_BYTES = 64 * 1024
 KEPT = 256
 _FAST_LIBRARIES = ("simplejpeg", "cv2")
 
@@ -110,7 +112,21 @@ class ModelCheck:
             return
         if spec.preprocessing is not None:
             yield from _check_pictures(spec.preprocessing, declared)
+        else:
+            yield from self._check_own(digests.get(str(folder / PREPROCESSING_FILE)), declared)
         yield from _check_classes(after, declared, file)
+
+    def _check_own(self, digest: str | None, declared: Declaration) -> Iterable[Problem]:
+        """Yield what is wrong with the ``preprocessing.yml`` beside the model, at the model's place in the spec."""
+        if digest is None or self._blobs.size(digest) > MAX_SETTINGS_BYTES:
+            return
+        try:
+            problems = check_preprocessing(parse_preprocessing_file(self._blobs.read(digest)), declared.inputs)
+        except SpecError as error:
+            problems = list(error.problems)
+        for problem in problems:
+            text = f"{PREPROCESSING_FILE}: {replace(problem, file='', hint='')}"
+            yield Problem(text, "/model", problem.hint)
 
     def _declaration(self, asked: _Asked) -> Declaration | None:
         """Return what a model declares, None where nobody could be asked."""

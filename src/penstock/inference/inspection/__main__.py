@@ -16,7 +16,7 @@ from penstock.inference.inspection.graph import read_graph
 
 
 def main(arguments: list[str]) -> int:
-    """Print the contract of a graph and, of a label file (and its suffix), how many labels it holds."""
+    """Write the contract of a graph and, of a label file (and its suffix), how many labels it holds."""
     answer: dict[str, Any] = {}
     try:
         graph = read_graph(Path(arguments[0]))
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
             answer["labels"] = len(parse_labels(Path(arguments[1]).read_bytes().decode("utf-8-sig"), arguments[2]))
         except Exception as error:  # whatever a foreign file does to a parser is that file's mistake
             answer["bad_labels"] = str(error)[:200]
-    print(json.dumps(answer))
+    sys.stdout.write(json.dumps(answer) + "\n")
     return 0
 
 

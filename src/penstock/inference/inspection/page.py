@@ -10,7 +10,7 @@ from typing import Any
 from penstock.inference.inspection.report import shape_text
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --dim: #8889; --accent: #2a6fb0; }
+:root { color-scheme: light dark; --line: #8884; --dim: #767676; --accent: #2a6fb0; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 78rem; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 code, pre, td.mono { font: 13px/1.45 ui-monospace, monospace; overflow-wrap: anywhere; }
