@@ -89,6 +89,13 @@ def test_sixteen_bit_grey_keeps_its_brightness():
     np.testing.assert_array_equal(array, [0, 0x80, 0xFF])
 
 
+def test_sixteen_bit_grey_keeps_its_brightness_in_other_formats_too():
+    values = np.array([[0, 0x8000, 0xFFFF]], ">u2")
+    pgm = b"P5 3 1 65535\n" + values.tobytes()
+    array = to_array(pgm, ImagePreprocessing(mode="L", scale=1.0, layout="flat"))
+    np.testing.assert_array_equal(array, [0, 0x80, 0xFF])
+
+
 @pytest.mark.parametrize("format", ["JPEG", "GIF", "BMP", "WEBP", "TIFF"])
 def test_other_formats_are_decoded(format):
     grey = np.full((8, 8), 100, np.uint8)

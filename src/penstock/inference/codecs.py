@@ -8,7 +8,6 @@ picture's own bytes they stand in the query. Answers: ``{"predictions": [...], "
 
 from __future__ import annotations
 
-import base64
 import binascii
 from array import array as array_of
 from collections.abc import Mapping, Sequence
@@ -176,10 +175,10 @@ def _decode_image(text: Any, where: str, contract: ModelContract) -> bytes:
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
-        return base64.b64decode(text, validate=True)
+        return binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError):
         try:  # base64 command lines wrap lines
-            return base64.b64decode("".join(text.split()), validate=True)
+            return binascii.a2b_base64("".join(text.split()), strict_mode=True)
         except (binascii.Error, ValueError) as error:
             raise contract.fail(f"{where} is no base64 text: {error}") from error
 

@@ -89,8 +89,7 @@ def to_mode(picture: Image, mode: Literal["L", "RGB"]) -> Image:
         return picture
     if picture.mode.startswith("I;16"):
         picture = _from_16_bits(np.asarray(picture, dtype=np.uint16))
-    elif picture.mode in {"I", "F"}:
-        # Pillow widens 16-bit greys to I when it reads some formats; anything beyond is clipped.
+    elif picture.mode == "I":  # to which Pillow widens the 16-bit greys of some formats; what is beyond is clipped
         picture = _from_16_bits(np.clip(np.asarray(picture), 0, 0xFFFF).astype(np.uint16))
     if picture.mode == "P" and "transparency" in picture.info:
         picture = picture.convert("RGBA")
