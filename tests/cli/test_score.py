@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.scoring.cases import Ask
+from tests.scoring.cases import NUMPY, Ask
 from tests.scoring.driver import ask, free_port, serving
 
 PENSTOCK = str(Path(sys.executable).with_name("penstock"))
@@ -43,9 +43,16 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(folder: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    command = [PENSTOCK, "score", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, input=given, check=False, timeout=60)
+def run(folder: Path, *arguments: str, given: str = "", patience_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PENSTOCK, "score", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        input=given,
+        check=False,
+        timeout=patience_s,
+    )
 
 
 def test_a_script_is_tried_with_a_model_and_a_sample(folder):
@@ -156,3 +163,21 @@ def test_a_scoring_process_that_dies_is_replaced(folder):
         os.kill(first, signal.SIGKILL)
         second = ask(port, Ask("x"))["body"]["json"]
     assert first != second
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_script_is_tried_in_the_environment_of_a_conda_file(folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    (folder / "conda.yml").write_text("dependencies:\n  - pip:\n      - inference-schema[numpy-support]==1.8\n")
+    (folder / "score.py").write_text(NUMPY)
+    (folder / "wrong.json").write_text('{"data": 1}')
+    built = run(folder, "test", "score.py", "--environment", "conda.yml", patience_s=500)
+    assert built.returncode == 0, built.stderr
+    assert '"kind": "ndarray"' in built.stdout
+    assert "run() gets the sample of its @input_schema" in built.stderr
+    refused = run(folder, "test", "score.py", "--environment", "conda.yml", "--data", "wrong.json")
+    assert refused.returncode == 1
+    assert "building" not in refused.stderr
+    assert "Invalid input format" in refused.stderr
+    assert "penstock/shim" not in refused.stderr

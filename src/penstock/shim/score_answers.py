@@ -81,7 +81,7 @@ class Scorer:
         if route is None:
             return _problem(404, "There is nothing at %s." % request.path[:200])
         if request.method not in route[0]:
-            return _problem(405, "%s is not for %s." % (request.method[:20], request.path))
+            return _unsuited(request)
         identity: list[tuple[str, str]] = []
         problem = ""
         if self._is_alone:
@@ -103,7 +103,7 @@ class Scorer:
     def _score(self, request: Request) -> Reply:
         method = request.method
         if self.script.kind != RAW and method not in ("GET", "POST"):
-            return Reply(200, HTML, [(_FAILED, "False")], b"") if method == "OPTIONS" else _problem(405, "No.")
+            return Reply(200, HTML, [(_FAILED, "False")], b"") if method == "OPTIONS" else _unsuited(request)
         try:
             arguments = self._arguments(request)
         except InputError as error:
@@ -199,6 +199,10 @@ def _ring(_number: int, _frame: Optional[FrameType]) -> None:
 
 def _problem(status: int, message: str, is_failed: bool = False) -> Reply:
     return Reply(status, JSON, [(_FAILED, str(is_failed))], json.dumps({"message": message}).encode("utf-8"))
+
+
+def _unsuited(request: Request) -> Reply:
+    return _problem(405, "%s is not for %s." % (request.method[:20], request.path))
 
 
 def _methods() -> Reply:

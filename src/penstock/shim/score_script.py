@@ -10,12 +10,13 @@ import inspect
 import os
 import sys
 import traceback
-from types import FrameType, ModuleType
+from types import FrameType, ModuleType, TracebackType
 from typing import Any, Callable, Optional
 
 from . import aml_modules
 
 TEXT, SCHEMA, RAW = "text", "schema", "raw"
+_OURS = (os.path.dirname(os.path.abspath(__file__)), "<frozen importlib")
 
 
 class Stopped(SystemExit):
@@ -149,18 +150,24 @@ def _import(script: str) -> ModuleType:
 
 
 def user_traceback(error: BaseException, code: str) -> str:
-    """Return the traceback from the first line of the user's own code on; the whole one where none is.
+    """Return the traceback from the first line of the user's own code on, or of what it called where that is not in it.
 
     What is wrong with the script as a whole (its syntax, a missing ``run``) needs no traceback of ours.
     """
-    frame = error.__traceback__
-    while frame is not None and not frame.tb_frame.f_code.co_filename.startswith(code):
-        frame = frame.tb_next
     if isinstance(error, ScriptError):
         return "%s\n" % error
+    frame = _skip(error.__traceback__, lambda file: not file.startswith(code))
     if frame is None and isinstance(error, SyntaxError):
         return "".join(traceback.format_exception_only(type(error), error))
+    if frame is None:
+        frame = _skip(error.__traceback__, lambda file: file.startswith(_OURS))
     return "".join(traceback.format_exception(type(error), error, frame or error.__traceback__))
+
+
+def _skip(frame: Optional[TracebackType], is_foreign: Callable[[str], bool]) -> Optional[TracebackType]:
+    while frame is not None and is_foreign(frame.tb_frame.f_code.co_filename):
+        frame = frame.tb_next
+    return frame
 
 
 def describe_error(error: BaseException, code: str) -> str:

@@ -6,6 +6,7 @@ Standard library only, Python >= 3.9. Started with one JSON argument, see :func:
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -75,6 +76,7 @@ def load(script: str, code: str, app_root: str = "", is_alone: bool = False) -> 
     ScriptError
         If the script or the settings are not what they have to be.
     """
+    faulthandler.enable()  # a script's libraries may crash; the log then says where
     app_root = app_root or code
     score_log.set_up(app_root, os.path.dirname(script))
     settings = read_settings(os.environ, app_root, script)
