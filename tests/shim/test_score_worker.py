@@ -10,6 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.shim.score_answers import Reply
+from penstock.shim.score_worker import write_meta
 
 START = "import sys; from penstock.shim import score_worker; score_worker.main(sys.argv[1])"
 WAIT = "print('loading', flush=True)\nimport signal\nwhile True: signal.pause()\n"
@@ -34,3 +39,9 @@ def test_a_replica_stopped_while_it_loads_ends_quietly(tmp_path: Path, where: st
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate()
     assert (process.returncode, said) == (0, "")
+
+
+@given(st.integers(100, 599), st.text(), st.lists(st.tuples(st.text(), st.text())))
+def test_what_is_said_of_an_answer_is_json(status: int, content_type: str, headers: list[tuple[str, str]]) -> None:
+    said = json.loads(write_meta(Reply(status, content_type, headers, b"")))
+    assert said == {"status": status, "content_type": content_type, "headers": [list(pair) for pair in headers]}
