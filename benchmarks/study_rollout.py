@@ -1,8 +1,8 @@
 """How often does the guard of a progressive release find a bad version, and how often is it wrong?
 
 ``python -m benchmarks.study_rollout`` prints the tables of docs/explanation/rollout.md: whole releases of three steps
-(10, 50 and 100 %, 200 requests each), seeded, all of a cell's at once. The looks and what each may err are the rule's own;
-its p-value, one release at a time, is held against this one's in ``tests/rules/test_rollout.py``.
+(10, 50 and 100 %, 200 requests each), seeded, all of a cell's at once. The looks and what each may err are the
+rule's own; its p-value, one release at a time, is held against this one's in ``tests/rules/test_rollout.py``.
 """
 
 from __future__ import annotations

@@ -24,6 +24,85 @@ class ProvisioningState(StrEnum):
     DELETING = "Deleting"
 
 
+class RolloutSpec(Entity):
+    """How a new version gets its traffic: step by step, back to none if it fails more often or is slower.
+
+    A step ends after ``requests`` of the new version or after ``time`` seconds, whichever is first; without both, after
+    200 requests.
+    """
+
+    to: EndpointName
+    steps: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(default=(10, 50, 100), min_length=1, max_length=20)
+    requests: int | None = Field(default=None, ge=1)
+    time: float | None = Field(default=None, gt=0)
+    latency_factor: float = Field(default=2.0, ge=1, le=100)
+
+
+class RolloutState(StrEnum):
+    """Where a progressive release is."""
+
+    RUNNING = "Running"
+    PAUSED = "Paused"
+    SUCCEEDED = "Succeeded"
+    ROLLED_BACK = "RolledBack"
+    ABORTED = "Aborted"
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether nothing more happens."""
+        return self not in (RolloutState.RUNNING, RolloutState.PAUSED)
+
+
+class RolloutDecision(Entity):
+    """What the gateway decided, and the numbers it saw; ``percent`` is what the new version gets since."""
+
+    at: TimestampMs
+    action: Literal["advance", "finish", "roll-back"]
+    percent: int
+    reason: str = ""
+    p_value: float = 1.0
+    requests: int = 0
+    failures: int = 0
+    old_requests: int = 0
+    old_failures: int = 0
+
+
+class Rollout(Entity):
+    """A progressive release as the server answers it.
+
+    ``base`` is the split it began with, without the new version, and what a bad one goes back to; ``revision`` is the
+    deployment's when it began. ``requests`` and the like are those the split chose, as the gateway last told.
+    """
+
+    number: int
+    spec: RolloutSpec
+    revision: int
+    base: dict[str, int]
+    state: RolloutState = RolloutState.RUNNING
+    step: int = 0
+    percent: int
+    message: str = ""
+    requests: int = 0
+    failures: int = 0
+    old_requests: int = 0
+    old_failures: int = 0
+    decisions: tuple[RolloutDecision, ...] = ()
+    started_at: TimestampMs
+    started_by: str
+    updated_at: TimestampMs
+
+
+class Mirrored(Entity):
+    """What became of copied requests: ``dropped`` ones were not sent because too many were under way."""
+
+    to: str
+    copies: int = 0
+    failures: int = 0
+    dropped: int = 0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+
 class OnlineEndpointSpec(Entity):
     """What a user writes for an endpoint; ``traffic`` sums to 0 or 100."""
 
@@ -39,6 +118,7 @@ class OnlineEndpointSpec(Entity):
     properties: dict[str, str] = Field(default_factory=dict)
     traffic: dict[str, Percent] = Field(default_factory=dict)
     mirror_traffic: dict[str, Percent] = Field(default_factory=dict)
+    rollout: RolloutSpec | None = None
     public_network_access: str | None = None
     identity: dict[str, Any] | None = None
 
@@ -68,6 +148,20 @@ class RequestSettings(Entity):
     max_queue_wait_ms: int = Field(default=500, ge=0)
 
 
+class ScaleSettings(Entity):
+    """How many instances: ``default`` keeps ``instance_count``, ``target_utilization`` follows the requests.
+
+    ``scale_down_delay`` is ours: seconds for which fewer instances must have done before one is ended.
+    """
+
+    type: Literal["default", "target_utilization"] = "default"
+    min_instances: int = Field(default=1, ge=0)
+    max_instances: int = Field(default=1, ge=1)
+    target_utilization_percentage: int = Field(default=70, ge=1, le=100)
+    polling_interval: float = Field(default=1.0, gt=0)
+    scale_down_delay: float = Field(default=60.0, ge=0)
+
+
 class OnlineDeploymentSpec(Entity):
     """What a user writes for a deployment.
 
@@ -92,7 +186,7 @@ class OnlineDeploymentSpec(Entity):
     request_settings: RequestSettings = Field(default_factory=RequestSettings)
     liveness_probe: Probe | None = None
     readiness_probe: Probe | None = None
-    scale_settings: dict[str, Any] | None = None
+    scale_settings: ScaleSettings | None = None
     resources: dict[str, Any] | None = None
     model_mount_path: str | None = None
     data_collector: dict[str, Any] | None = None
@@ -114,6 +208,9 @@ class OnlineEndpoint(Entity):
     spec: OnlineEndpointSpec
     provisioning_state: ProvisioningState
     traffic: dict[str, int] = Field(default_factory=dict)
+    mirror_traffic: dict[str, int] = Field(default_factory=dict)
+    rollout: Rollout | None = None
+    mirrored: Mirrored | None = None
     scoring_uri: str
     created_at: TimestampMs
     created_by: str

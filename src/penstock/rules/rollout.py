@@ -20,6 +20,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
+
+from penstock.entities.errors import Problem
 
 DECIDING_LOOK = 200
 """Requests of the new version after which one that fails clearly more often is found."""
@@ -35,10 +38,11 @@ LATENCY_ALPHA = 2e-5
 TAIL_SHARE = 0.05
 """Latency is compared where this share of the old version's answers is slower."""
 
+MAX_FIRST_STEP = 50
+
 BUCKETS = 96
 BUCKETS_PER_DOUBLING = 4
 SHORTEST_S = 1e-5
-STALLED_MS = 60_000
 
 
 class Action(StrEnum):
@@ -240,6 +244,17 @@ def bucket_of(seconds: float) -> int:
 def bucket_end_s(bucket: int) -> float:
     """Return the longest latency of a bucket, in seconds."""
     return SHORTEST_S * math.exp2(bucket / BUCKETS_PER_DOUBLING)
+
+
+def check_plan(steps: Sequence[int], pointer: str = "/rollout/steps") -> list[Problem]:
+    """Return what is wrong with a release's steps: they rise, and the first leaves something to compare with."""
+    problems = []
+    if any(later <= step for step, later in pairwise(steps)):
+        problems.append(Problem("the steps do not rise", pointer, "Write for example [10, 50, 100]."))
+    if steps and steps[0] > MAX_FIRST_STEP:
+        hint = f"Begin with {MAX_FIRST_STEP} or less: the old version is what the new one is compared with."
+        problems.append(Problem(f"the first step is {steps[0]} %", f"{pointer}/0", hint))
+    return problems
 
 
 def split_at(base: Mapping[str, int], to: str, percent: int) -> dict[str, int]:

@@ -32,13 +32,12 @@ _INPUT: Fields = {"mode": ("ro_mount", "download", "direct")}
 _OUTPUT: Fields = {"path": (), "mode": ("upload",)}
 _ENVIRONMENT: Fields = {"os_type": ("linux",), "inference_config": ()}
 _CONTAINER: Fields = {"image": (), "build": ()}
-_ENDPOINT: Fields = {"mirror_traffic": (), "public_network_access": ("enabled",), "identity": ()}
+_ENDPOINT: Fields = {"public_network_access": ("enabled",), "identity": ()}
 _DEPLOYMENT: Fields = {
     "type": ("managed",),
     "instance_type": (),
     "liveness_probe": (),
     "readiness_probe": (),
-    "scale_settings": ({"type": "default"},),
     "resources": (),
     "model_mount_path": (),
     "data_collector": (),

@@ -33,6 +33,16 @@ class Limits(msgspec.Struct, frozen=True):
     max_queue_wait_ms: int = 500
 
 
+class Scaling(msgspec.Struct, frozen=True):
+    """Between how many instances a deployment moves; all of ``ScaleSettings``."""
+
+    min_instances: int = 1
+    max_instances: int = 1
+    target_utilization_percentage: int = 70
+    polling_interval: float = 1.0
+    scale_down_delay: float = 60.0
+
+
 class DesiredDeployment(msgspec.Struct, frozen=True):
     """One deployment with everything a replica is started with.
 
@@ -58,6 +68,7 @@ class DesiredDeployment(msgspec.Struct, frozen=True):
     postprocessing: dict[str, Any] | None = None
     instance_count: int = 1
     request_settings: Limits = Limits()
+    scaling: Scaling | None = None
     is_held: bool = False
 
     @property
@@ -80,12 +91,28 @@ class DesiredDeployment(msgspec.Struct, frozen=True):
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
 
 
+class DesiredRollout(msgspec.Struct, frozen=True):
+    """A progressive release that is not over; ``step`` is as far as the server knows."""
+
+    number: int
+    to: str
+    base: dict[str, int]
+    steps: list[int]
+    requests: int | None = None
+    time: float | None = None
+    latency_factor: float = 2.0
+    step: int = 0
+    is_paused: bool = False
+
+
 class DesiredEndpoint(msgspec.Struct, frozen=True):
     """One endpoint; ``keys`` are SHA-256 hex digests of the keys it accepts."""
 
     name: str
     keys: list[str] = []
     traffic: dict[str, int] = {}
+    mirror: dict[str, int] = {}
+    rollout: DesiredRollout | None = None
     deployments: list[DesiredDeployment] = []
 
 

@@ -22,6 +22,7 @@ from penstock.entities.endpoint import (
     OnlineEndpoint,
     OnlineEndpointSpec,
     ProvisioningState,
+    RolloutSpec,
 )
 from penstock.entities.errors import ConflictError, PenstockError, SpecError, UsageError
 from penstock.rules.traffic import check_traffic
@@ -30,6 +31,7 @@ from penstock.serving.acknowledged import Acknowledged
 from penstock.serving.deployment_spec import resolve
 from penstock.serving.logs import read_tail
 from penstock.serving.model_check import ModelCheck
+from penstock.serving.rollout_record import GATEWAY_ACTOR, RolloutRecords
 from penstock.serving.wanted import WantedState, usable_name
 from penstock.stores.metadata import endpoints as table
 from penstock.stores.metadata import events, trees
@@ -38,7 +40,6 @@ from penstock.stores.metadata.base import MetadataStore
 logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_CHARACTERS = 4000
-GATEWAY_ACTOR = "system:gateway"
 
 
 def new_key() -> str:
@@ -93,6 +94,7 @@ class Endpoints:
         self._need_gateway = on_gateway_needed
         self._model_check = model_check
         self._acknowledged = Acknowledged(clock)
+        self._rollouts = RolloutRecords(store, clock=clock, record=self._record)
         self._wanted = WantedState(store, environments, log=self._log, on_built=self._on_built)
 
     def start(self) -> None:
@@ -117,11 +119,20 @@ class Endpoints:
             problems = check_traffic(spec.traffic, names, mirror=spec.mirror_traffic)
             if problems:
                 raise SpecError(problems, ref=f"endpoint:{spec.name}")
+            is_released = known is not None and self._is_released(connection, known, spec)
+            if known is not None and spec.traffic and not is_released:
+                known = self._rollouts.end_for(connection, known, actor)
+            given = {} if is_released else spec.traffic  # a file that is sent again does not undo its own release
+            traffic = given or (known.traffic if known else {})
+            mirror = spec.mirror_traffic or (known.mirror_traffic if known else {})
             endpoint = OnlineEndpoint(
                 name=spec.name,
                 spec=spec,
                 provisioning_state=ProvisioningState.SUCCEEDED,
-                traffic=spec.traffic or (known.traffic if known else {}),
+                traffic=traffic,
+                mirror_traffic={n: share for n, share in mirror.items() if share and not traffic.get(n)},
+                rollout=known.rollout if known else None,
+                mirrored=known.mirrored if known else None,
                 scoring_uri=self._scoring_uri(spec.name),
                 warnings=endpoint_warnings(spec),
                 created_at=now,
@@ -133,12 +144,42 @@ class Endpoints:
                 keys = EndpointKeys(primary_key=self._new_key(), secondary_key=self._new_key())
                 table.set_keys(connection, spec.name, keys)
             self._record(connection, actor, "update" if known else "create", spec.name, {"traffic": endpoint.traffic})
+            if spec.rollout is not None and not is_released:
+                endpoint = self._rollouts.begin(connection, endpoint, spec.rollout, actor)
             return endpoint
 
         endpoint = self._store.write(operation)
         self._need_gateway()
         self._tell(spec.name)
         return endpoint
+
+    @staticmethod
+    def _is_released(connection: Connection, known: OnlineEndpoint, spec: OnlineEndpointSpec) -> bool:
+        """Return whether the release that a specification asks for is the one under way, or over, of that revision."""
+        if spec.rollout is None or known.rollout is None or known.rollout.spec != spec.rollout:
+            return False
+        target = table.find_deployment(connection, spec.name, spec.rollout.to)
+        return target is not None and target.revision == known.rollout.revision
+
+    def start_rollout(self, name: str, spec: RolloutSpec, *, actor: str) -> OnlineEndpoint:
+        """Begin to give a deployment its traffic step by step; see :class:`RolloutRecords`."""
+        endpoint = self._rollouts.start(name, spec, actor=actor)
+        self._tell_and_wait(name)
+        return self._shown(endpoint)
+
+    def change_rollout(self, name: str, action: str, *, actor: str) -> OnlineEndpoint:
+        """``pause``, ``resume`` or ``abort`` the release under way; raises ConflictError if there is none."""
+        endpoint = self._rollouts.change(name, action, actor=actor)
+        self._tell_and_wait(name)
+        return self._shown(endpoint)
+
+    def apply_traffic_news(self, news: Mapping[str, Any]) -> None:
+        """Record what the gateway tells of a release and of copied requests."""
+        decided = self._rollouts.apply_news(news)
+        if decided is not None:
+            self._tell(decided)
+        else:
+            self._notify(f"endpoint:{news['endpoint']}")
 
     def get_endpoint(self, name: str) -> OnlineEndpoint:
         """Return an endpoint; raises NotFoundError."""
@@ -161,8 +202,12 @@ class Endpoints:
         self._store.write(operation)
         self._tell_and_wait(name)
 
-    def set_traffic(self, name: str, traffic: Mapping[str, int], *, actor: str) -> OnlineEndpoint:
+    def set_traffic(
+        self, name: str, traffic: Mapping[str, int], *, actor: str, mirror: Mapping[str, int] | None = None
+    ) -> OnlineEndpoint:
         """Set the split over deployments; it holds for every request sent after the return.
+
+        A release under way ends. Without ``mirror`` the copies stay, but for a deployment that gets requests now.
 
         Raises
         ------
@@ -173,12 +218,15 @@ class Endpoints:
         """
 
         def operation(connection: Connection) -> OnlineEndpoint:
-            table.get_endpoint(connection, name)
-            problems = check_traffic(traffic, [d.name for d in table.list_deployments(connection, name)])
+            known = table.get_endpoint(connection, name)
+            there = [d.name for d in table.list_deployments(connection, name)]
+            problems = check_traffic(traffic, there, mirror=mirror)
             if problems:
                 raise SpecError(problems, ref=f"endpoint:{name}")
-            endpoint = table.set_traffic(connection, name, traffic)
-            self._record(connection, actor, "set-traffic", name, {"traffic": dict(traffic)})
+            self._rollouts.end_for(connection, known, actor)
+            endpoint = table.set_traffic(connection, name, traffic, mirror)
+            detail = {"traffic": dict(traffic), **({} if mirror is None else {"mirror_traffic": dict(mirror)})}
+            self._record(connection, actor, "set-traffic", name, detail)
             return self._shown(endpoint)
 
         endpoint = self._store.write(operation)
@@ -225,7 +273,8 @@ class Endpoints:
         now = self._clock()
 
         def operation(connection: Connection) -> OnlineDeployment:
-            table.get_endpoint(connection, spec.endpoint_name)
+            endpoint = table.get_endpoint(connection, spec.endpoint_name)
+            self._rollouts.check_free(endpoint, spec.name)
             known = table.find_deployment(connection, spec.endpoint_name, spec.name)
             found = resolve(connection, spec)
             model = found.model
@@ -286,8 +335,10 @@ class Endpoints:
         """
 
         def operation(connection: Connection) -> None:
-            traffic = table.get_endpoint(connection, endpoint).traffic
+            known = table.get_endpoint(connection, endpoint)
+            traffic = known.traffic
             table.get_deployment(connection, endpoint, name)
+            self._rollouts.check_free(known, name, is_deleted=True)
             if traffic.get(name):
                 raise ConflictError(
                     f'deployment "{name}" gets {traffic[name]} % of the traffic',
@@ -295,8 +346,10 @@ class Endpoints:
                     ref=f"endpoint:{endpoint}/{name}",
                 )
             table.delete_deployment(connection, endpoint, name)
-            if name in traffic:
-                table.set_traffic(connection, endpoint, {n: share for n, share in traffic.items() if n != name})
+            if name in traffic or name in known.mirror_traffic:
+                kept = {n: share for n, share in traffic.items() if n != name}
+                copies = {n: share for n, share in known.mirror_traffic.items() if n != name}
+                table.set_traffic(connection, endpoint, kept, copies)
             self._record(connection, actor, "delete-deployment", endpoint, {"deployment": name})
 
         self._store.write(operation)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from penstock.assets.content import find_content
 from penstock.compute.environments.base import EnvironmentBackend, Prepared
 from penstock.entities.asset import AssetKind, Tree
-from penstock.entities.endpoint import EndpointKeys, OnlineDeployment, OnlineEndpoint, ProvisioningState
+from penstock.entities.endpoint import EndpointKeys, OnlineDeployment, OnlineEndpoint, ProvisioningState, RolloutState
 from penstock.entities.errors import NotFoundError, PenstockError, UsageError
 from penstock.stores.metadata import endpoints as table
 from penstock.stores.metadata import trees
@@ -123,7 +123,22 @@ def answering(deployment: OnlineDeployment) -> OnlineDeployment:
 def endpoint_json(endpoint: OnlineEndpoint, keys: EndpointKeys, deployments: list[dict[str, Any]]) -> dict[str, Any]:
     """Return one endpoint; of its keys the digests alone leave the server."""
     digests = [hashlib.sha256(key.encode("utf-8")).hexdigest() for key in (keys.primary_key, keys.secondary_key)]
-    return {"name": endpoint.name, "keys": digests, "traffic": endpoint.traffic, "deployments": deployments}
+    answer: dict[str, Any] = {"name": endpoint.name, "keys": digests, "traffic": endpoint.traffic}
+    answer |= {"mirror": endpoint.mirror_traffic, "deployments": deployments}
+    rollout = endpoint.rollout
+    if rollout is not None and not rollout.state.is_over:
+        answer["rollout"] = {
+            "number": rollout.number,
+            "to": rollout.spec.to,
+            "base": rollout.base,
+            "steps": rollout.spec.steps,
+            "requests": rollout.spec.requests,
+            "time": rollout.spec.time,
+            "latency_factor": rollout.spec.latency_factor,
+            "step": rollout.step,
+            "is_paused": rollout.state is RolloutState.PAUSED,
+        }
+    return answer
 
 
 def held_json(deployment: OnlineDeployment) -> dict[str, Any]:
@@ -142,6 +157,9 @@ def deployment_json(connection: Connection, deployment: OnlineDeployment, enviro
         "instance_count": spec.instance_count,
         "request_settings": spec.request_settings.model_dump(),
     }
+    scaling = spec.scale_settings
+    if scaling is not None and scaling.type == "target_utilization":
+        answer["scaling"] = scaling.model_dump(exclude={"type"})
     if deployment.model_tree is not None:
         model = trees.get_tree(connection, deployment.model_tree)
         answer |= {

@@ -17,6 +17,7 @@ from penstock.entities.endpoint import (
     OnlineEndpoint,
     OnlineEndpointSpec,
     ProvisioningState,
+    RolloutSpec,
 )
 from penstock.rules.permissions import Action
 from penstock.server.api import wire
@@ -32,9 +33,16 @@ UNSETTLED = frozenset({ProvisioningState.CREATING, ProvisioningState.UPDATING})
 
 
 class TrafficSplit(Entity):
-    """Percent of the requests by deployment; they sum to 0 or 100."""
+    """Percent of the requests by deployment; they sum to 0 or 100. Without ``mirror_traffic`` the copies stay."""
 
     traffic: dict[str, int]
+    mirror_traffic: dict[str, int] | None = None
+
+
+class RolloutChange(Entity):
+    """What to do with the release under way."""
+
+    action: Literal["pause", "resume", "abort"]
 
 
 class KeyChoice(Entity):
@@ -58,7 +66,40 @@ def list_endpoints(services: Wired, _: Caller) -> Response:
 def set_traffic(services: Wired, actor: Caller, name: str, body: Body) -> Response:
     """Split requests over deployments."""
     split = read_entity(TrafficSplit, body)
-    return wire.JsonResponse(wire.entity(services.endpoints.set_traffic(name, split.traffic, actor=actor.name)))
+    made = services.endpoints.set_traffic(name, split.traffic, actor=actor.name, mirror=split.mirror_traffic)
+    return wire.JsonResponse(wire.entity(made))
+
+
+@router.post(
+    "/{name}:rollout",
+    **describe(
+        "Release a deployment step by step",
+        OnlineEndpoint,
+        takes=RolloutSpec,
+        fails=(404, 409, 422),
+        action=Action.ENDPOINT_CHANGE,
+    ),
+)
+def start_rollout(services: Wired, actor: Caller, name: str, body: Body) -> Response:
+    """Give a deployment its traffic in steps; one that fails more often, or is slower, goes back to none by itself."""
+    spec = read_entity(RolloutSpec, body)
+    return wire.JsonResponse(wire.entity(services.endpoints.start_rollout(name, spec, actor=actor.name)))
+
+
+@router.post(
+    "/{name}:change-rollout",
+    **describe(
+        "Pause, resume or abort a release",
+        OnlineEndpoint,
+        takes=RolloutChange,
+        fails=(404, 409, 422),
+        action=Action.ENDPOINT_CHANGE,
+    ),
+)
+def change_rollout(services: Wired, actor: Caller, name: str, body: Body) -> Response:
+    """Pause, resume or abort the release under way; aborted, the split is the one before it again."""
+    change = read_entity(RolloutChange, body)
+    return wire.JsonResponse(wire.entity(services.endpoints.change_rollout(name, change.action, actor=actor.name)))
 
 
 @router.post(

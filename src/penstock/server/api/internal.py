@@ -90,3 +90,14 @@ def apply_status(services: Wired, actor: Caller, body: Body) -> Response:
     actor.check_internal()
     services.endpoints.apply_status(wire.read_json(body))
     return Response(None, 204)
+
+
+@router.post(
+    "/serving/traffic",
+    **describe("Report a release's progress", takes=_OBJECT, status=204, action=Action.SERVING_FOLLOW),
+)
+def apply_traffic_news(services: Wired, actor: Caller, body: Body) -> Response:
+    """Take what the gateway decided of a release, with its numbers, and what became of copied requests."""
+    actor.check_internal()
+    services.endpoints.apply_traffic_news(wire.read_json(body))
+    return Response(None, 204)

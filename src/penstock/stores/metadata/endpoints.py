@@ -70,12 +70,26 @@ def delete_endpoint(connection: Connection, name: str) -> None:
         next_number(connection, counters, _SERVING)
 
 
-def set_traffic(connection: Connection, name: str, traffic: Mapping[str, int]) -> OnlineEndpoint:
-    """Set which share of requests each deployment gets, and return the endpoint with its next revision."""
+def set_traffic(
+    connection: Connection, name: str, traffic: Mapping[str, int], mirror: Mapping[str, int] | None = None
+) -> OnlineEndpoint:
+    """Set which share of requests each deployment gets, and return the endpoint with its next revision.
+
+    Without ``mirror`` the copies stay, but for a deployment that gets requests itself now.
+    """
     revision = next_number(connection, counters, f"endpoint:{name}")
-    endpoint = get_endpoint(connection, name).model_copy(update={"traffic": dict(traffic), "revision": revision})
+    endpoint = get_endpoint(connection, name)
+    copies = endpoint.mirror_traffic if mirror is None else mirror
+    changes = {"traffic": dict(traffic), "revision": revision}
+    changes["mirror_traffic"] = {n: share for n, share in copies.items() if share and not traffic.get(n)}
+    endpoint = endpoint.model_copy(update=changes)
     _write_endpoint(connection, endpoint)
     return endpoint
+
+
+def save_endpoint(connection: Connection, endpoint: OnlineEndpoint, *, is_served_anew: bool = True) -> None:
+    """Replace an endpoint's record as it is; ``is_served_anew`` says that the gateway must hear of it."""
+    _write_endpoint(connection, endpoint, is_served_anew=is_served_anew)
 
 
 def get_keys(connection: Connection, name: str) -> EndpointKeys:
@@ -241,10 +255,11 @@ def touch_serving(connection: Connection) -> int:
     return next_number(connection, counters, _SERVING)
 
 
-def _write_endpoint(connection: Connection, endpoint: OnlineEndpoint) -> None:
+def _write_endpoint(connection: Connection, endpoint: OnlineEndpoint, *, is_served_anew: bool = True) -> None:
     document = endpoint.model_dump_json(by_alias=True, exclude_none=True)
     put_row(connection, endpoints, name=endpoint.name, revision=endpoint.revision, document=document)
-    next_number(connection, counters, _SERVING)
+    if is_served_anew:
+        next_number(connection, counters, _SERVING)
 
 
 def _write_deployment(connection: Connection, deployment: OnlineDeployment) -> None:
