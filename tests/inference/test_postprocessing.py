@@ -100,6 +100,36 @@ def test_options_that_cannot_be_meant_are_refused(digits_folder, body, words):
     assert words in answer["message"]
 
 
+def test_scores_without_a_telling_name_are_chosen_from_when_asked(make_model):
+    from onnx import TensorProto, helper
+
+    folder = make_model(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        {"x": (TensorProto.FLOAT, ["n", 2])},
+        {"y": (TensorProto.FLOAT, ["n", 2])},
+    )
+    runtime = OnnxRuntime(folder)
+    assert ask(runtime, {"data": [[0.25, 0.75]]}) == (200, {"outputs": {"y": [[0.25, 0.75]]}})
+    status, answer = ask(runtime, {"data": [[0.25, 0.75]], "top_k": 1, "outputs": False})
+    assert (status, answer["predictions"][0]["top"]) == (200, [{"label": 1, "index": 1, "probability": 0.75}])
+    model = load_model(folder)
+    assert [p.index for p in model.predict(np.array([[0.25, 0.75]], np.float32), threshold=0.5)] == [1]
+
+
+def test_a_model_without_scores_says_so_when_asked(make_model):
+    from onnx import TensorProto, helper
+
+    folder = make_model(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        {"x": (TensorProto.FLOAT, ["n"])},
+        {"y": (TensorProto.FLOAT, ["n"])},
+        folder="plain",
+    )
+    status, answer = ask(OnnxRuntime(folder), {"data": [0.25], "top_k": 1})
+    assert status == 400
+    assert "no scores" in answer["message"]
+
+
 def test_a_bad_query_is_refused(digits_folder, digits):
     status, answer = ask(OnnxRuntime(digits_folder), digits[0][0], "top_k=five")
     assert status == 400

@@ -111,9 +111,24 @@ def test_the_models_own_preprocessing_is_checked_unless_the_deployment_declares_
 
 
 def test_a_model_without_scores_has_nothing_to_choose_from(shelf):
-    (found,) = shelf.problems({"model.onnx": classifier(output="y")}, postprocessing={"threshold": 0.5})
+    summing = helper.make_graph(
+        [helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0)],
+        "sum",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info("sum", TensorProto.FLOAT, [])],
+    )
+    model = helper.make_model(summing, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    files = {"model.onnx": model.SerializeToString()}
+    (found,) = shelf.problems(files, postprocessing={"threshold": 0.5})
     assert found[0] == "/postprocessing/threshold"
     assert "no scores" in found[1]
+
+
+def test_the_only_matrix_a_model_gives_are_its_scores_where_some_are_asked_for(shelf):
+    files = {"model.onnx": classifier(output="y")}
+    assert shelf.problems(files, postprocessing={"top_k": 3, "threshold": 0.5}) == []
+    (found,) = shelf.problems(files, postprocessing={"top_k": 4})
+    assert found[0] == "/postprocessing/top_k"
 
 
 def test_a_damaged_model_is_refused(shelf):

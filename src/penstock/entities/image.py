@@ -116,3 +116,8 @@ class Postprocessing(Entity):
     top_k: int | None = Field(default=None, ge=1, le=10_000)
     threshold: float | None = Field(default=None, ge=0.0, le=1.0)
     outputs: bool = True
+
+    @property
+    def chooses(self) -> bool:
+        """Return whether scores are asked for, not only shown where a model is known to have some."""
+        return self.top_k is not None or self.threshold is not None

@@ -28,13 +28,14 @@ def classes_of(outputs: Sequence[Declared], found: ClassifierOutputs) -> int | N
 
 
 def find_classifier(
-    outputs: Sequence[Declared], labels: Sequence[str], file: str = "labels.txt"
+    outputs: Sequence[Declared], labels: Sequence[str], file: str = "labels.txt", *, is_wanted: bool = False
 ) -> ClassifierOutputs | None:
     """Return where a model's class and scores are, None if it is no classifier.
 
     Scores are an output of shape [n, classes] (or a list of mappings) that is the only one beside a label output, has
     a telling name (``prob…``, ``logit…``, ``softmax``, ``score…``, ``class…``), or has as many columns as there are
-    ``labels``. A label output holds one integer or text a row.
+    ``labels``. Where somebody asks for the best classes (``is_wanted``), the only such output is taken whatever its
+    name. A label output holds one integer or text a row.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def find_classifier(
     label = next((o.name for o in outputs if _is_label(o)), None)
     candidates = [o for o in outputs if _is_scores(o)]
     named = [o for o in candidates if _SCORES_NAME.search(o.name)]
-    if not named and (label or labels):
+    if not named and (label or labels or (is_wanted and len(candidates) == 1)):
         named = candidates
     if not named:
         return ClassifierOutputs(label, None) if label else None

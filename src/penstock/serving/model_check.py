@@ -180,7 +180,7 @@ def _check_classes(after: Postprocessing, declared: Declaration, file: str | Non
         return
     labels = ("",) * (declared.labels or 0)
     try:
-        found = find_classifier(declared.outputs, labels, file or "")
+        found = find_classifier(declared.outputs, labels, file or "", is_wanted=after.chooses)
     except SpecError as error:
         yield from (replace(problem, pointer=pointer, file="") for problem in error.problems)
         return

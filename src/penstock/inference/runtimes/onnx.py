@@ -104,6 +104,7 @@ class OnnxRuntime:
         self.contract = ModelContract(inputs, outputs, takes_images, columns_of(inputs, named))
         self._decoder = codecs.RequestDecoder(self.contract)
         self._classifier = find_classifier(outputs, self.labels, label_file.name if label_file else "")
+        self._scores = self._classifier or find_classifier(outputs, self.labels, is_wanted=True)
         self.run_ms: float | None = None
 
     def run(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,9 +144,9 @@ class OnnxRuntime:
 
     def predictions(self, outputs: Mapping[str, Any], wanted: Postprocessing | None = None) -> list[Prediction] | None:
         """Return predictions, None where the model is no classifier; ``wanted`` wins over the deployment's own."""
-        if self._classifier is None:
-            return None
-        return predictions_of(self._classifier, outputs, self.labels, wanted or self.postprocessing)
+        wanted = wanted or self.postprocessing
+        found = self._scores if wanted.chooses else self._classifier
+        return None if found is None else predictions_of(found, outputs, self.labels, wanted)
 
     def wanted(self, options: Mapping[str, Any]) -> Postprocessing:
         """Return the deployment's postprocessing with a request's own over it.
@@ -156,9 +157,13 @@ class OnnxRuntime:
             If an option cannot be meant.
         """
         try:
-            return parse_settings(Postprocessing, {**self.postprocessing.model_dump(), **options})
+            wanted = parse_settings(Postprocessing, {**self.postprocessing.model_dump(), **options})
         except SpecError as error:
             raise self.contract.fail("; ".join(f"{p.key}: {p.message}" for p in error.problems)) from error
+        if wanted.chooses and (self._scores is None or self._scores.scores is None):
+            names = ", ".join(output.name for output in self.contract.outputs)
+            raise self.contract.fail("the model gives no scores to choose from", f"Its outputs are: {names}.")
+        return wanted
 
     def warm_up(self) -> None:
         """Run the model on zeros twice and keep the second run's time in ``run_ms``.
