@@ -145,7 +145,17 @@ class RequestSettings(Entity):
 
     request_timeout_ms: int = Field(default=5000, ge=1)
     max_concurrent_requests_per_instance: int = Field(default=1, ge=1)
-    max_queue_wait_ms: int = Field(default=500, ge=0)
+    max_queue_wait_ms: int | None = Field(default=None, ge=0)
+
+
+class Batching(Entity):
+    """Whether requests that wait for an ONNX model travel together, and how many at most.
+
+    Without ``enabled`` what was measured when the model was loaded decides.
+    """
+
+    enabled: bool | None = None
+    max_batch_size: int = Field(default=16, ge=2, le=1024)
 
 
 class ScaleSettings(Entity):
@@ -184,6 +194,7 @@ class OnlineDeploymentSpec(Entity):
     instance_type: str | None = None
     instance_count: int = Field(default=1, ge=1)
     request_settings: RequestSettings = Field(default_factory=RequestSettings)
+    batching: Batching | None = None
     liveness_probe: Probe | None = None
     readiness_probe: Probe | None = None
     scale_settings: ScaleSettings | None = None
@@ -233,6 +244,7 @@ class OnlineDeployment(Entity):
 
     ``warnings`` say what its spec asks for that has no effect here; ``last_ready`` is the ready revision before it.
     ``model_name`` is the folder (or file) that ``AZUREML_MODEL_DIR`` contains, the same whatever is renamed later.
+    ``measured`` says where the model runs and what was found when it was loaded: its run time, what a batch gives.
     """
 
     name: EndpointName
@@ -250,6 +262,7 @@ class OnlineDeployment(Entity):
     created_at: TimestampMs
     updated_at: TimestampMs
     ready_at: TimestampMs | None = None
+    measured: dict[str, Any] = Field(default_factory=dict)
 
 
 class EndpointKeys(Entity):

@@ -42,6 +42,14 @@ class GatewaySettings:
     start_timeout_s: float = field(
         default=300.0, metadata={"meaning": "seconds a new replica may take to load and warm up its model"}
     )
+    inline_bytes: int = field(
+        default=128 * 2**20,
+        metadata={"meaning": "size of the ONNX models that may run inside the gateway, all together; 0 keeps all out"},
+    )
+    buffered_bytes: int = field(
+        default=256 * 2**20,
+        metadata={"meaning": "bytes of scoring requests still being received, all together; more get a 503"},
+    )
 
 
 @dataclass(frozen=True, slots=True)

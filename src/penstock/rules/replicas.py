@@ -39,7 +39,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A replica as it is; ``since`` is when it came into its state, in ms."""
+    """A replica as it is; ``since`` is when it came into its state, in ms.
+
+    ``is_inline`` says that it is a model within the gateway, which takes the place of a replica's process.
+    """
 
     replica_id: str
     key: Key
@@ -48,6 +51,7 @@ class Seen:
     since: int
     in_flight: int = 0
     message: str = ""
+    is_inline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,7 @@ def decide(
 def _decide_one(decision: Decision, target: Wanted, mine: list[Seen], trouble: Trouble, now: int) -> None:
     current = [r for r in mine if r.fingerprint == target.fingerprint]
     ready = [r for r in current if r.state is ReplicaState.READY]
+    ready.sort(key=lambda r: not r.is_inline)  # of too many, those at the end go
     starting = [r for r in current if r.state is ReplicaState.STARTING]
     old_ready = [r for r in mine if r.fingerprint != target.fingerprint and r.state is ReplicaState.READY]
     surplus = len(ready) + len(starting) - target.instances

@@ -45,11 +45,10 @@ _DEPLOYMENT: Fields = {
     "private_network_connection": (False,),
     "egress_public_network_access": ("enabled",),
 }
-_REQUESTS: Fields = {"max_queue_wait_ms": ()}
 _MODEL: Fields = {"stage": (), "flavors": ()}
 _INLINE_MODEL: Fields = {"name": (), "version": (), "type": (), **_MODEL}
 _FOR_CODE: Fields = {"environment": (), "environment_variables": ()}
-_FOR_NO_CODE: Fields = {"preprocessing": (), "postprocessing": ()}
+_FOR_NO_CODE: Fields = {"preprocessing": (), "postprocessing": (), "batching": ()}
 
 
 def job_warnings(spec: CommandJobSpec, environment: EnvironmentSpec | None) -> tuple[str, ...]:
@@ -88,7 +87,7 @@ def deployment_warnings(spec: OnlineDeploymentSpec, environment: EnvironmentSpec
     environment : EnvironmentSpec, optional
         What ``spec.environment`` means, also where that is a reference.
     """
-    names = _given(spec, _DEPLOYMENT) + _given(spec.request_settings, _REQUESTS, "request_settings.")
+    names = _given(spec, _DEPLOYMENT)
     if isinstance(spec.model, InlineModelSpec):
         names += _given(spec.model, _INLINE_MODEL, "model.")
     if spec.code_configuration is None:

@@ -1,7 +1,8 @@
 """One deployment as the gateway's hot path sees it: free links, waiting requests, and the limit on both.
 
-On the event loop only. A request takes a free link, or waits for one, or is refused; a link that becomes free takes the
-request that has waited longest.
+On the event loop only. A request is answered at once where the model is in the gateway and quick; else it takes a free
+link, or waits for one, or is refused. A link that becomes free takes the request that has waited longest, and with it
+its share of the others where the model gains from batches; so nothing waits while a link is idle.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from penstock.serving.codes import NotReadyError, QueueFullError, TimedOutError
-from penstock.serving.links import Call, Reply, WorkLink
+from penstock.serving.codes import NotReadyError, QueuedTooLongError, QueueFullError, TimedOutError
+from penstock.serving.links import Link
+from penstock.serving.parcels import Batch, Call, Reply
 
 HANG_GRACE_S = 5.0
+Direct = Callable[[bytes, bytes], Reply | None]
+"""(meta, body) of a request to its response, at once; None where that would hold up the event loop."""
 
 
 class Backend:
@@ -27,20 +31,33 @@ class Backend:
         Called with a link that has not answered long after its request's time was over.
     """
 
-    def __init__(self, name: str, on_hung: Callable[[WorkLink], None]) -> None:
+    def __init__(self, name: str, on_hung: Callable[[Link], None]) -> None:
         self.name = name
-        self._on_hung = on_hung
+        self.mark = (b"azureml-model-deployment", name.rpartition("/")[2].encode("latin-1"))
+        self.direct: Direct | None = None
         self.is_script = False
         self.timeout_s = 5.0
+        self._on_hung = on_hung
+        self._queue_wait_s: float | None = None
         self._limit = 2
-        self._links: set[WorkLink] = set()
-        self._idle: deque[WorkLink] = deque()
+        self._max_batch = 1
+        self._links: set[Link] = set()
+        self._idle: deque[Link] = deque()
         self._waiting: deque[Call] = deque()
 
-    def configure(self, *, is_script: bool, timeout_s: float, max_concurrent: int, instances: int) -> None:
+    def configure(
+        self,
+        *,
+        is_script: bool,
+        timeout_s: float,
+        max_concurrent: int,
+        instances: int,
+        queue_wait_s: float | None = None,
+    ) -> None:
         """Set the limits: at most 2 · max_concurrent · instances requests are here at once."""
         self.is_script = is_script
         self.timeout_s = timeout_s
+        self._queue_wait_s = queue_wait_s if queue_wait_s is not None and queue_wait_s < timeout_s else None
         self._limit = 2 * max_concurrent * instances
 
     @property
@@ -48,43 +65,57 @@ class Backend:
         """Return whether some replica takes requests."""
         return bool(self._links)
 
-    def route(self, links: Iterable[WorkLink]) -> None:
-        """Send requests to these links from now on; those under way on others are answered there."""
+    def route(self, links: Iterable[Link], *, direct: Direct | None = None, max_batch: int = 1) -> None:
+        """Send requests to these links from now on; those under way on others are answered there.
+
+        Parameters
+        ----------
+        direct : callable, optional
+            Answers small requests at once, without any link.
+        max_batch : int
+            So many waiting requests may travel together.
+        """
         self._links = {link for link in links if not link.is_lost}
         self._idle = deque(link for link in self._links if link.call is None)
+        self._max_batch = max_batch
+        self.direct = direct
         self._dispatch()
 
-    def forget(self, link: WorkLink) -> None:
+    def forget(self, link: Link) -> None:
         """Take out a lost link; without any, waiting requests are refused."""
         self._links.discard(link)
         self._dispatch()
 
-    def free(self, link: WorkLink) -> None:
-        """Give a link that became free its next request."""
+    def free(self, link: Link) -> None:
+        """Give a link that became free what it is to do next."""
         if link not in self._links:
             return
-        while self._waiting:
-            call = self._waiting.popleft()
-            if not call.future.done():
-                link.send(call)
-                return
-        self._idle.append(link)
+        calls = self._next_calls()
+        if not calls:
+            self._idle.append(link)
+        else:
+            link.send(calls[0] if len(calls) == 1 else Batch(calls))
 
     async def score(self, meta: bytes, body: bytes) -> Reply:
-        """Return the replica's reply.
+        """Return the model's reply.
 
         Raises
         ------
-        NotReadyError, QueueFullError, TimedOutError, ReplicaLostError
+        NotReadyError, QueueFullError, QueuedTooLongError, TimedOutError, ReplicaLostError
         """
         loop = asyncio.get_running_loop()
         call = Call(meta, body, loop.create_future())
         self._submit(call)
         timer = loop.call_later(self.timeout_s, self._expire, call)
+        queue_timer = None
+        if call.link is None and self._queue_wait_s is not None:
+            queue_timer = loop.call_later(self._queue_wait_s, self._refuse, call)
         try:
             return await call.future
         finally:
             timer.cancel()
+            if queue_timer is not None:
+                queue_timer.cancel()
 
     def _submit(self, call: Call) -> None:
         idle = self._idle
@@ -102,6 +133,19 @@ class Backend:
             )
         self._waiting.append(call)
 
+    def _next_calls(self) -> list[Call]:
+        """Take the requests that go next: one, or a link's share of what waits."""
+        waiting = self._waiting
+        share = 1
+        if self._max_batch > 1:
+            share = max(1, min(self._max_batch, -(-len(waiting) // len(self._links))))
+        calls: list[Call] = []
+        while waiting and len(calls) < share:
+            call = waiting.popleft()
+            if not call.future.done():
+                calls.append(call)
+        return calls
+
     def _dispatch(self) -> None:
         waiting = self._waiting
         while waiting and self._idle:
@@ -110,22 +154,25 @@ class Backend:
                 self.free(link)
         if not self._links:
             while waiting:
-                call = waiting.popleft()
-                if not call.future.done():
-                    call.future.set_exception(NotReadyError(f"no replica of {self.name} is ready"))
+                waiting.popleft().fail(NotReadyError(f"no replica of {self.name} is ready"))
+
+    def _refuse(self, call: Call) -> None:
+        if call.link is None and not call.future.done():
+            self._waiting.remove(call)
+            call.fail(QueuedTooLongError(f"the request waited for {self.name} longer than max_queue_wait_ms"))
 
     def _expire(self, call: Call) -> None:
         if call.future.done():
             return
-        call.future.set_exception(TimedOutError(f"{self.name} did not answer within {self.timeout_s:g} s"))
+        call.fail(TimedOutError(f"{self.name} did not answer within {self.timeout_s:g} s"))
         if call.link is not None:
             grace_s = max(self.timeout_s, HANG_GRACE_S)
             asyncio.get_running_loop().call_later(grace_s, self._check, call.link, call)
         elif call in self._waiting:
             self._waiting.remove(call)
 
-    def _check(self, link: WorkLink, call: Call) -> None:
+    def _check(self, link: Link, call: Call) -> None:
         """Look at a link some time after the client of its call was told that the time is over."""
-        if link.call is call:
+        if link.call is not None and call in link.call.calls:
             link.is_hung = True
             self._on_hung(link)

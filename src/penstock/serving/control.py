@@ -28,11 +28,13 @@ from penstock.rules.replicas import (
     decide,
 )
 from penstock.serving.backend import Backend
+from penstock.serving.batches import batch_size
 from penstock.serving.desired import Desired, DesiredDeployment, load_desired, merge_held, save_desired
 from penstock.serving.door import ServerDoor
 from penstock.serving.ending import End
 from penstock.serving.fleet import Fleet, Replica
-from penstock.serving.links import WorkLink
+from penstock.serving.inline import InlineModel, InlineModels
+from penstock.serving.links import Link, WorkLink
 from penstock.serving.materials import Materials
 from penstock.serving.routing import Routes
 
@@ -77,6 +79,14 @@ class Control:
             on_link_lost=self._on_link_lost,
             on_end=self._on_end,
         )
+        self._inline = InlineModels(
+            home.run / "inline",
+            self._materials,
+            log_of=self._fleet.log_of,
+            max_bytes=settings.inline_bytes,
+            on_change=self._wake_up,
+            on_free=self._on_free,
+        )
         self._desired = self._latest = Desired()
         self._deployments: dict[Key, DesiredDeployment] = {}
         self._backends: dict[Key, Backend] = {}
@@ -97,6 +107,8 @@ class Control:
         desired = self._latest = load_desired(self._copy) or Desired()
         await self._fleet.adopt()
         self._want(desired)
+        running = {(replica.key, replica.fingerprint) for replica in self._fleet.seen()}
+        await self._inline.reopen(self._deployments, running)
         self._apply(self._decide())
         self._door.follow(desired.revision, lambda new: self._receive(loop, new))
         self._tasks = [loop.create_task(self._loop()), loop.create_task(self._report())]
@@ -106,6 +118,7 @@ class Control:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._inline.close()
         await self._fleet.close()
 
     def _receive(self, loop: asyncio.AbstractEventLoop, desired: Desired) -> None:
@@ -139,6 +152,7 @@ class Control:
                 timeout_s=deployment.request_settings.request_timeout_ms / 1000.0,
                 max_concurrent=deployment.request_settings.max_concurrent_requests_per_instance,
                 instances=deployment.instance_count,
+                queue_wait_s=_seconds(deployment.request_settings.max_queue_wait_ms),
             )
         for key in self._backends.keys() - deployments.keys():
             self._backends.pop(key).route(())
@@ -178,7 +192,7 @@ class Control:
         ]
         return decide(
             wanted,
-            self._fleet.seen(),
+            [*self._fleet.seen(), *self._inline.seen(self._deployments)],
             self._troubles,
             now=_now_ms(),
             start_timeout_ms=int(self._settings.start_timeout_s * 1000),
@@ -188,8 +202,9 @@ class Control:
     def _apply(self, decision: Decision) -> None:
         for key, replica_ids in decision.routes.items():
             self._route(key, replica_ids)
+            self._move_in(key, replica_ids)
         for replica_id in decision.drains:
-            self._fleet.drain(replica_id)
+            (self._inline if self._inline.get(replica_id) else self._fleet).drain(replica_id)
         for replica_id in decision.stops:
             self._stop(replica_id)
         for target in decision.starts:
@@ -214,6 +229,7 @@ class Control:
             return
         if all((r.key, r.fingerprint) in wanted and r.state is ReplicaState.READY for r in self._fleet.seen()):
             self._tidied = wanted
+            self._inline.keep(self._deployments.values())
             asyncio.get_running_loop().run_in_executor(
                 None, self._materials.remove_unused, lambda: list(self._deployments.values())
             )
@@ -222,14 +238,31 @@ class Control:
         if self._routed.get(key, ()) == replica_ids:
             return
         self._routed[key] = replica_ids
-        replicas = [self._fleet.get(replica_id) for replica_id in replica_ids]
-        self._backends[key].route([link for replica in replicas if replica is not None for link in replica.links])
+        replicas = [one for one in map(self._find, replica_ids) if one is not None]
+        self._backends[key].route(
+            [link for replica in replicas for link in replica.links],
+            direct=next((one.direct for one in replicas if isinstance(one, InlineModel)), None),
+            max_batch=batch_size(self._deployments[key].batching, [replica.measured for replica in replicas]),
+        )
         for replica in replicas:
-            if replica is not None and replica.key is not None:
+            if replica.key is not None:
                 place = (replica.key, replica.fingerprint)
                 self._troubles[place] = after_ready(self._troubles.get(place, Trouble()))
 
+    def _find(self, replica_id: str) -> Replica | InlineModel | None:
+        return self._inline.get(replica_id) or self._fleet.get(replica_id)
+
+    def _move_in(self, key: Key, replica_ids: tuple[str, ...]) -> None:
+        """Let a model that one replica has proven come into the gateway, if it may."""
+        replica = self._fleet.get(replica_ids[0]) if len(replica_ids) == 1 else None
+        deployment = self._deployments[key]
+        if replica is not None and replica.fingerprint == deployment.fingerprint and replica.measured:
+            self._inline.consider(key, deployment, replica.measured)
+
     def _stop(self, replica_id: str) -> None:
+        if self._inline.get(replica_id) is not None:
+            self._inline.stop(replica_id)
+            return
         replica = self._fleet.get(replica_id)
         if replica is not None and replica.state is ReplicaState.STARTING:
             replica.message = f"the replica was not ready within {self._settings.start_timeout_s:g} s"
@@ -237,16 +270,18 @@ class Control:
             self._wake_up()
         self._fleet.stop(replica_id)
 
-    def _on_free(self, replica: Replica, link: WorkLink) -> None:
-        if replica.key is not None and (backend := self._backends.get(replica.key)) is not None:
+    def _on_free(self, replica: Replica | InlineModel, link: Link) -> None:
+        if replica.state is ReplicaState.DRAINING:
+            self._wake_up()
+        elif replica.key is not None and (backend := self._backends.get(replica.key)) is not None:
             backend.free(link)
 
     def _on_link_lost(self, replica: Replica, link: WorkLink) -> None:
         if replica.key is not None and (backend := self._backends.get(replica.key)) is not None:
             backend.forget(link)
 
-    def _on_hung(self, link: WorkLink) -> None:
-        replica = self._fleet.end_if_hung(link)
+    def _on_hung(self, link: Link) -> None:
+        replica = self._inline.end_if_hung(link) or self._fleet.end_if_hung(link)
         if replica is not None and replica.key is not None:
             self._hung[replica.key] += 1
             logger.warning("hung replicas of %s/%s ended so far: %s", *replica.key, self._hung[replica.key])
@@ -267,6 +302,15 @@ class Control:
                 trouble, ready_ms=ready_ms, said_failed=said_failed, message=replica.message, now=now
             )
 
+    def _measured(self, key: Key) -> dict[str, Any]:
+        """Return what is known of the replicas that answer: what they measured, where they run, their batches."""
+        replicas = [one for one in map(self._find, self._routed.get(key, ())) if one is not None and one.measured]
+        if not replicas:
+            return {}
+        placement = replicas[0].placement if isinstance(replicas[0], InlineModel) else "replica"
+        size = batch_size(self._deployments[key].batching, [replica.measured for replica in replicas])
+        return {**replicas[0].measured, "placement": placement, "max_batch_size": size}
+
     def _judge(self, verdict: Verdict) -> None:
         endpoint, name = verdict.key
         report: dict[str, Any] = {
@@ -276,6 +320,7 @@ class Control:
             "state": "ready" if verdict.is_ready else "failed",
             "message": verdict.message,
             "log_tail": "",
+            "measured": self._measured(verdict.key) if verdict.is_ready else {},
         }
         if not verdict.is_ready:
             place = (verdict.key, self._deployments[verdict.key].fingerprint)
@@ -304,6 +349,10 @@ class Control:
                 failures = 0
                 if self._reports.get(key) is report:
                     del self._reports[key]
+
+
+def _seconds(ms: int | None) -> float | None:
+    return None if ms is None else ms / 1000.0
 
 
 def _now_ms() -> int:

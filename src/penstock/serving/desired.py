@@ -30,7 +30,14 @@ class Limits(msgspec.Struct, frozen=True):
 
     request_timeout_ms: int = 5000
     max_concurrent_requests_per_instance: int = 1
-    max_queue_wait_ms: int = 500
+    max_queue_wait_ms: int | None = None
+
+
+class Batching(msgspec.Struct, frozen=True):
+    """Whether requests that wait travel together; None leaves it to what was measured."""
+
+    enabled: bool | None = None
+    max_batch_size: int = 16
 
 
 class Scaling(msgspec.Struct, frozen=True):
@@ -69,6 +76,8 @@ class DesiredDeployment(msgspec.Struct, frozen=True):
     instance_count: int = 1
     request_settings: Limits = Limits()
     scaling: Scaling | None = None
+    resources: dict[str, Any] | None = None
+    batching: Batching = Batching()
     is_held: bool = False
 
     @property
@@ -87,6 +96,7 @@ class DesiredDeployment(msgspec.Struct, frozen=True):
             self.preprocessing,
             self.postprocessing,
             self.request_settings.max_concurrent_requests_per_instance,
+            self.resources,
         )
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
 

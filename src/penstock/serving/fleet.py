@@ -26,7 +26,7 @@ from penstock.rules.replicas import Key, ReplicaState, Seen
 from penstock.serving import ending, launch, logs
 from penstock.serving.desired import DesiredDeployment
 from penstock.serving.ending import End
-from penstock.serving.links import ControlLink, WorkLink
+from penstock.serving.links import ControlLink, Link, WorkLink
 from penstock.serving.materials import Materials
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Replica:
     control: ControlLink | None = None
     links: list[WorkLink] = field(default_factory=list)
     ready_at: float | None = None
+    measured: dict[str, Any] = field(default_factory=dict)
     log_offset: int = 0
     message: str = ""
     log_tail: str = ""
@@ -103,7 +104,7 @@ class Fleet:
         parent_fd: int,
         spares: int,
         on_change: Callable[[], None],
-        on_free: Callable[[Replica, WorkLink], None],
+        on_free: Callable[[Any, Link], None],
         on_link_lost: Callable[[Replica, WorkLink], None],
         on_end: Callable[[Replica, End], None],
     ) -> None:
@@ -173,7 +174,7 @@ class Fleet:
         if replica is not None:
             self._finish(replica)
 
-    def end_if_hung(self, link: WorkLink) -> Replica | None:
+    def end_if_hung(self, link: Link) -> Replica | None:
         """End and return the replica of a link that hangs, if all its links do; a new one is started for it."""
         replica = self._replicas.get(link.replica_id)
         if replica is None or replica.state is not ReplicaState.READY or not all(one.is_hung for one in replica.links):
@@ -235,6 +236,7 @@ class Fleet:
                     "model": str(model),
                     "preprocessing": deployment.preprocessing,
                     "postprocessing": deployment.postprocessing,
+                    "resources": deployment.resources,
                     "workers": min(workers, os.cpu_count() or 1),
                     "log": str(replica.place.log),
                 }
@@ -302,6 +304,7 @@ class Fleet:
         kind = state["state"]
         if kind == "ready" and replica.ready_at is None:
             replica.ready_at = time.monotonic()
+            replica.measured = state.get("measured") or {}
             self._run(self._open_links(replica, int(state["workers"])))
         elif kind == "failed":
             self._fail(replica, state["message"], state.get("traceback", ""))
@@ -340,7 +343,7 @@ class Fleet:
             replica.enter(ReplicaState.READY)
         self._on_change()
 
-    def _freed(self, replica: Replica, link: WorkLink) -> None:
+    def _freed(self, replica: Replica, link: Link) -> None:
         if replica.state is ReplicaState.DRAINING:
             self._on_change()
         else:

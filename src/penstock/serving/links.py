@@ -1,7 +1,7 @@
 """The gateway's ends of connections to replicas: one that tells states, and one for each request at a time.
 
-All of it runs on the gateway's event loop. A work link carries one request at a time, so the replica needs no
-dispatcher: the kernel wakes the very thread that will run the model.
+All of it runs on the gateway's event loop. A work link carries one parcel (a request, or some that waited) at a time, so
+the replica needs no dispatcher: the kernel wakes the very thread that will run the model.
 """
 
 from __future__ import annotations
@@ -13,22 +13,43 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from penstock.serving.codes import ReplicaLostError
+from penstock.serving.parcels import Parcel
 from penstock.shim import frames
 
-Reply = tuple[bytes, bytes]
-"""(meta, body) of a response."""
 
+class Link(ABC):
+    """What a :class:`penstock.serving.backend.Backend` sends to: one parcel at a time.
 
-class Call:
-    """One request on its way: what is sent, and the future of its reply."""
+    Parameters
+    ----------
+    replica_id : str
+        Whose it is.
+    on_free : callable
+        Called when the reply has come and the link can take the next parcel.
+    """
 
-    __slots__ = ("body", "future", "link", "meta")
+    def __init__(self, replica_id: str, on_free: Callable[[Link], None]) -> None:
+        self.replica_id = replica_id
+        self.call: Parcel | None = None
+        self.is_lost = False
+        self.is_hung = False
+        self._on_free = on_free
 
-    def __init__(self, meta: bytes, body: bytes, future: asyncio.Future[Reply]) -> None:
-        self.meta = meta
-        self.body = body
-        self.future = future
-        self.link: WorkLink | None = None
+    def send(self, parcel: Parcel) -> None:
+        """Send a parcel; the link must be free."""
+        self.call = parcel
+        for call in parcel.calls:
+            call.link = self
+        self._send(parcel)
+
+    @abstractmethod
+    def _send(self, parcel: Parcel) -> None:
+        """Bring it to where the model is."""
+
+    def _end_call(self) -> Parcel | None:
+        parcel, self.call = self.call, None
+        self.is_hung = False
+        return parcel
 
 
 class _FrameProtocol(asyncio.Protocol, ABC):
@@ -68,28 +89,22 @@ class _FrameProtocol(asyncio.Protocol, ABC):
             self.transport.abort()
 
 
-class WorkLink(_FrameProtocol):
-    """A connection that carries one request at a time.
+class WorkLink(_FrameProtocol, Link):
+    """A connection to a replica that carries one parcel at a time.
 
     Parameters
     ----------
     replica_id : str
         Whose it is.
     on_free : callable
-        Called when the reply has come and the link can take the next call.
+        Called when the reply has come and the link can take the next parcel.
     on_lost : callable
         Called once when the connection is gone.
     """
 
-    def __init__(
-        self, replica_id: str, on_free: Callable[[WorkLink], None], on_lost: Callable[[WorkLink], None]
-    ) -> None:
-        super().__init__()
-        self.replica_id = replica_id
-        self.call: Call | None = None
-        self.is_lost = False
-        self.is_hung = False
-        self._on_free = on_free
+    def __init__(self, replica_id: str, on_free: Callable[[Link], None], on_lost: Callable[[WorkLink], None]) -> None:
+        _FrameProtocol.__init__(self)
+        Link.__init__(self, replica_id, on_free)
         self._on_lost = on_lost
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -98,31 +113,28 @@ class WorkLink(_FrameProtocol):
         assert self.transport is not None
         self.transport.write(frames.pack_json(frames.HELLO, {"role": "work"}))
 
-    def send(self, call: Call) -> None:
-        """Send a call; the link must be free."""
-        self.call = call
-        call.link = self
+    def _send(self, parcel: Parcel) -> None:
         assert self.transport is not None
-        head = frames.pack_head(frames.REQUEST, call.meta, len(call.body))
-        if len(call.body) < 65536:
-            self.transport.write(head + call.body)
+        meta, body = parcel.pack()
+        head = frames.pack_head(frames.REQUEST, meta, len(body))
+        if len(body) < 65536:
+            self.transport.write(head + body)
         else:
-            self.transport.writelines((head, call.body))
+            self.transport.writelines((head, body))
 
     def frame_received(self, kind: int, meta: bytes, body: bytes) -> None:
-        """Resolve the call, unless its client was answered already because the time was over."""
-        call, self.call = self.call, None
-        self.is_hung = False
-        if call is not None and not call.future.done():
-            call.future.set_result((meta, body))
+        """Resolve what was sent."""
+        parcel = self._end_call()
+        if parcel is not None:
+            parcel.settle(meta, body)
         self._on_free(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Fail the call that was under way."""
+        """Fail what was under way."""
         self.is_lost = True
-        call, self.call = self.call, None
-        if call is not None and not call.future.done():
-            call.future.set_exception(ReplicaLostError("the replica ended while it had this request"))
+        parcel = self._end_call()
+        if parcel is not None:
+            parcel.fail(ReplicaLostError("the replica ended while it had this request"))
         self._on_lost(self)
 
 

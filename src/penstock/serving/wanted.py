@@ -156,7 +156,10 @@ def deployment_json(connection: Connection, deployment: OnlineDeployment, enviro
         "environment_variables": spec.environment_variables,
         "instance_count": spec.instance_count,
         "request_settings": spec.request_settings.model_dump(),
+        "resources": spec.resources or None,
     }
+    if spec.batching is not None:
+        answer["batching"] = spec.batching.model_dump()
     scaling = spec.scale_settings
     if scaling is not None and scaling.type == "target_utilization":
         answer["scaling"] = scaling.model_dump(exclude={"type"})

@@ -27,6 +27,15 @@ from penstock.inference.images import Preprocessor
 from penstock.inference.labels import find_labels, read_labels
 from penstock.inference.outputs import find_classifier
 from penstock.inference.runtimes.base import ScoreRequest, ScoreResponse
+from penstock.inference.runtimes.batching import (
+    MOST_MS,
+    BatchGain,
+    Prepared,
+    measure_gain,
+    score_together,
+    takes_batches,
+)
+from penstock.inference.runtimes.providers import choose_providers
 from penstock.inference.samples import columns_of
 from penstock.inference.signature import read_column_names
 from penstock.plugins import load_module
@@ -34,6 +43,8 @@ from penstock.plugins import load_module
 logger = logging.getLogger(__name__)
 
 TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
+MEASURED_RUNS = 9
+MEASURED_S = 0.01
 _TENSOR_TYPE = re.compile(r"tensor\((\w+)\)")
 _DTYPES = {
     "float": "float32",
@@ -63,6 +74,8 @@ class OnnxRuntime:
         Wins over the folder's ``preprocessing.yml``.
     postprocessing : Postprocessing, optional
         What is said of a classifier's scores where a request says nothing.
+    resources : mapping, optional
+        The deployment's; they may ask for a GPU, or for none.
 
     Raises
     ------
@@ -79,10 +92,12 @@ class OnnxRuntime:
         folder: Path,
         preprocessing: ImagePreprocessing | None = None,
         postprocessing: Postprocessing | None = None,
+        resources: Mapping[str, Any] | None = None,
     ) -> None:
         self.file = find_model_file(folder)
         folder = self.file.parent
-        self._session = open_session(self.file)
+        self._session = open_session(self.file, resources)
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         self.postprocessing = postprocessing or Postprocessing()
         label_file = find_labels(folder, self.postprocessing.labels)
         self.labels = read_labels(folder, self.postprocessing.labels)
@@ -106,6 +121,7 @@ class OnnxRuntime:
         self._classifier = find_classifier(outputs, self.labels, label_file.name if label_file else "")
         self._scores = self._classifier or find_classifier(outputs, self.labels, is_wanted=True)
         self.run_ms: float | None = None
+        self.batching = BatchGain(is_right=False)
 
     def run(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Return all outputs by name: arrays, or lists of mappings where the model has such.
@@ -125,22 +141,26 @@ class OnnxRuntime:
         BadInputError
             If the model takes no pictures, or these are none.
         """
+        ((name, batch),) = self._image_feeds(images).items()
+        assert self._image_input is not None
+        length = self._image_input.shape[0] if self._image_input.shape else None
+        if length is not None and length != len(images):
+            if length != 1:
+                raise self.contract.fail(f"the model takes {length} pictures at once, not {len(images)}")
+            return join_rows([self._run({name: batch[i : i + 1]}) for i in range(len(images))])
+        return self._run({name: batch})
+
+    def _image_feeds(self, images: Sequence[Any]) -> dict[str, Array]:
         if self._preprocessor is None or self._image_input is None:
             raise self.contract.fail(
                 "this model does not say how a picture becomes its input",
                 "Send data or inputs; or put a preprocessing.yml beside the model.",
             )
         try:
-            batch: Array = self._preprocessor.batch(images)
+            return {self._image_input.name: self._preprocessor.batch(images)}
         except BadInputError as error:
             error.sample = error.sample or self.contract.sample_request()
             raise
-        length = self._image_input.shape[0] if self._image_input.shape else None
-        if length is not None and length != len(images):
-            if length != 1:
-                raise self.contract.fail(f"the model takes {length} pictures at once, not {len(images)}")
-            return join_rows([self._run({self._image_input.name: batch[i : i + 1]}) for i in range(len(images))])
-        return self._run({self._image_input.name: batch})
 
     def predictions(self, outputs: Mapping[str, Any], wanted: Postprocessing | None = None) -> list[Prediction] | None:
         """Return predictions, None where the model is no classifier; ``wanted`` wins over the deployment's own."""
@@ -166,7 +186,7 @@ class OnnxRuntime:
         return wanted
 
     def warm_up(self) -> None:
-        """Run the model on zeros twice and keep the second run's time in ``run_ms``.
+        """Run the model on zeros and keep the shortest of some more runs in ``run_ms``.
 
         Inputs whose free lengths must agree in a way that is not declared may refuse zeros of length one; such a model
         is taken as it is, its first request tells.
@@ -179,9 +199,19 @@ class OnnxRuntime:
                 logger.warning("warm-up on zeros was refused: %s", error.message)
                 return
             raise
-        started = time.perf_counter()
-        self._run(blank)
-        self.run_ms = (time.perf_counter() - started) * 1000.0
+        ends_at = time.perf_counter() + MEASURED_S
+        times: list[float] = []
+        while len(times) < MEASURED_RUNS and (not times or time.perf_counter() < ends_at):
+            started = time.perf_counter()
+            self._run(blank)
+            times.append((time.perf_counter() - started) * 1000.0)
+        self.run_ms = min(times)
+
+    def measure_batching(self) -> None:
+        """Find out what a batch gives and keep it in ``batching``; a long-running model on a CPU gains nothing."""
+        is_short = self.run_ms is not None and self.run_ms <= MOST_MS
+        if is_short and takes_batches(self.contract.inputs, self.contract.outputs):
+            self.batching = measure_gain(self._run, self.contract.inputs)
 
     def score(self, request: ScoreRequest) -> ScoreResponse:
         """Answer one request; a request that does not fit gets 400 with a sample of one that does."""
@@ -195,7 +225,30 @@ class OnnxRuntime:
             else:
                 outputs = self.run(decoded.value)
         except BadInputError as error:
-            return ScoreResponse(codecs.encode_error(error), status=400)
+            return _refuse(error)
+        return self._answer(outputs, wanted)
+
+    def score_many(self, requests: Sequence[ScoreRequest]) -> list[ScoreResponse | None]:
+        """Answer several requests in as few runs as they fit; None for one that fails, which is told why alone."""
+        if not self.batching.is_right:
+            return [None] * len(requests)
+        return score_together(
+            requests,
+            prepare=self._prepare,
+            run=self._run,
+            answer=self._answer,
+            refuse=_refuse,
+            alone=self.score,
+        )
+
+    def _prepare(self, request: ScoreRequest) -> Prepared:
+        decoded = self._decoder.decode(request.body, request.content_type, request.query)
+        wanted = self.wanted(decoded.options) if decoded.options else self.postprocessing
+        if decoded.kind == "images":
+            return Prepared(self._image_feeds(decoded.value), wanted)
+        return Prepared(decoded.value if decoded.kind == "fitted" else self.contract.fit(decoded.value), wanted)
+
+    def _answer(self, outputs: Mapping[str, Any], wanted: Postprocessing) -> ScoreResponse:
         answer = codecs.encode_answer(self.predictions(outputs, wanted), outputs if wanted.outputs else None)
         return ScoreResponse(answer)
 
@@ -230,8 +283,8 @@ def load_onnxruntime() -> Any:
     return load_module("onnxruntime")
 
 
-def open_session(file: Path) -> Any:
-    """Return an onnxruntime session with one intra-op thread on the CPU.
+def open_session(file: Path, resources: Mapping[str, Any] | None = None) -> Any:
+    """Return an onnxruntime session with one intra-op thread; on a GPU where there is one and nobody objects.
 
     Raises
     ------
@@ -243,8 +296,9 @@ def open_session(file: Path) -> Any:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    providers = choose_providers(onnxruntime.get_available_providers(), resources)
     try:
-        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(file), options, providers=providers)
     except Exception as error:  # onnxruntime's errors share no base class of their own
         raise UsageError(f"onnxruntime cannot load {file.name}: {_first_line(error)}") from error
 
@@ -273,6 +327,10 @@ def join_rows(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = [part[name] for part in parts]
         joined[name] = [row for value in values for row in value] if isinstance(first, list) else np.concatenate(values)
     return joined
+
+
+def _refuse(error: BadInputError) -> ScoreResponse:
+    return ScoreResponse(codecs.encode_error(error), status=400)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,111 @@
+"""What is known of models that run inside the gateway, kept on disk so that a gateway's death teaches the next one.
+
+For each model (by fingerprint) in ``run/inline/``: ``<fingerprint>.proven`` once a replica has loaded and measured it,
+``.loading`` while the gateway loads it, ``.running`` (a byte a worker, shared memory: one while it runs) and ``.barred``
+where it may not come in. A gateway that finds a ``.loading``, or a ``.running`` with a one, knows at whose hand the one
+before it may have died, and opens those models in replicas for an hour.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+BARRED_S = 3600.0
+
+
+class Proofs:
+    """The files of one workspace.
+
+    Parameters
+    ----------
+    folder : Path
+        In ``run/``: it may be deleted while nothing runs.
+    now : callable
+        Wall clock in seconds.
+    """
+
+    def __init__(self, folder: Path, now: Callable[[], float] = time.time) -> None:
+        self._folder = folder
+        self._now = now
+
+    def learn(self) -> list[str]:
+        """Bar the models that the last gateway was busy with when it was killed, and return their fingerprints."""
+        suspects = []
+        for file in self._folder.glob("*.loading"):
+            self.bar(file.stem, "the gateway died while it loaded this model")
+            suspects.append(file.stem)
+        for file in self._folder.glob("*.running"):
+            if any(file.read_bytes()):
+                self.bar(file.stem, "the gateway died while this model ran in it")
+                suspects.append(file.stem)
+            file.unlink(missing_ok=True)
+        return suspects
+
+    def prove(self, fingerprint: str, measured: Mapping[str, Any]) -> None:
+        """Note that a replica has loaded and measured a model."""
+        self._write(fingerprint, "proven", msgspec.json.encode(measured))
+
+    def find(self, fingerprint: str) -> dict[str, Any] | None:
+        """Return what a replica has measured, None for a model that none has proven."""
+        try:
+            found = msgspec.json.decode(self._path(fingerprint, "proven").read_bytes())
+        except (OSError, msgspec.DecodeError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def bar(self, fingerprint: str, reason: str) -> None:
+        """Keep a model out of the gateway for an hour."""
+        self._write(fingerprint, "barred", reason.encode("utf-8"))
+        self._path(fingerprint, "loading").unlink(missing_ok=True)
+
+    def why_barred(self, fingerprint: str) -> str:
+        """Return why a model may not come in, ``""`` if it may."""
+        file = self._path(fingerprint, "barred")
+        try:
+            if self._now() - file.stat().st_mtime < BARRED_S:
+                return file.read_text("utf-8")
+            file.unlink()
+        except OSError:
+            return ""
+        return ""
+
+    @contextlib.contextmanager
+    def loading(self, fingerprint: str) -> Any:
+        """Mark a model as being loaded."""
+        self._write(fingerprint, "loading", b"")
+        try:
+            yield
+        finally:
+            self._path(fingerprint, "loading").unlink(missing_ok=True)
+
+    def open_marks(self, fingerprint: str, workers: int) -> mmap.mmap:
+        """Return a byte a worker, which others can read after this process was killed."""
+        path = self._write(fingerprint, "running", bytes(workers))
+        with path.open("r+b") as file:
+            return mmap.mmap(file.fileno(), workers)
+
+    def remove_marks(self, fingerprint: str) -> None:
+        """Note that a model runs here no more."""
+        self._path(fingerprint, "running").unlink(missing_ok=True)
+
+    def keep(self, fingerprints: set[str]) -> None:
+        """Remove what is known of other models."""
+        for file in self._folder.glob("*.proven"):
+            if file.stem not in fingerprints:
+                file.unlink(missing_ok=True)
+
+    def _path(self, fingerprint: str, kind: str) -> Path:
+        return self._folder / f"{fingerprint}.{kind}"
+
+    def _write(self, fingerprint: str, kind: str, content: bytes) -> Path:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._path(fingerprint, kind)
+        path.write_bytes(content)
+        return path
