@@ -143,10 +143,12 @@ class ModelContract:
                 raise self._unfit(f"input {tensor.name!r} holds something that is no text", "The model takes text.")
             return array.astype(object)
         target = np.dtype(tensor.dtype)
+        if array.dtype == target:
+            return np.require(array, requirements="C")
         if array.size and not _is_castable(array, target):
             raise self._unfit(f"input {tensor.name!r} holds {_kind(array)}", f"The model takes {target.name}.")
         with np.errstate(over="ignore"):
-            fitted = np.ascontiguousarray(array, dtype=target)
+            fitted = np.require(array, target, "C")
         if target.kind == "f" and np.isinf(fitted).sum() != (np.isinf(array).sum() if array.dtype.kind == "f" else 0):
             raise self._unfit(f"input {tensor.name!r} holds {_kind(array)}", f"That is more than {target.name} takes.")
         return fitted

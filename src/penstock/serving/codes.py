@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from penstock.inference.protocols.paths import problem_fields
+
 MODEL_STATUS_HEADER = b"ms-azureml-model-error-statuscode"
 MODEL_REASON_HEADER = b"ms-azureml-model-error-reason"
-_PASSED_THROUGH = frozenset({400, 413, 415})
+_PASSED_THROUGH = frozenset({400, 404, 413, 415})
 _REASONS = {400: "bad request", 404: "not found", 500: "model failed", 502: "replica ended"}
 
 
@@ -34,11 +36,13 @@ class ScoringError(Exception):
         """Return headers beside the content type and length."""
         return []
 
-    def body(self) -> bytes:
-        """Return a problem document."""
+    def body(self, path: str = "/score") -> bytes:
+        """Return a problem document, with what the clients of the path's protocol look for."""
         problem = {"title": self.code, "status": self.status, "code": self.code, "detail": self.detail}
         if self.hint:
             problem["hint"] = self.hint
+        if path != "/score":
+            problem.update(problem_fields(path, f"{self.detail}. {self.hint}" if self.hint else self.detail))
         return msgspec.json.encode(problem)
 
 
@@ -67,9 +71,13 @@ class MethodError(ScoringError):
     status = 405
     code = "method_not_allowed"
 
+    def __init__(self, detail: str, hint: str = "", *, allow: str = "GET, POST, OPTIONS") -> None:
+        super().__init__(detail, hint)
+        self._allow = allow
+
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Say which methods there are."""
-        return [(b"allow", b"GET, POST, OPTIONS")]
+        return [(b"allow", self._allow.encode())]
 
 
 class TimedOutError(ScoringError):
@@ -107,12 +115,6 @@ class QueueFullError(ScoringError):
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Say when to come again."""
         return [(b"retry-after", b"1")]
-
-
-class QueuedTooLongError(QueueFullError):
-    """No replica took the request within the ``max_queue_wait_ms`` that the deployment names; nothing of it was run."""
-
-    hint = "Send it again later, or fewer at once; request_settings.max_queue_wait_ms says how long one may wait."
 
 
 class LongIdError(ScoringError):

@@ -6,6 +6,8 @@ No framework: an empty request costs tens of microseconds here, so what a user p
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import hashlib
 import os
 import re
@@ -18,10 +20,20 @@ import msgspec
 
 from penstock.entities.settings import GatewaySettings
 from penstock.home import Home
+from penstock.inference.protocols.health import answer_health
+from penstock.inference.protocols.paths import (
+    HEALTH_DOORS,
+    SCORING_DOORS,
+    SCRIPT_DOORS,
+    Asked,
+    Door,
+    methods_of,
+    parse_path,
+    protocols_of,
+)
 from penstock.serving import codes
-from penstock.serving.backend import Backend
 from penstock.serving.control import Control
-from penstock.serving.routing import Route, Routes
+from penstock.serving.routing import SCORE, Route, Routes
 from penstock.shim import replica_host
 
 Scope = MutableMapping[str, Any]
@@ -33,6 +45,9 @@ MAX_ID_LENGTH = 100
 _DEPLOYMENT_HEADER = b"azureml-model-deployment"
 _ID_HEADERS = (b"x-request-id", b"x-ms-request-id", b"x-ms-client-request-id", b"traceid")
 _CONNECTION_HEADERS = frozenset({b"connection", b"keep-alive", b"content-length", b"transfer-encoding", b"upgrade"})
+_MODEL_HEADERS = (b"inference-header-content-length", b"content-encoding")
+_SCORE_PATH = "/score"
+_ANY = Asked(Door.HEALTHY)
 _HIDDEN_HEADERS = _CONNECTION_HEADERS | {b"authorization", b"cookie"}
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -93,7 +108,9 @@ class Gateway:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._routes.find(scope["path"])
+        route, path = self._routes.find(scope["path"]), _SCORE_PATH
+        if route is None and (below := self._routes.find_below(scope["path"])) is not None:
+            route, path = below
         headers = dict(scope["headers"])
         ids: Headers = []
         try:
@@ -101,9 +118,9 @@ class Gateway:
                 await _answer_other(scope, send)
                 return
             ids = _request_ids(headers)
-            status, extra, content_type, body = await self._score(route, scope, headers, receive)
+            status, extra, content_type, body = await self._score(route, path, scope, headers, receive)
         except codes.ScoringError as error:
-            status, extra, body = error.status, error.headers(), error.body()
+            status, extra, body = error.status, error.headers(), error.body(path)
             content_type = b"application/problem+json"
             if error.deployment:
                 extra.append((_DEPLOYMENT_HEADER, error.deployment.encode("latin-1")))
@@ -112,28 +129,42 @@ class Gateway:
         await _send(send, status, content_type, body, [*ids, *extra])
 
     async def _score(
-        self, route: Route, scope: Scope, headers: dict[bytes, bytes], receive: Receive
+        self, route: Route, path: str, scope: Scope, headers: dict[bytes, bytes], receive: Receive
     ) -> tuple[int, Headers, bytes, bytes]:
+        asked = SCORE if path == _SCORE_PATH else parse_path(path)
         method = scope["method"]
-        if method not in ("POST", "GET"):
+        if asked is not None and method not in (allowed := methods_of(asked.door)):
+            shown = ", ".join((*allowed, "OPTIONS"))
             if method == "OPTIONS":
-                return 200, [(b"allow", b"GET, POST, OPTIONS")], b"text/plain", b""
-            raise codes.MethodError(f"{method} is not for scoring")
+                return 200, [(b"allow", shown.encode())], b"text/plain", b""
+            raise codes.MethodError(f"{method[:20]} is not for {path[:200]}", allow=shown)
         _check_key(route, headers)
         body = await self._read_body(headers, receive)
-        name, backend = _pick(self._routes.find(scope["path"]) or route, headers)  # a slow body outlasts a change
-        meta_part = _request_meta(scope, headers, backend.is_script)
+        route = self._routes.again(route)  # a slow body outlasts a change
+        header = headers.get(_DEPLOYMENT_HEADER)
+        name = route.pick(asked or _ANY, None if header is None else header.decode("latin-1"))
+        backend = route.backends[name]
+        mark = (_DEPLOYMENT_HEADER, name.encode("latin-1"))
+        if asked is None or (backend.is_script and asked.door not in SCRIPT_DOORS):
+            detail = f"deployment {name} of endpoint {route.name} does not answer {path[:200]}"
+            raise codes.UnknownError(detail, protocols_of(is_script=backend.is_script)).of(name)
+        if asked.door in HEALTH_DOORS and not backend.is_script:
+            said = answer_health(asked, is_ready=backend.is_ready)
+            return said.status, [mark], said.content_type.encode(), said.body
+        meta_part = _request_meta(scope, headers, path, route, name)
         try:
             meta, content = await backend.score(meta_part, body)
         except codes.ScoringError as error:
             raise error.of(name) from None
-        mark = (_DEPLOYMENT_HEADER, name.encode("latin-1"))
         if not meta:
             return 200, [mark], b"application/json", content
         reply = _decode_reply(meta)
-        shown = codes.client_status(reply.status, is_script=backend.is_script)
         content_type = _header_value(reply.content_type) or b"application/octet-stream"
-        return shown.status, [mark, *shown.headers, *_model_headers(reply.headers)], content_type, content
+        shown_headers = _model_headers(reply.headers)
+        if asked.door not in SCORING_DOORS:
+            return reply.status, [mark, *shown_headers], content_type, content
+        status = codes.client_status(reply.status, is_script=backend.is_script)
+        return status.status, [mark, *status.headers, *shown_headers], content_type, content
 
     async def _read_body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         limit = self._settings.max_body_bytes
@@ -156,29 +187,16 @@ class Gateway:
 
 def _check_key(route: Route, headers: dict[bytes, bytes]) -> None:
     scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
-    if scheme.lower() != b"bearer":
+    scheme = scheme.lower()
+    if scheme == b"basic":  # for clients that send a user and a password alone, such as MLflow's
+        try:
+            key = base64.b64decode(key, validate=True).partition(b":")[2]
+        except binascii.Error:
+            key = b""
+    elif scheme != b"bearer":
         raise codes.UnauthenticatedError("the request has no key")
     if hashlib.sha256(key.strip()).hexdigest() not in route.keys:
         raise codes.UnauthenticatedError("the key is not one of this endpoint")
-
-
-def _pick(route: Route, headers: dict[bytes, bytes]) -> tuple[str, Backend]:
-    wanted = headers.get(_DEPLOYMENT_HEADER)
-    if wanted is not None:
-        name = wanted.decode("latin-1")
-        backend = route.backends.get(name)
-        if backend is None:
-            there = ", ".join(sorted(route.backends)) or "none"
-            raise codes.UnknownError(f"endpoint {route.name} has no deployment {name!r}", f"It has: {there}.")
-        return name, backend
-    picked = route.picker.pick()
-    backend = route.backends.get(picked) if picked is not None else None
-    if picked is None or backend is None:
-        raise codes.UnknownError(
-            f"no deployment of endpoint {route.name} gets traffic",
-            "Set it with: penstock online-endpoint update --traffic, or create a deployment with --all-traffic.",
-        )
-    return picked, backend
 
 
 def _request_ids(headers: dict[bytes, bytes]) -> Headers:
@@ -198,24 +216,34 @@ def _request_ids(headers: dict[bytes, bytes]) -> Headers:
     return list(found.items())
 
 
-def _request_meta(scope: Scope, headers: dict[bytes, bytes], is_script: bool) -> bytes:
+def _request_meta(scope: Scope, headers: dict[bytes, bytes], path: str, route: Route, name: str) -> bytes:
     content_type = headers.get(b"content-type", b"application/json").decode("latin-1")
-    if not is_script:
-        if content_type.startswith("application/json") and scope["method"] == "POST":
+    query = scope["query_string"].decode("latin-1")
+    if route.backends[name].is_script:
+        if path == "/openapi.json":
+            path, query = "/swagger.json", "version=3.1"
+        shown = {
+            header.decode("latin-1").title(): value.decode("latin-1")
+            for header, value in headers.items()
+            if header not in _HIDDEN_HEADERS
+        }
+        meta = {"method": scope["method"], "path": path, "query": query, "content_type": content_type}
+        return _encode({**meta, "headers": shown})
+    passed = {h.decode(): headers[h].decode("latin-1") for h in _MODEL_HEADERS if h in headers}
+    if path == _SCORE_PATH:
+        if content_type.startswith("application/json") and scope["method"] == "POST" and not passed:
             return b""
-        return _encode({"content_type": content_type, "method": scope["method"]})
-    shown = {
-        name.decode("latin-1").title(): value.decode("latin-1")
-        for name, value in headers.items()
-        if name not in _HIDDEN_HEADERS
-    }
+        return _encode({"content_type": content_type, "method": scope["method"], "query": query, "headers": passed})
     return _encode(
         {
-            "method": scope["method"],
-            "path": "/score",
-            "query": scope["query_string"].decode("latin-1"),
             "content_type": content_type,
-            "headers": shown,
+            "method": scope["method"],
+            "path": path,
+            "query": query,
+            "headers": passed,
+            "endpoint": route.name,
+            "deployment": name,
+            "version": route.versions[name],
         }
     )
 

@@ -21,7 +21,10 @@ import msgspec
 
 from penstock.entities.errors import PenstockError
 from penstock.inference.declared import parse_postprocessing, parse_preprocessing
-from penstock.inference.runtimes.base import Runtime, ScoreRequest
+from penstock.inference.protocols.answering import answer as answer_request
+from penstock.inference.protocols.base import Model
+from penstock.inference.protocols.paths import problem_fields
+from penstock.inference.runtimes.base import ScoreRequest
 from penstock.inference.runtimes.onnx import ModelError, OnnxRuntime, load_onnxruntime
 from penstock.plugins import load_module
 from penstock.shim import replica_host
@@ -38,6 +41,10 @@ class _Meta(msgspec.Struct, omit_defaults=True):
     query: str = ""
     content_type: str = "application/json"
     headers: dict[str, str] = {}
+    path: str = "/score"
+    endpoint: str = ""
+    deployment: str = ""
+    version: str = "1"
 
 
 class _Reply(msgspec.Struct, omit_defaults=True):
@@ -107,22 +114,27 @@ def _fail(host: replica_host.ReplicaHost, message: str) -> int:
     return EXIT_CANNOT_LOAD
 
 
-def answerer(runtime: Runtime) -> replica_host.Answer:
+def answerer(runtime: Model) -> replica_host.Answer:
     """Return what turns a request's frame into its response's."""
 
     def answer(meta: bytes, body: bytes) -> tuple[bytes, bytes]:
         sent = _decode_meta(meta) if meta else _PLAIN
         try:
-            response = runtime.score(ScoreRequest(body, sent.content_type, sent.method, "/score", sent.query))
+            response = answer_request(runtime, _request(sent, body))
         except ModelError as error:
             logger.error("%s", error)
-            return _encode(_Reply(status=500)), _encode({"message": error.message})
+            return _encode(_Reply(status=500)), _encode(problem_fields(sent.path, error.message))
         if response.status == 200 and response.content_type == "application/json" and not response.headers:
             return b"", response.body
         reply = _Reply(response.status, response.content_type, dict(response.headers))
         return _encode(reply), response.body
 
     return answer
+
+
+def _request(sent: _Meta, body: bytes) -> ScoreRequest:
+    names = (sent.endpoint, sent.deployment, sent.version)
+    return ScoreRequest(body, sent.content_type, sent.method, sent.path, sent.query, sent.headers, *names)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,79 @@
-"""What the hot path looks a request up in: endpoints by path, their keys, traffic and deployments."""
+"""What a request is looked up in: endpoints by path, their keys, traffic and deployments; which one it goes to.
+
+``/score``, the hot path, is one look in a dict; the other paths below an endpoint are taken apart.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from penstock.inference.protocols.paths import SCORING_DOORS, Asked, Door
+from penstock.rules.suggest import did_you_mean
 from penstock.rules.traffic import LowDiscrepancyPicker
 from penstock.serving.backend import Backend
+from penstock.serving.codes import UnknownError
 from penstock.serving.desired import DesiredEndpoint
+
+SCORE = Asked(Door.SCORE)
+FIRST_VERSION = "1"
+_PREFIX = "/endpoints/"
+_REGISTERED = re.compile(r"azureml:[^:/]+:([^:/]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One endpoint; ``keys`` are SHA-256 hex digests."""
+    """One endpoint; ``keys`` are SHA-256 hex digests, ``versions`` those of the deployments' models."""
 
     name: str
     keys: frozenset[str]
     traffic: Mapping[str, int]
     picker: LowDiscrepancyPicker
     backends: Mapping[str, Backend]
+    versions: Mapping[str, str]
+
+    def pick(self, asked: Asked, header: str | None = None) -> str:
+        """Return the deployment that answers.
+
+        A name in the path wins over the header, both win over the traffic split. What does not run a model goes to the
+        deployment with most traffic: health checks between requests must not shift the split.
+
+        Raises
+        ------
+        UnknownError
+            If the endpoint has none of that name or version, or none that gets traffic.
+        """
+        named = asked.model if asked.model and asked.model != self.name else header
+        if named is not None:
+            if named not in self.backends:
+                there = ", ".join(sorted(self.backends)) or "none"
+                near = did_you_mean(named, [self.name, *self.backends] if asked.model else list(self.backends))
+                hint = f"It has: {there}." + (f" {near}" if near else "")
+                raise UnknownError(f"endpoint {self.name} has no deployment {named[:200]!r}", hint)
+            if asked.version not in ("", self.versions[named]):
+                raise self._no_version(asked.version, {named})
+            return named
+        picked = self.picker.pick() if asked.door in SCORING_DOORS else self._leading(self.traffic)
+        if picked is None or picked not in self.backends:
+            raise UnknownError(
+                f"no deployment of endpoint {self.name} gets traffic",
+                "Set it with: penstock online-endpoint update --traffic, or create a deployment with --all-traffic.",
+            )
+        if asked.version in ("", self.versions[picked]):
+            return picked
+        leading = self._leading(name for name, version in self.versions.items() if version == asked.version)
+        if leading is None:
+            raise self._no_version(asked.version, set(self.versions))
+        return leading
+
+    def _leading(self, names: Iterable[str]) -> str | None:
+        """Return the deployment with most traffic of some; of several the first by name."""
+        return min(names, key=lambda name: (-self.traffic.get(name, 0), name), default=None)
+
+    def _no_version(self, version: str, names: set[str]) -> UnknownError:
+        there = ", ".join(f"{self.versions[name]} ({name})" for name in sorted(names))
+        return UnknownError(f"endpoint {self.name} has no model of version {version[:80]!r}", f"It has: {there}.")
 
 
 class Routes:
@@ -31,6 +86,18 @@ class Routes:
         """Return the endpoint whose scoring path this is."""
         return self._by_path.get(path)
 
+    def again(self, route: Route) -> Route:
+        """Return a route's present state, or it itself where its endpoint has gone."""
+        return self._by_path.get(f"{_PREFIX}{route.name}/score") or route
+
+    def find_below(self, path: str) -> tuple[Route, str] | None:
+        """Return the endpoint that a path belongs to, and the path relative to it."""
+        if not path.startswith(_PREFIX):
+            return None
+        name, _, rest = path[len(_PREFIX) :].partition("/")
+        route = self._by_path.get(f"{_PREFIX}{name}/score")
+        return None if route is None else (route, "/" + rest.rstrip("/"))
+
     def replace(self, endpoints: list[DesiredEndpoint], backends: Mapping[tuple[str, str], Backend]) -> None:
         """Serve these endpoints from now on; a traffic split that did not change keeps its place."""
         routes = {}
@@ -42,5 +109,12 @@ class Routes:
             else:
                 picker = LowDiscrepancyPicker(endpoint.traffic)
             mine = {name: backend for (owner, name), backend in backends.items() if owner == endpoint.name}
-            routes[path] = Route(endpoint.name, frozenset(endpoint.keys), endpoint.traffic, picker, mine)
+            versions = {d.name: version_of(d.model_ref) for d in endpoint.deployments if d.name in mine}
+            routes[path] = Route(endpoint.name, frozenset(endpoint.keys), endpoint.traffic, picker, mine, versions)
         self._by_path = routes
+
+
+def version_of(model_ref: str | None) -> str:
+    """Return a registered model's version; of any other model, 1."""
+    match = _REGISTERED.fullmatch(model_ref or "")
+    return match.group(1) if match else FIRST_VERSION

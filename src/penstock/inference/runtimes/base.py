@@ -12,7 +12,11 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """One request as a runtime sees it; ``body`` is what the client sent."""
+    """One request as a runtime sees it; ``body`` is what the client sent.
+
+    ``path`` is relative to the endpoint, names of ``headers`` are in lower case. ``endpoint``, ``deployment`` and
+    ``version`` (the registered model's) say under which names it is served, where a host gives them.
+    """
 
     body: bytes
     content_type: str = "application/json"
@@ -20,6 +24,9 @@ class ScoreRequest:
     path: str = "/score"
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    endpoint: str = ""
+    deployment: str = ""
+    version: str = "1"
 
 
 @dataclass(frozen=True, slots=True)
