@@ -117,6 +117,12 @@ class QueueFullError(ScoringError):
         return [(b"retry-after", b"1")]
 
 
+class QueuedTooLongError(QueueFullError):
+    """No replica took the request within the ``max_queue_wait_ms`` that the deployment names; nothing of it was run."""
+
+    hint = "Send it again later, or fewer at once; request_settings.max_queue_wait_ms says how long one may wait."
+
+
 class LongIdError(ScoringError):
     """A request id of more than 100 characters."""
 
