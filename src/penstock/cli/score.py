@@ -124,10 +124,10 @@ def serve(
     environment: EnvironmentOption = None,
     env: VariableOption = None,
 ) -> None:
-    """Serve a script on a port of its own, as azureml-inference-server-http does, with its flags and answers.
+    """Serve a script on a port of its own, without a key.
 
-    GET / says Healthy, /score takes GET and POST, /swagger.json describes the script. Exit status 3 if the script
-    cannot be imported or its init fails.
+    Flags and answers are those of azureml-inference-server-http. GET / says Healthy, /score takes GET and POST,
+    /swagger.json describes the script. Exit status 3 if the script cannot be imported or its init fails.
     """
     chosen = script or entry_script
     if chosen is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -169,6 +170,15 @@ def log_hint(endpoint: str, deployment: str) -> str:
     return f"Its log: penstock online-deployment get-logs -e {endpoint} -n {deployment}"
 
 
+def _last_words(rest: Rest, endpoint: str, deployment: str) -> str:
+    """Return how a deployment's log ends: why a script failed is told to its owners there, and to no client."""
+    with contextlib.suppress(PenstockError):
+        lines = rest.read_deployment_log(endpoint, deployment, lines=1).splitlines()
+        if lines:
+            return f"Its log ends with: {lines[-1].strip()[:300]}\n  "
+    return ""
+
+
 def invoke(
     rest: Rest,
     name: str,
@@ -182,7 +192,7 @@ def invoke(
     Raises
     ------
     PenstockError
-        What the gateway answered; where the model failed, with where its log is.
+        What the gateway answered; where the model failed, with how its log ends and where it is.
     """
     uri = rest.get_endpoint(name)["scoring_uri"]
     key = rest.get_credentials(name)["primary_key"]
@@ -196,7 +206,7 @@ def invoke(
     except PenstockError as error:
         failed = header_of(error, DEPLOYMENT_HEADER) or deployment
         if status_of(error) == MODEL_FAILED and failed:
-            error.hint = log_hint(name, failed)
+            error.hint = _last_words(rest, name, failed) + log_hint(name, failed)
         raise
     finally:
         gateway.close()
