@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from penstock.inference.declared import parse_postprocessing, parse_preprocessin
 from penstock.inference.protocols.answering import answer as answer_request
 from penstock.inference.protocols.base import Model
 from penstock.inference.protocols.paths import problem_fields
-from penstock.inference.runtimes.base import ScoreRequest
+from penstock.inference.runtimes.base import ScoreRequest, ScoreResponse
 from penstock.inference.runtimes.onnx import ModelError, OnnxRuntime, load_onnxruntime
 from penstock.plugins import load_module
+from penstock.serving.parcels import Reply, is_many, pack_many, unpack_many
 from penstock.shim import replica_host
 
 logger = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ def main(arguments: list[str]) -> int:
     _log_to(Path(assignment["log"]))
     host.update(state="loading", identity=assignment["identity"])
     try:
-        runtime = _load(assignment)
+        runtime = load_runtime(assignment)
     except PenstockError as error:
         logger.error("%s", error)
         return _fail(host, str(error))
@@ -85,20 +87,35 @@ def main(arguments: list[str]) -> int:
     for number in range(1, workers):
         threading.Thread(target=host.work, args=(answer,), name=f"worker-{number}", daemon=True).start()
     logger.info("ready: %s, one run takes %s ms", runtime.file.name, runtime.run_ms and round(runtime.run_ms, 3))
-    host.update(state="ready", workers=workers, run_ms=runtime.run_ms, describe=runtime.describe())
+    host.update(state="ready", workers=workers, measured=measured(runtime), describe=runtime.describe())
     host.work(answer)
     return 0
 
 
-def _load(assignment: dict[str, Any]) -> OnnxRuntime:
+def load_runtime(assignment: Mapping[str, Any]) -> OnnxRuntime:
+    """Load a model as an assignment says, warm it up and measure it.
+
+    Raises
+    ------
+    PenstockError
+        If the model, its labels or what is declared of them is wrong.
+    """
     before, after = assignment.get("preprocessing"), assignment.get("postprocessing")
     runtime = OnnxRuntime(
         Path(assignment["model"]),
         None if before is None else parse_preprocessing(before),
         None if after is None else parse_postprocessing(after),
+        assignment.get("resources"),
     )
     runtime.warm_up()
+    runtime.measure_batching()
     return runtime
+
+
+def measured(runtime: OnnxRuntime) -> dict[str, Any]:
+    """Return what warming up has shown, as JSON types."""
+    run_ms = None if runtime.run_ms is None else round(runtime.run_ms, 4)
+    return {"run_ms": run_ms, "batching": runtime.batching.describe(), "providers": list(runtime.providers)}
 
 
 def _log_to(path: Path) -> None:
@@ -114,20 +131,25 @@ def _fail(host: replica_host.ReplicaHost, message: str) -> int:
     return EXIT_CANNOT_LOAD
 
 
-def answerer(runtime: Model) -> replica_host.Answer:
-    """Return what turns a request's frame into its response's."""
+def answerer(runtime: Model, complain: Callable[[str], None] = logger.error) -> replica_host.Answer:
+    """Return what turns a request's frame into its response's; a frame may hold several requests.
+
+    Parameters
+    ----------
+    complain : callable
+        Gets a line where the model failed.
+    """
 
     def answer(meta: bytes, body: bytes) -> tuple[bytes, bytes]:
+        if is_many(meta):
+            return pack_many(answer_many(runtime, answer, unpack_many(meta, body)))
         sent = _decode_meta(meta) if meta else _PLAIN
         try:
             response = answer_request(runtime, _request(sent, body))
         except ModelError as error:
-            logger.error("%s", error)
+            complain(str(error))
             return _encode(_Reply(status=500)), _encode(problem_fields(sent.path, error.message))
-        if response.status == 200 and response.content_type == "application/json" and not response.headers:
-            return b"", response.body
-        reply = _Reply(response.status, response.content_type, dict(response.headers))
-        return _encode(reply), response.body
+        return _reply(response)
 
     return answer
 
@@ -135,6 +157,31 @@ def answerer(runtime: Model) -> replica_host.Answer:
 def _request(sent: _Meta, body: bytes) -> ScoreRequest:
     names = (sent.endpoint, sent.deployment, sent.version)
     return ScoreRequest(body, sent.content_type, sent.method, sent.path, sent.query, sent.headers, *names)
+
+
+def answer_many(runtime: Model, answer: replica_host.Answer, parts: Sequence[tuple[bytes, bytes]]) -> list[Reply]:
+    """Return a reply a request; plain ones go through the model together where it takes that, others one by one."""
+    plain = [number for number, (meta, _) in enumerate(parts) if not meta]
+    replies: list[Reply | None] = [None] * len(parts)
+    if isinstance(runtime, OnnxRuntime) and len(plain) > 1:
+        requests = [ScoreRequest(parts[number][1]) for number in plain]
+        for number, response in zip(plain, runtime.score_many(requests), strict=True):
+            replies[number] = None if response is None else _reply(response)
+    return [_answer_alone(answer, *parts[number]) if reply is None else reply for number, reply in enumerate(replies)]
+
+
+def _answer_alone(answer: replica_host.Answer, meta: bytes, body: bytes) -> Reply:
+    try:
+        return answer(meta, body)
+    except Exception:
+        traceback.print_exc()
+        return _encode(_Reply(status=500)), b'{"message": "the model failed; see its log"}'
+
+
+def _reply(response: ScoreResponse) -> Reply:
+    if response.status == 200 and response.content_type == "application/json" and not response.headers:
+        return b"", response.body
+    return _encode(_Reply(response.status, response.content_type, dict(response.headers))), response.body
 
 
 if __name__ == "__main__":
