@@ -79,7 +79,7 @@ def test_a_batch_of_pictures_is_the_rows_one_by_one(digits_folder, digits):
         ({"data": [[10**40] * 64]}, "larger one than float32 takes", ""),
         ({"data": [[1e39] * 64]}, "from 1e+39", "more than float32"),
         ({"data": [[[0.0] * 64]]}, "shape [1, 1, 64]", "[any, 64]"),
-        ({"data": 1.0}, "shape [1, 1]", "[any, 64]"),
+        ({"data": 1.0}, "shape []", "[any, 64]"),
         ({"k" * 500: 1}, "unknown key 'k", "Known"),
         ({}, "no JSON object", "image"),
         ({"imgae": "x"}, "unknown key 'imgae'", "'image'"),
