@@ -154,6 +154,8 @@ def _decode(name: str, kind: str, rank: int, content: msgspec.Raw) -> list[Any]:
             return values
         except msgspec.ValidationError as error:
             problem = str(error)
+            if "got `array`" not in problem:  # so it is flat, and one of its values is wrong
+                break
         except (msgspec.DecodeError, RecursionError) as error:
             raise BadInputError(f"input {name!r}: {error}") from error
     raise BadInputError(f"input {name!r}: {problem}", hint="Send a flat list of values, or one nested as the shape is.")

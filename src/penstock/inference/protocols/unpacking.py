@@ -6,7 +6,7 @@ import zlib
 
 from penstock.inference.contract import BadInputError
 
-MAX_UNPACKED_BYTES = 256 * 2**20
+MAX_UNPACKED_BYTES = 32 * 2**20
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
