@@ -43,7 +43,7 @@ from penstock.jobs.starting import Fixed, Starter
 from penstock.jobs.watch import Feed
 from penstock.rules import names
 from penstock.server.asgi import create_app
-from penstock.server.joined import JoinedProtocol
+from penstock.serving.joined import JoinedProtocol
 from penstock.server.readers.pool import Readers
 from penstock.server.services import Services
 from penstock.serving.connections import own_limits, protocol_for

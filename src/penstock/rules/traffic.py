@@ -95,6 +95,11 @@ class LowDiscrepancyPicker:
         self._only = self._names[0] if len(self._names) == 1 else None
         self._position = seed & _MASK
 
+    @property
+    def only(self) -> str | None:
+        """Return the one name that has weight, None where there are several or none."""
+        return self._only
+
     def pick(self) -> str | None:
         """Return the next name, None if nothing has weight."""
         if self._only is not None:

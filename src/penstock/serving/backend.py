@@ -103,6 +103,8 @@ class Backend:
         ------
         NotReadyError, QueueFullError, QueuedTooLongError, TimedOutError, ReplicaLostError
         """
+        if self.direct is not None and (reply := self.direct(meta, body)) is not None:
+            return reply
         loop = asyncio.get_running_loop()
         call = Call(meta, body, loop.create_future())
         self._submit(call)

@@ -158,14 +158,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unused += len(data)
         self._piece = len(data)
         self._most_head += self._piece
-        self._parse(data)
+        self.parse(data)
         if self._is_too_large or self._unused > self.guard.limits.head_bytes:
             self._refuse_head()
             return
         if self.head_since is None and not self.is_busy:
             self.head_since = self.heard_at  # the rest of a body whose request was answered already
 
-    def _parse(self, data: bytes) -> None:
+    def parse(self, data: bytes) -> None:
+        """Parse what came; what is no HTTP gets 400."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as error:
@@ -196,7 +197,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_upgrade = self.parser.should_upgrade()
         if not self._is_upgrade:
             self.head_since = None
-            super().on_headers_complete()
+            self.begin_request()
+
+    def begin_request(self) -> None:
+        """Begin the request whose head is complete."""
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Pass on a piece of the body."""
@@ -269,9 +274,11 @@ class GuardedProtocol(HttpToolsProtocol):
         kept = b"".join(b"%b: %b\r\n" % header for header in self.headers if header[0] not in _UNWANTED)
         head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, self.parser.get_http_version().encode(), kept)
         self.parser = httptools.HttpRequestParser(self)
-        self._parse(head + rest)
+        self.parse(head + rest)
 
 
-def protocol_for(limits: Limits, base: type[GuardedProtocol] = GuardedProtocol) -> type[GuardedProtocol]:
-    """Return the protocol class of one process, whose connections share a guard."""
-    return type(base.__name__, (base,), {"guard": Guard(limits)})
+def protocol_for(
+    limits: Limits, base: type[GuardedProtocol] = GuardedProtocol, **shared: object
+) -> type[GuardedProtocol]:
+    """Return the protocol class of one process, whose connections share a guard and what ``shared`` names."""
+    return type(base.__name__, (base,), {"guard": Guard(limits), **shared})

@@ -6,13 +6,9 @@ No framework: an empty request costs tens of microseconds here, so what a user p
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hashlib
 import os
 import re
 import socket
-import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -33,7 +29,10 @@ from penstock.inference.protocols.paths import (
 )
 from penstock.serving import codes
 from penstock.serving.control import Control
+from penstock.serving.identifiers import make_id
+from penstock.serving.keys import KeyRing
 from penstock.serving.routing import SCORE, Route, Routes
+from penstock.serving.shortcut import Shortcut
 from penstock.shim import replica_host
 
 Scope = MutableMapping[str, Any]
@@ -87,6 +86,8 @@ class Gateway:
         self._parent_fd = parent_fd
         self._spares = spares
         self._routes = Routes()
+        self._keys = KeyRing()
+        self.shortcut = Shortcut(self._routes, self._keys)
         self._control: Control | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,13 +139,13 @@ class Gateway:
             if method == "OPTIONS":
                 return 200, [(b"allow", shown.encode())], b"text/plain", b""
             raise codes.MethodError(f"{method[:20]} is not for {path[:200]}", allow=shown)
-        _check_key(route, headers)
+        self._keys.check(headers.get(b"authorization"), route.keys)
         body = await self._read_body(headers, receive)
         route = self._routes.again(route)  # a slow body outlasts a change
         header = headers.get(_DEPLOYMENT_HEADER)
         name = route.pick(asked or _ANY, None if header is None else header.decode("latin-1"))
         backend = route.backends[name]
-        mark = (_DEPLOYMENT_HEADER, name.encode("latin-1"))
+        mark = backend.mark
         if asked is None or (backend.is_script and asked.door not in SCRIPT_DOORS):
             detail = f"deployment {name} of endpoint {route.name} does not answer {path[:200]}"
             raise codes.UnknownError(detail, protocols_of(is_script=backend.is_script)).of(name)
@@ -185,20 +186,6 @@ class Gateway:
             parts.append(part)
 
 
-def _check_key(route: Route, headers: dict[bytes, bytes]) -> None:
-    scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
-    scheme = scheme.lower()
-    if scheme == b"basic":  # for clients that send a user and a password alone, such as MLflow's
-        try:
-            key = base64.b64decode(key, validate=True).partition(b":")[2]
-        except binascii.Error:
-            key = b""
-    elif scheme != b"bearer":
-        raise codes.UnauthenticatedError("the request has no key")
-    if hashlib.sha256(key.strip()).hexdigest() not in route.keys:
-        raise codes.UnauthenticatedError("the key is not one of this endpoint")
-
-
 def _request_ids(headers: dict[bytes, bytes]) -> Headers:
     """Return the id headers of the answer, as the shim's ``score_identifiers`` does for a script that is alone."""
     found = {name: headers[name] for name in _ID_HEADERS if name in headers}
@@ -207,7 +194,7 @@ def _request_ids(headers: dict[bytes, bytes]) -> Headers:
             raise codes.LongIdError(f"{name.decode()} has more than {MAX_ID_LENGTH} characters")
     request_id = found.get(b"x-request-id")
     if request_id is None:
-        request_id = found[b"x-request-id"] = str(uuid.uuid4()).encode()
+        request_id = found[b"x-request-id"] = make_id()
     legacy = found.get(b"x-ms-request-id")
     client = found.get(b"x-ms-client-request-id") or legacy
     found[b"x-ms-request-id"] = legacy or client or request_id
@@ -302,12 +289,13 @@ def serve_gateway(
     import uvicorn
 
     from penstock.serving.connections import own_limits, protocol_for
+    from penstock.serving.shortcut import ShortcutProtocol
 
     app = create_gateway(home, settings, parent_fd=parent_fd, spares=spares)
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=protocol_for(own_limits()),
+        http=protocol_for(own_limits(), ShortcutProtocol, shortcut=app.shortcut),
         ws="none",
         lifespan="on",
         access_log=False,

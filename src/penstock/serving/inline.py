@@ -10,7 +10,6 @@ onnxruntime and numpy are imported with the first model, in a thread.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import mmap
 import os
@@ -224,7 +223,7 @@ class InlineModels:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def reopen(self, deployments: Mapping[Key, DesiredDeployment], running: Collection[tuple[Key, str]]) -> None:
-        """Open again what ran in the gateway before this one, unless a replica has it or it may be what ended that one."""
+        """Open again what ran in the gateway before, unless a replica has it or it may be what ended that gateway."""
         suspects = await asyncio.to_thread(self._proofs.learn)
         if suspects:
             logger.warning("%s model(s) ran when the last gateway died; they go on in replicas", len(suspects))
@@ -366,7 +365,7 @@ def assignment(deployment: DesiredDeployment, path: Path) -> dict[str, Any]:
 def may_be_inline(deployment: DesiredDeployment) -> bool:
     """Return whether a deployment lets its model run in the gateway: no code, one instance, no resources of its own."""
     is_alone = deployment.instance_count == 1 and deployment.scaling is None
-    return deployment.scoring_script is None and is_alone and not deployment.resources
+    return deployment.is_onnx and is_alone and not deployment.resources
 
 
 def model_bytes(deployment: DesiredDeployment) -> int:
@@ -380,10 +379,11 @@ def _is_quick(*measurements: Mapping[str, Any]) -> bool:
 
 
 def _has_loops(file: Path) -> bool:
-    with contextlib.suppress(OSError, ValueError), file.open("rb") as opened:
-        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    try:
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _LOOP_OPERATOR.search(content) is not None
-    return True
+    except (OSError, ValueError):
+        return True
 
 
 def _guarded(

@@ -33,6 +33,12 @@ class Route:
     backends: Mapping[str, Backend]
     versions: Mapping[str, str]
 
+    @property
+    def quick(self) -> Backend | None:
+        """Return the backend that gets all traffic, None where it is split."""
+        only = self.picker.only
+        return None if only is None else self.backends.get(only)
+
     def pick(self, asked: Asked, header: str | None = None) -> str:
         """Return the deployment that answers.
 
@@ -81,10 +87,15 @@ class Routes:
 
     def __init__(self) -> None:
         self._by_path: dict[str, Route] = {}
+        self._quick: dict[bytes, Route] = {}
 
     def find(self, path: str) -> Route | None:
         """Return the endpoint whose scoring path this is."""
         return self._by_path.get(path)
+
+    def find_quick(self, url: bytes) -> Route | None:
+        """Return the endpoint whose scoring path these bytes are, if requests may pass it without being counted."""
+        return self._quick.get(url)
 
     def again(self, route: Route) -> Route:
         """Return a route's present state, or it itself where its endpoint has gone."""
@@ -112,6 +123,11 @@ class Routes:
             versions = {d.name: version_of(d.model_ref) for d in endpoint.deployments if d.name in mine}
             routes[path] = Route(endpoint.name, frozenset(endpoint.keys), endpoint.traffic, picker, mine, versions)
         self._by_path = routes
+        self._quick = {
+            path.encode("latin-1"): route
+            for path, route in routes.items()
+            if not any(backend.is_script for backend in route.backends.values())
+        }
 
 
 def version_of(model_ref: str | None) -> str:

@@ -1,7 +1,7 @@
 """Several requests as one run of an ONNX model: whether that is right and pays is measured when the model is loaded.
 
 It is right where the model's first dimension is free and rows do not see each other, which is tried on seeded rows. The
-requests of a batch stay apart: one that does not fit gets its own answer, and where the run of all fails each runs alone.
+requests of a batch stay apart: one that does not fit gets its own answer; where the run of all fails each runs alone.
 """
 
 from __future__ import annotations
