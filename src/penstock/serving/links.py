@@ -1,7 +1,7 @@
 """The gateway's ends of connections to replicas: one that tells states, and one for each request at a time.
 
-All of it runs on the gateway's event loop. A work link carries one parcel (a request, or some that waited) at a time, so
-the replica needs no dispatcher: the kernel wakes the very thread that will run the model.
+All of it runs on the gateway's event loop. A work link carries one parcel (a request, or some that waited) at a time,
+so the replica needs no dispatcher: the kernel wakes the very thread that will run the model.
 """
 
 from __future__ import annotations
