@@ -51,6 +51,7 @@ class DoorStandIn:
         self.endpoints: dict[str, dict[str, Any]] = {}
         self.revision = 0
         self.reports: list[dict[str, Any]] = []
+        self.news: list[dict[str, Any]] = []
         self._home = home
         stand_in = self
 
@@ -65,7 +66,7 @@ class DoorStandIn:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with stand_in.changed:
-                    stand_in.reports.append(body)
+                    (stand_in.reports if self.path.endswith("/status") else stand_in.news).append(body)
                     stand_in.changed.notify_all()
                 self._send({})
 
@@ -131,6 +132,12 @@ class DoorStandIn:
         with self.changed:
             assert self.changed.wait_for(lambda: len(found()) >= count, PATIENCE_S), self.reports
             return found()[count - 1]
+
+    def wait_news(self, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait for news of an endpoint's traffic that are what a test looks for."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: any(map(is_it, self.news)), PATIENCE_S), self.news[-3:]
+            return next(filter(is_it, self.news))
 
     def close(self) -> None:
         self._server.shutdown()

@@ -164,3 +164,20 @@ def model_error_headers(status: int) -> list[tuple[bytes, bytes]]:
     """Return the headers that carry a model's own status."""
     reason = _REASONS.get(status, "model error")
     return [(MODEL_STATUS_HEADER, str(status).encode()), (MODEL_REASON_HEADER, reason.encode())]
+
+
+class _Status(msgspec.Struct):
+    status: int = 200
+
+
+_decode_status = msgspec.json.Decoder(_Status).decode
+
+
+def is_failure(status: int) -> bool:
+    """Return whether a client's status says that the deployment failed: 424, 5xx, or a timeout."""
+    return status >= 500 or status in (408, 424)
+
+
+def answered_status(meta: bytes, *, is_script: bool) -> int:
+    """Return the client's status for a reply's meta part; without one the model's is 200."""
+    return client_status(_decode_status(meta).status, is_script=is_script).status if meta else 200

@@ -6,6 +6,7 @@ Kill it between any two lines: the next gateway adopts the replicas and reads th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -37,9 +38,11 @@ from penstock.serving.inline import InlineModel, InlineModels
 from penstock.serving.links import Link, WorkLink
 from penstock.serving.materials import Materials
 from penstock.serving.routing import Routes
+from penstock.serving.steering import Steerings
 
 logger = logging.getLogger(__name__)
 
+TRAFFIC_LOOK_S = 1.0
 APPLY_TIMEOUT_S = 10.0
 REPORT_RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -97,6 +100,8 @@ class Control:
         self._tidied: set[tuple[Key, str]] | None = None
         self._reports: dict[Key, dict[str, Any]] = {}
         self._reported: dict[Key, dict[str, Any]] = {}
+        self._steerings = Steerings(home.run / "traffic", self._steer)
+        self._has_steered = asyncio.Event()
         self._wake = asyncio.Event()
         self._has_reports = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -112,6 +117,7 @@ class Control:
         self._apply(self._decide())
         self._door.follow(desired.revision, lambda new: self._receive(loop, new))
         self._tasks = [loop.create_task(self._loop()), loop.create_task(self._report())]
+        self._tasks.append(loop.create_task(self._watch_traffic()))
 
     async def close(self) -> None:
         """Stop deciding; replicas go on."""
@@ -120,6 +126,7 @@ class Control:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._inline.close()
         await self._fleet.close()
+        self._steerings.close()
 
     def _receive(self, loop: asyncio.AbstractEventLoop, desired: Desired) -> None:
         desired = merge_held(desired, self._latest)
@@ -162,8 +169,14 @@ class Control:
         current = {(key, deployment.fingerprint) for key, deployment in deployments.items()}
         self._troubles = {place: trouble for place, trouble in self._troubles.items() if place in current}
         self._log_tails = {place: tail for place, tail in self._log_tails.items() if place in current}
-        self._routes.replace(desired.endpoints, self._backends)
+        self._steerings.follow(desired.endpoints, self._backends)
+        self._steer()
         self._wake_up()
+
+    def _steer(self) -> None:
+        """Let the hot path see the present split, and the reporter look for news."""
+        self._routes.replace(self._desired.endpoints, self._backends, self._steerings)
+        self._has_steered.set()
 
     def _wake_up(self) -> None:
         self._wake.set()
@@ -329,6 +342,16 @@ class Control:
             self._reported[verdict.key] = report
             self._reports[verdict.key] = report
             self._has_reports.set()
+
+    async def _watch_traffic(self) -> None:
+        """While there is a release or a mirror, look at it now and then, and pass on what is new of it."""
+        while True:
+            self._has_steered.clear()
+            for news in self._steerings.look():
+                self._reports[news["endpoint"], ""] = news
+                self._has_reports.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._has_steered.wait(), TRAFFIC_LOOK_S if self._steerings.is_busy else None)
 
     async def _report(self) -> None:
         failures = 0

@@ -42,7 +42,7 @@ class ServerDoor:
         threading.Thread(target=self._follow, args=(revision, on_desired), name="follow", daemon=True).start()
 
     def report(self, status: Mapping[str, Any]) -> None:
-        """Tell the server what became of a deployment.
+        """Tell the server what became of a deployment, or of an endpoint's traffic.
 
         Raises
         ------
@@ -51,7 +51,8 @@ class ServerDoor:
         """
         connection = self._connect(10.0)
         try:
-            self._ask(connection, "POST", "/internal/serving/status", json.dumps(status).encode("utf-8"))
+            door = "status" if "deployment" in status else "traffic"
+            self._ask(connection, "POST", f"/internal/serving/{door}", json.dumps(status).encode("utf-8"))
         finally:
             connection.close()
 

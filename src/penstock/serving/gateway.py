@@ -144,6 +144,8 @@ class Gateway:
         route = self._routes.again(route)  # a slow body outlasts a change
         header = headers.get(_DEPLOYMENT_HEADER)
         name = route.pick(asked or _ANY, None if header is None else header.decode("latin-1"))
+        steering = route.steering
+        began = None if steering is None else steering.begin(name)
         backend = route.backends[name]
         mark = backend.mark
         if asked is None or (backend.is_script and asked.door not in SCRIPT_DOORS):
@@ -154,7 +156,13 @@ class Gateway:
             return said.status, [mark], said.content_type.encode(), said.body
         meta_part = _request_meta(scope, headers, path, route, name)
         try:
-            meta, content = await backend.score(meta_part, body)
+            if steering is None or began is None:
+                meta, content = await backend.score(meta_part, body)
+            else:
+                mirror = steering.mirror
+                if mirror is not None and mirror.is_chosen():
+                    mirror.send(_request_meta(scope, headers, path, route, mirror.to), body)
+                meta, content = await steering.score(name, began, backend, meta_part, body)
         except codes.ScoringError as error:
             raise error.of(name) from None
         if not meta:

@@ -15,6 +15,7 @@ from penstock.rules.traffic import LowDiscrepancyPicker
 from penstock.serving.backend import Backend
 from penstock.serving.codes import UnknownError
 from penstock.serving.desired import DesiredEndpoint
+from penstock.serving.steering import Steering
 
 SCORE = Asked(Door.SCORE)
 FIRST_VERSION = "1"
@@ -29,14 +30,15 @@ class Route:
     name: str
     keys: frozenset[str]
     traffic: Mapping[str, int]
-    picker: LowDiscrepancyPicker
+    picker: LowDiscrepancyPicker | Steering
     backends: Mapping[str, Backend]
     versions: Mapping[str, str]
+    steering: Steering | None = None
 
     @property
     def quick(self) -> Backend | None:
         """Return the backend that gets all traffic, None where it is split."""
-        only = self.picker.only
+        only = self.picker.only if isinstance(self.picker, LowDiscrepancyPicker) else None
         return None if only is None else self.backends.get(only)
 
     def pick(self, asked: Asked, header: str | None = None) -> str:
@@ -109,24 +111,40 @@ class Routes:
         route = self._by_path.get(f"{_PREFIX}{name}/score")
         return None if route is None else (route, "/" + rest.rstrip("/"))
 
-    def replace(self, endpoints: list[DesiredEndpoint], backends: Mapping[tuple[str, str], Backend]) -> None:
-        """Serve these endpoints from now on; a traffic split that did not change keeps its place."""
+    def replace(
+        self,
+        endpoints: list[DesiredEndpoint],
+        backends: Mapping[tuple[str, str], Backend],
+        steerings: Mapping[str, Steering] | None = None,
+    ) -> None:
+        """Serve these endpoints from now on; a traffic split that did not change keeps its place.
+
+        Parameters
+        ----------
+        steerings : mapping, optional
+            What decides about an endpoint's split, by its name; without one the wanted split holds.
+        """
         routes = {}
         for endpoint in endpoints:
             path = f"/endpoints/{endpoint.name}/score"
             old = self._by_path.get(path)
-            if old is not None and old.traffic == endpoint.traffic:
+            steering = None if steerings is None else steerings.get(endpoint.name)
+            traffic = endpoint.traffic if steering is None else steering.traffic
+            picker: LowDiscrepancyPicker | Steering
+            if steering is not None:
+                picker = steering
+            elif old is not None and old.traffic == traffic:
                 picker = old.picker
             else:
-                picker = LowDiscrepancyPicker(endpoint.traffic)
+                picker = LowDiscrepancyPicker(traffic)
             mine = {name: backend for (owner, name), backend in backends.items() if owner == endpoint.name}
             versions = {d.name: version_of(d.model_ref) for d in endpoint.deployments if d.name in mine}
-            routes[path] = Route(endpoint.name, frozenset(endpoint.keys), endpoint.traffic, picker, mine, versions)
+            routes[path] = Route(endpoint.name, frozenset(endpoint.keys), traffic, picker, mine, versions, steering)
         self._by_path = routes
         self._quick = {
             path.encode("latin-1"): route
             for path, route in routes.items()
-            if not any(backend.is_script for backend in route.backends.values())
+            if route.steering is None and not any(backend.is_script for backend in route.backends.values())
         }
 
 
