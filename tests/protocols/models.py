@@ -49,14 +49,14 @@ def echo(kind: int, shape: list[Any]) -> bytes:
     return graph([helper.make_node("Identity", ["x"], ["y"])], {"x": (kind, shape)}, {"y": (kind, shape)})
 
 
-def house() -> bytes:
-    """Return a model of two columns: price = 2 · area + 10 · rooms."""
+def house(*, is_flat: bool = False) -> bytes:
+    """Return a model of two columns, [n, 1] or flat: price = 2 · area + 10 · rooms."""
     nodes = [
         helper.make_node("Mul", ["area", "two"], ["a"]),
         helper.make_node("Mul", ["rooms", "ten"], ["r"]),
         helper.make_node("Add", ["a", "r"], ["price"]),
     ]
-    column = (TensorProto.FLOAT, ["n", 1])
+    column = (TensorProto.FLOAT, ["n"] if is_flat else ["n", 1])
     constants = [
         helper.make_tensor("two", TensorProto.FLOAT, [1], [2.0]),
         helper.make_tensor("ten", TensorProto.FLOAT, [1], [10.0]),
