@@ -144,7 +144,7 @@ class Gateway:
         route = self._routes.again(route)  # a slow body outlasts a change
         header = headers.get(_DEPLOYMENT_HEADER)
         name = route.pick(asked or _ANY, None if header is None else header.decode("latin-1"))
-        steering = route.steering
+        steering = route.steering if asked is not None and asked.door in SCORING_DOORS else None
         began = None if steering is None else steering.begin(name)
         backend = route.backends[name]
         mark = backend.mark
