@@ -130,6 +130,18 @@ class LongIdError(ScoringError):
     code = "id_too_long"
 
 
+class OverloadedError(ScoringError):
+    """The bodies that are still coming fill what the gateway may keep of them."""
+
+    status = 503
+    code = "overloaded"
+    hint = "Send it again later; gateway.buffered_bytes says how much may be on its way at once."
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Say when to come again."""
+        return [(b"retry-after", b"1")]
+
+
 class NotReadyError(ScoringError):
     """No replica of the deployment is ready."""
 

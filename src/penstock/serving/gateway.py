@@ -87,6 +87,7 @@ class Gateway:
         self._spares = spares
         self._routes = Routes()
         self._keys = KeyRing()
+        self._buffered = 0
         self.shortcut = Shortcut(self._routes, self._keys)
         self._control: Control | None = None
 
@@ -179,19 +180,35 @@ class Gateway:
         limit = self._settings.max_body_bytes
         if int(headers.get(b"content-length", b"0")) > limit:
             raise codes.TooLargeError(f"the body has more than {limit} bytes")
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            whole: bytes = message.get("body", b"")
+            if len(whole) > limit:
+                raise codes.TooLargeError(f"the body has more than {limit} bytes")
+            return whole
+        return await self._read_pieces(message, limit, receive)
+
+    async def _read_pieces(self, message: MutableMapping[str, Any], limit: int, receive: Receive) -> bytes:
+        """Collect a body that does not come at once, within what all such bodies may take together."""
         parts: list[bytes] = []
         length = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _ClientGone
-            part: bytes = message.get("body", b"")
-            length += len(part)
-            if length > limit:
-                raise codes.TooLargeError(f"the body has more than {limit} bytes")
-            if not message.get("more_body"):
-                return b"".join([*parts, part]) if parts else part
-            parts.append(part)
+        try:
+            while True:
+                if message["type"] == "http.disconnect":
+                    raise _ClientGone
+                part: bytes = message.get("body", b"")
+                parts.append(part)
+                length += len(part)
+                self._buffered += len(part)
+                if length > limit:
+                    raise codes.TooLargeError(f"the body has more than {limit} bytes")
+                if self._buffered > self._settings.buffered_bytes:
+                    raise codes.OverloadedError("too many large bodies are on their way")
+                if not message.get("more_body"):
+                    return b"".join(parts)
+                message = await receive()
+        finally:
+            self._buffered -= length
 
 
 def _request_ids(headers: dict[bytes, bytes]) -> Headers:

@@ -1,7 +1,7 @@
 """What is known of models that run inside the gateway, kept on disk so that a gateway's death teaches the next one.
 
 For each model (by fingerprint) in ``run/inline/``: ``<fingerprint>.proven`` once a replica has loaded and measured it,
-``.loading`` while the gateway loads it, ``.running`` (a byte a worker, shared memory: one while it runs) and ``.barred``
+``.loading`` while the gateway loads it, ``.running`` (a byte a worker, shared: one while it runs) and ``.barred``
 where it may not come in. A gateway that finds a ``.loading``, or a ``.running`` with a one, knows at whose hand the one
 before it may have died, and opens those models in replicas for an hour.
 """

@@ -71,6 +71,8 @@ class Shortcut:
         reply = backend.direct(b"", body)
         if reply is None or reply[0]:
             return None  # a refused or failed request is rare: it is asked again, and its answer told in full
+        if wanted is None and route.steering is not None:
+            route.steering.count(backend)
         content = reply[1]
         return (
             b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
@@ -89,7 +91,7 @@ class ShortcutProtocol(JoinedProtocol):
         self._has_taken = False
 
     def begin_request(self) -> None:
-        """Hold a request back that may take the shortcut; one of each piece that comes, so that nobody hogs the loop."""
+        """Hold a request back that may take the shortcut; one of each piece that comes, so nobody hogs the loop."""
         if (
             not self._has_taken
             and not self.is_busy
