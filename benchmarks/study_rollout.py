@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from scipy.stats import hypergeom
 
-from penstock.rules.rollout import DECIDING_LOOK, FEWEST_FAILURES, failure_alpha, next_look
+from penstock.rules.rollout import DECIDING_LOOK, ENOUGH_HISTORY, FEWEST_FAILURES, failure_alpha, next_look
 
 RELEASES = 20_000
 WINDOW = 10_000
@@ -47,7 +47,8 @@ def simulate(
         n = look
         total = x + y
         p_value = hypergeom.sf(x, n + m, total, n) + hypergeom.pmf(x, n + m, total, n) / 2
-        is_bad = (p_value <= failure_alpha(look)) & (x >= FEWEST_FAILURES) & (x * m > y * n)
+        alpha = np.where(m >= ENOUGH_HISTORY, failure_alpha(look), failure_alpha(look, 0))
+        is_bad = (p_value <= alpha) & (x >= FEWEST_FAILURES) & (x * m > y * n)
         stopped_at[(stopped_at == 0) & is_bad] = look
     was = stopped_at > 0
     by_decision = was & (stopped_at <= DECIDING_LOOK)

@@ -32,6 +32,8 @@ FEWEST_FAILURES = 3
 
 EARLY_ALPHA = {5: 1e-6, 10: 4e-6, 20: 1e-5, 50: 2e-5, 100: 5e-5}
 DECIDING_ALPHA = 9.4e-3
+DECIDING_ALPHA_OF_LITTLE = 8.8e-3
+ENOUGH_HISTORY = 5_000
 LATER_ALPHA = 1e-4
 LATENCY_FROM = 50
 LATENCY_ALPHA = 2e-5
@@ -118,11 +120,19 @@ def next_look(looked: int) -> int:
     return look
 
 
-def failure_alpha(look: int) -> float:
-    """Return the probability of a false alarm on failures that is allowed at a look; its sum is below 0.0097."""
+def failure_alpha(look: int, known: int = ENOUGH_HISTORY) -> float:
+    """Return the probability of a false alarm on failures that is allowed at a look; its sum is below 0.0097.
+
+    Parameters
+    ----------
+    known : int
+        Requests of the old version. With few of them the mid-p value errs a little more often than it says.
+    """
     if look < DECIDING_LOOK:
         return EARLY_ALPHA.get(look, 0.0)
-    return DECIDING_ALPHA if look == DECIDING_LOOK else LATER_ALPHA * DECIDING_LOOK / look
+    if look > DECIDING_LOOK:
+        return LATER_ALPHA * DECIDING_LOOK / look
+    return DECIDING_ALPHA if known >= ENOUGH_HISTORY else DECIDING_ALPHA_OF_LITTLE
 
 
 def latency_alpha(look: int) -> float:
@@ -181,7 +191,7 @@ def _is_step_over(plan: Plan, state: State, new: Counts, now_ms: int) -> bool:
 
 def _compare(plan: Plan, look: int, new: Counts, old: Counts) -> Decision:
     p_value = excess_probability(new.failures, new.requests, old.failures, old.requests)
-    if new.failures >= FEWEST_FAILURES and p_value <= failure_alpha(look):
+    if new.failures >= FEWEST_FAILURES and p_value <= failure_alpha(look, old.requests):
         reason = (
             f"{new.failures} of {new.requests} requests failed, of the version before {old.failures} of {old.requests}"
         )

@@ -144,7 +144,8 @@ class Routes:
         self._quick = {
             path.encode("latin-1"): route
             for path, route in routes.items()
-            if route.steering is None and not any(backend.is_script for backend in route.backends.values())
+            if (route.steering is None or route.steering.is_plain)
+            and not any(backend.is_script for backend in route.backends.values())
         }
 
 

@@ -51,6 +51,18 @@ class Steering:
         self._picked: str | None = None
         self._histories: dict[str, tuple[str, Tally]] = {}
         self._tallies: dict[str, Tally] = {}
+        self._by_backend: dict[Backend, Tally] = {}
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether there is neither a release nor a mirror, so that requests need no more than be counted."""
+        return self.guard is None and self.mirror is None
+
+    def count(self, backend: Backend) -> None:
+        """Count a request that was answered well and at once, without its latency."""
+        history = self._by_backend.get(backend)
+        if history is not None:
+            history.count()
 
     def follow(self, endpoint: DesiredEndpoint, backends: Mapping[tuple[str, str], Backend]) -> None:
         """Take what the server wants."""
@@ -60,6 +72,8 @@ class Steering:
         if traffic != self.traffic or self.guard is not None:
             self._split(traffic)
         self._follow_mirror(endpoint, backends)
+        places = {name: backends.get((self.name, name)) for name in self._tallies}
+        self._by_backend = {place: self._tallies[name] for name, place in places.items() if place is not None}
 
     def pick(self) -> str | None:
         """Return the next deployment by the split."""
@@ -122,7 +136,7 @@ class Steering:
         if self.mirror is not None:
             self.mirror.stop()
         self.guard = self.mirror = None
-        self._tallies, self._histories = {}, {}
+        self._tallies, self._histories, self._by_backend = {}, {}, {}
         for tally in tallies:
             tally.close()
         if is_forgotten:
@@ -246,13 +260,13 @@ class Steerings(Mapping[str, Steering]):
     @property
     def is_busy(self) -> bool:
         """Return whether there is a release or a mirror to look at."""
-        return any(steering.guard is not None or steering.mirror is not None for steering in self._by_name.values())
+        return not all(steering.is_plain for steering in self._by_name.values())
 
     def look(self) -> list[dict[str, Any]]:
         """Let releases whose time has come decide; return the news that the server does not have yet."""
         news = []
         for name, steering in self._by_name.items():
-            if steering.guard is None and steering.mirror is None:
+            if steering.is_plain:
                 continue
             if steering.guard is not None:
                 steering.guard.look()

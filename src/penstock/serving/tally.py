@@ -65,6 +65,11 @@ class Tally:
             cells[start + 1] += 1
         else:
             cells[start + 2 + bucket_of(seconds)] += 1
+        self.count()
+
+    def count(self) -> None:
+        """Count one request that did not fail, without its latency."""
+        cells, start = self._cells, self._start
         cells[start] += 1
         if self._blocks > 1 and cells[start] >= self._block_size:
             self._turn()
