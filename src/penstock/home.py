@@ -109,6 +109,11 @@ class Home:
         return self.root / "envs"
 
     @property
+    def converted(self) -> Path:
+        """Return the folder of models that were converted to ONNX; may be deleted, they are converted again."""
+        return self.root / "converted"
+
+    @property
     def jobs(self) -> Path:
         """Return the folder of working copies."""
         return self.root / "jobs"

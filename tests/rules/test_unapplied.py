@@ -68,6 +68,7 @@ READERS: dict[type[Entity], dict[str, str]] = {
         "code_configuration.scoring_script": "serving/deployment_spec.py",
         "environment": "serving/deployment_spec.py",
         "environment_variables": "serving/wanted.py",
+        "onnx_conversion": "serving/mlflow_models.py",
         "instance_count": "serving/wanted.py",
         "request_settings.request_timeout_ms": "serving/control.py",
         "request_settings.max_concurrent_requests_per_instance": "serving/control.py",

@@ -191,7 +191,7 @@ def test_an_inline_model_needs_no_registration(world):
     [
         ({"model": "azureml:digit:1"}, "/model", "digits"),
         ({"model": "azureml:digits:7"}, "/model", 'no version "7"'),
-        ({"model": "azureml:words:1"}, "/model", "no single ONNX file"),
+        ({"model": "azureml:words:1"}, "/model", "neither one ONNX file nor MLmodel"),
         ({}, "/model", "neither a model nor code"),
         ({"environment": "azureml:nothing:1"}, "/environment", "nothing"),
     ],

@@ -48,6 +48,7 @@ from penstock.server.readers.pool import Readers
 from penstock.server.services import Services
 from penstock.serving.connections import own_limits, protocol_for
 from penstock.serving.endpoints import Endpoints
+from penstock.serving.mlflow_models import MlflowModels
 from penstock.serving.model_check import ModelCheck
 from penstock.stores.blobs.local import LocalBlobStore
 from penstock.stores.metadata.base import MetadataStore
@@ -170,6 +171,7 @@ def compose(home: Home, settings: Settings, host: str, *, on_gateway_needed: Cal
         gateway_url=os.environ.get("PENSTOCK_GATEWAY_URL", ""),
         logs=home.logs,
         model_check=ModelCheck(blobs),
+        mlflow_models=MlflowModels(blobs, environments, home.converted),
     )
     services = Services(
         store=store,

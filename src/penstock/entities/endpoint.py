@@ -191,6 +191,7 @@ class OnlineDeploymentSpec(Entity):
     environment_variables: dict[EnvName, EnvValue] = Field(default_factory=dict)
     preprocessing: ImagePreprocessing | None = None
     postprocessing: Postprocessing | None = None
+    onnx_conversion: Literal["auto", "never", "required"] = "auto"
     instance_type: str | None = None
     instance_count: int = Field(default=1, ge=1)
     request_settings: RequestSettings = Field(default_factory=RequestSettings)
@@ -243,6 +244,8 @@ class OnlineDeployment(Entity):
     """A deployment as the server answers it; ``revision`` grows with every update.
 
     ``warnings`` say what its spec asks for that has no effect here; ``last_ready`` is the ready revision before it.
+    ``runtime`` is what answers (``onnx``, ``script``, ``mlflow``) and ``conversion`` what came of making an ONNX model
+    of a scikit-learn one, once that is known.
     ``model_name`` is the folder (or file) that ``AZUREML_MODEL_DIR`` contains, the same whatever is renamed later.
     ``measured`` says where the model runs and what was found when it was loaded: its run time, what a batch gives.
     """
@@ -257,6 +260,8 @@ class OnlineDeployment(Entity):
     model: str | None = None
     model_tree: Digest | None = None
     model_name: str | None = None
+    runtime: str = ""
+    conversion: dict[str, Any] | None = None
     message: str = ""
     warnings: tuple[str, ...] = ()
     created_at: TimestampMs

@@ -48,6 +48,7 @@ _DEPLOYMENT: Fields = {
 _MODEL: Fields = {"stage": (), "flavors": ()}
 _INLINE_MODEL: Fields = {"name": (), "version": (), "type": (), **_MODEL}
 _FOR_CODE: Fields = {"environment": (), "environment_variables": ()}
+_FOR_MLFLOW: Fields = {"onnx_conversion": ()}
 _FOR_NO_CODE: Fields = {"preprocessing": (), "postprocessing": (), "batching": ()}
 
 
@@ -79,20 +80,30 @@ def endpoint_warnings(spec: OnlineEndpointSpec) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def deployment_warnings(spec: OnlineDeploymentSpec, environment: EnvironmentSpec | None) -> tuple[str, ...]:
+def deployment_warnings(
+    spec: OnlineDeploymentSpec, environment: EnvironmentSpec | None, *, is_mlflow: bool = False
+) -> tuple[str, ...]:
     """Return a sentence per group of a deployment's settings that change nothing.
 
     Parameters
     ----------
     environment : EnvironmentSpec, optional
         What ``spec.environment`` means, also where that is a reference.
+    is_mlflow : bool
+        Whether its model is run by MLflow's rules, without code.
     """
     names = _given(spec, _DEPLOYMENT)
     if isinstance(spec.model, InlineModelSpec):
         names += _given(spec.model, _INLINE_MODEL, "model.")
+    if is_mlflow:
+        why = ", as the model is MLflow's"
+        return (*_ignored(_given(spec, _FOR_NO_CODE), why), *_environment(environment, names, "environment."))
+    names_for_mlflow = _ignored(_given(spec, _FOR_MLFLOW), ", as the model is none that MLflow's pyfunc runs")
     if spec.code_configuration is None:
-        return (*_ignored(names), *_ignored(_given(spec, _FOR_CODE), ", as there is no code_configuration"))
+        why = ", as there is no code_configuration"
+        return (*_ignored(names), *names_for_mlflow, *_ignored(_given(spec, _FOR_CODE), why))
     return (
+        *names_for_mlflow,
         *_ignored(_given(spec, _FOR_NO_CODE), ", as there is a code_configuration"),
         *_environment(environment, names, "environment."),
     )

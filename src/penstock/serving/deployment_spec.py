@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -20,16 +21,28 @@ GUIDE = "docs/how-to/serve.md"
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A spec's references, followed; ``warnings`` are for the person who sent it."""
+    """A spec's references, followed; ``warnings`` are for the person who sent it.
 
+    ``spec`` names the environment itself; ``is_mlflow`` says that the model is run by MLflow's rules, without code.
+    """
+
+    spec: OnlineDeploymentSpec
     model: Content | None
     code: Tree | None
     environment: EnvironmentSpec | None
     warnings: tuple[str, ...]
+    is_mlflow: bool = False
 
 
-def resolve(connection: Connection, spec: OnlineDeploymentSpec) -> Resolved:
+def resolve(
+    connection: Connection, spec: OnlineDeploymentSpec, is_mlflow: Callable[[Tree], bool] = lambda _: False
+) -> Resolved:
     """Follow a spec's references.
+
+    Parameters
+    ----------
+    is_mlflow : callable
+        Whether a model folder is run by MLflow's rules; raises UsageError where its ``MLmodel`` is damaged.
 
     Raises
     ------
@@ -45,13 +58,20 @@ def resolve(connection: Connection, spec: OnlineDeploymentSpec) -> Resolved:
         environment = resolve_environment(connection, spec.environment, warnings)
     except PenstockError as error:
         problems.append(Problem(error.message, "/environment", error.hint))
+    is_pyfunc = False
     if spec.code_configuration is None and not problems:
-        problems += _check_runs_alone(model)
+        try:
+            is_pyfunc = model is not None and model.tree is not None and is_mlflow(model.tree)
+        except UsageError as error:
+            problems.append(Problem(error.message, "/model", "Log the model again and register that."))
+        problems += [] if is_pyfunc or problems else _check_runs_alone(model)
     if problems:
         raise SpecError(problems, ref=f"endpoint:{spec.endpoint_name}/{spec.name}")
-    if spec.code_configuration is None:
-        warnings = []  # the environment is used by code alone, and unapplied says so
-    return Resolved(model, code, environment, (*warnings, *unapplied.deployment_warnings(spec, environment)))
+    if spec.code_configuration is None and not is_pyfunc:
+        warnings = []  # the environment is used by code and MLflow alone, and unapplied says so
+    said = unapplied.deployment_warnings(spec, environment, is_mlflow=is_pyfunc)
+    closed = spec.model_copy(update={"environment": environment})
+    return Resolved(closed, model, code, environment, (*warnings, *said), is_pyfunc)
 
 
 def _find_model(connection: Connection, given: str | InlineModelSpec | None, problems: list[Problem]) -> Content | None:
@@ -93,8 +113,10 @@ def _check_runs_alone(model: Content | None) -> list[Problem]:
         return [Problem("there is neither a model nor code", "/model", "Name a model, or a code_configuration.")]
     if model.tree is not None and "onnx" not in model_flavors(model.tree):
         files = ", ".join(entry.path for entry in model.tree.entries[:8]) or "nothing"
-        is_mlflow = any(entry.path == "MLmodel" for entry in model.tree.entries)
-        how = f", as {GUIDE} shows for models of MLflow" if is_mlflow else f" ({GUIDE})"
-        hint = f"It holds: {files}. Register a folder with model.onnx, or add code_configuration with a score.py{how}."
-        return [Problem("the model cannot be served without code: it holds no single ONNX file", "/model", hint)]
+        hint = (
+            f"It holds: {files}. Register a folder with model.onnx or MLmodel, or add code_configuration with a "
+            f"score.py ({GUIDE})."
+        )
+        text = "the model cannot be served without code: it holds neither one ONNX file nor MLmodel"
+        return [Problem(text, "/model", hint)]
     return []

@@ -55,12 +55,14 @@ class DesiredDeployment(msgspec.Struct, frozen=True):
 
     ``is_held`` says that its environment is still being made: whatever runs of it goes on, nothing is started.
     ``scoring_script`` is None for a model without code, ``interpreter`` is then unused; ``shim`` is
-    the folder that gives a foreign interpreter ``import penstock``. ``model_name`` is the last part
+    the folder that gives a foreign interpreter ``import penstock``. ``runtime`` is ``onnx``, ``script`` or ``mlflow``,
+    and "" in what older servers wrote. ``model_name`` is the last part
     of the model's path: ``AZUREML_MODEL_DIR`` is a folder that contains it.
     """
 
     name: str
     revision: int
+    runtime: str = ""
     model_ref: str | None = None
     model_tree: list[FileEntry] = []
     model_name: str = "model"
@@ -81,6 +83,11 @@ class DesiredDeployment(msgspec.Struct, frozen=True):
     is_held: bool = False
 
     @property
+    def is_onnx(self) -> bool:
+        """Return whether our own ONNX runtime answers."""
+        return self.scoring_script is None and self.runtime != "mlflow"
+
+    @property
     def fingerprint(self) -> str:
         """Return a digest of all that a replica is started with; equal ones need no new replica."""
         parts = (
@@ -97,6 +104,7 @@ class DesiredDeployment(msgspec.Struct, frozen=True):
             self.postprocessing,
             self.request_settings.max_concurrent_requests_per_instance,
             self.resources,
+            self.runtime,
         )
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection
 
 from penstock.compute.environments.base import EnvironmentBackend
+from penstock.entities.asset import Tree
 from penstock.entities.endpoint import (
     EndpointKeys,
     OnlineDeployment,
@@ -28,8 +29,9 @@ from penstock.entities.errors import ConflictError, PenstockError, SpecError, Us
 from penstock.rules.traffic import check_traffic
 from penstock.rules.unapplied import endpoint_warnings
 from penstock.serving.acknowledged import Acknowledged
-from penstock.serving.deployment_spec import resolve
+from penstock.serving.deployment_spec import Resolved, resolve
 from penstock.serving.logs import read_tail
+from penstock.serving.mlflow_models import MlflowModels, Plan
 from penstock.serving.model_check import ModelCheck
 from penstock.serving.rollout_record import GATEWAY_ACTOR, RolloutRecords
 from penstock.serving.wanted import WantedState, usable_name
@@ -68,6 +70,8 @@ class Endpoints:
         The workspace's folder of logs.
     model_check : ModelCheck, optional
         Refuses deployments that do not fit their model.
+    mlflow_models : MlflowModels, optional
+        Serves models of MLflow that are no ONNX files.
     new_key : callable, optional
         Returns a new random key.
     """
@@ -83,6 +87,7 @@ class Endpoints:
         gateway_url: str,
         logs: Path,
         model_check: ModelCheck | None = None,
+        mlflow_models: MlflowModels | None = None,
         new_key: Callable[[], str] = new_key,
     ) -> None:
         self._store = store
@@ -95,7 +100,10 @@ class Endpoints:
         self._model_check = model_check
         self._acknowledged = Acknowledged(clock)
         self._rollouts = RolloutRecords(store, clock=clock, record=self._record)
-        self._wanted = WantedState(store, environments, log=self._log, on_built=self._on_built)
+        self._mlflow = mlflow_models
+        self._wanted = WantedState(
+            store, environments, log=self._log, on_built=self._on_built, mlflow_models=mlflow_models
+        )
 
     def start(self) -> None:
         """Start the gateway if there are endpoints; called once when the server has started."""
@@ -276,7 +284,7 @@ class Endpoints:
             endpoint = table.get_endpoint(connection, spec.endpoint_name)
             self._rollouts.check_free(endpoint, spec.name)
             known = table.find_deployment(connection, spec.endpoint_name, spec.name)
-            found = resolve(connection, spec)
+            found = resolve(connection, spec, self._is_mlflow)
             model = found.model
             tree = model.tree if model is not None else None
             deployment = OnlineDeployment(
@@ -291,6 +299,7 @@ class Endpoints:
                 warnings=found.warnings,
                 created_at=now,
                 updated_at=now,
+                **self._known_runtime(found),
             )
             deployment = table.put_deployment(connection, deployment)
             detail = {"deployment": spec.name, "revision": deployment.revision, "model": deployment.model}
@@ -310,9 +319,19 @@ class Endpoints:
             return
         with self._store.read() as connection:
             table.get_endpoint(connection, spec.endpoint_name)
-            model = resolve(connection, spec).model
-        if model is not None and model.tree is not None:
+            found = resolve(connection, spec, self._is_mlflow)
+        model = found.model
+        if model is not None and model.tree is not None and not found.is_mlflow:
             self._model_check.check(spec, model.tree)
+
+    def _is_mlflow(self, tree: Tree) -> bool:
+        return self._mlflow is not None and self._mlflow.read(tree) is not None
+
+    def _known_runtime(self, found: Resolved) -> dict[str, Any]:
+        """Return what is known at once of how a deployment will answer."""
+        if not found.is_mlflow or self._mlflow is None or found.model is None or found.model.tree is None:
+            return {"runtime": "onnx" if found.code is None else "script"}
+        return _shown_plan(self._mlflow.find(found.spec, found.model.tree))
 
     def get_deployment(self, endpoint: str, name: str) -> OnlineDeployment:
         """Return one deployment; raises NotFoundError."""
@@ -407,9 +426,16 @@ class Endpoints:
         self._store.write(operation)
         self._tell(endpoint)
 
-    def _on_built(self, deployment: OnlineDeployment, failure: PenstockError | None) -> None:
+    def _on_built(self, deployment: OnlineDeployment, plan: Plan | None, failure: PenstockError | None) -> None:
         if failure is None:
-            self._store.write(table.touch_serving)
+
+            def operation(connection: Connection) -> None:
+                place = (deployment.endpoint_name, deployment.name, deployment.revision)
+                if plan is not None:
+                    table.update_deployment(connection, *place, _shown_plan(plan))
+                table.touch_serving(connection)
+
+            self._store.write(operation)
         else:
             self._log(deployment, str(failure))
             place = (deployment.endpoint_name, deployment.name, deployment.revision)
@@ -448,6 +474,11 @@ class Endpoints:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as log:
             log.write(f"{line}\n")
+
+
+def _shown_plan(plan: Plan | None) -> dict[str, Any]:
+    """Return a plan as a deployment's record has it."""
+    return {} if plan is None else {"runtime": plan.runtime, "conversion": plan.report}
 
 
 def _key_field(key_type: str) -> Literal["primary_key", "secondary_key"]:

@@ -140,9 +140,8 @@ class Fleet:
 
     def start(self, key: Key, deployment: DesiredDeployment, workers: int) -> None:
         """Start a replica of a deployment; a waiting one takes an ONNX model."""
-        is_script = deployment.scoring_script is not None
         log = self.log_of(key)
-        spare = self._take_spare() if not is_script else None
+        spare = self._take_spare() if deployment.is_onnx else None
         replica = spare or Replica(self._new_place(log))
         replica.key, replica.fingerprint, replica.revision = key, deployment.fingerprint, deployment.revision
         replica.place = launch.Place(replica.replica_id, replica.place.socket_path, log)
@@ -222,6 +221,9 @@ class Fleet:
             if deployment.scoring_script is not None:
                 await self._launch_script(replica, deployment, identity, workers)
                 return
+            if deployment.runtime == "mlflow":
+                await self._launch_mlflow(replica, deployment, identity, workers)
+                return
             if not is_spare:
                 await self._launch_onnx(replica)
             model = await asyncio.to_thread(self._materials.model_path, deployment)
@@ -253,6 +255,23 @@ class Fleet:
             self._parent_fd,
             deployment,
             code=code,
+            model=model,
+            identity=identity,
+            workers=workers,
+        )
+        replica.process = await asyncio.to_thread(launcher)
+        replica.pid = replica.process.pid
+        await self._connect(replica)
+
+    async def _launch_mlflow(
+        self, replica: Replica, deployment: DesiredDeployment, identity: dict[str, Any], workers: int
+    ) -> None:
+        model = await asyncio.to_thread(self._materials.model_path, deployment)
+        launcher = partial(
+            launch.launch_mlflow,
+            replica.place,
+            self._parent_fd,
+            deployment,
             model=model,
             identity=identity,
             workers=workers,

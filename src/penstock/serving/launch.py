@@ -56,15 +56,11 @@ def launch_script(
 ) -> subprocess.Popen[bytes]:
     """Start a deployment's ``score.py`` in its own interpreter."""
     script = deployment.scoring_script or ""
-    environment = _environment(place, parent_fd)
-    environment.update({"AML_APP_ROOT": str(code), "AZUREML_ENTRY_SCRIPT": script, **deployment.environment_variables})
+    environment = _foreign_environment(
+        place, parent_fd, deployment, {"AML_APP_ROOT": str(code), "AZUREML_ENTRY_SCRIPT": script}
+    )
     if model is not None:
         environment[ENV_MODEL_DIR] = str(model)
-    if deployment.path_prepend:
-        environment["PATH"] = os.pathsep.join([*deployment.path_prepend, environment.get("PATH", os.defpath)])
-    if deployment.shim:
-        own = deployment.environment_variables.get("PYTHONPATH")
-        environment["PYTHONPATH"] = os.pathsep.join([deployment.shim, own] if own else [deployment.shim])
     with _listener(place.socket_path) as listener:
         assignment = {
             "fd": listener.fileno(),
@@ -77,10 +73,55 @@ def launch_script(
         return _spawn(command, place, parent_fd, listener, environment, code)
 
 
+def launch_mlflow(
+    place: Place,
+    parent_fd: int,
+    deployment: DesiredDeployment,
+    *,
+    model: Path,
+    identity: Mapping[str, Any],
+    workers: int,
+) -> subprocess.Popen[bytes]:
+    """Start a model of MLflow in its own interpreter, with the digests of its files to check before it loads them."""
+    environment = _foreign_environment(place, parent_fd, deployment, {ENV_MODEL_DIR: str(model.parent)})
+    environment.setdefault("PYTHONDONTWRITEBYTECODE", "1")  # a model's folder may hold code, and stays as it is
+    digests = os.memfd_create("digests")
+    try:
+        with os.fdopen(os.dup(digests), "w", encoding="utf-8") as listed:
+            json.dump({entry.path: entry.digest for entry in deployment.model_tree}, listed)
+        os.lseek(digests, 0, os.SEEK_SET)
+        with _listener(place.socket_path) as listener:
+            assignment = {
+                "fd": listener.fileno(),
+                "identity": dict(identity),
+                "model": str(model),
+                "digests": digests,
+                "workers": workers,
+            }
+            command = shim_command(deployment.interpreter or sys.executable, "mlflow_worker", assignment)
+            return _spawn(command, place, parent_fd, listener, environment, model, (digests,))
+    finally:
+        os.close(digests)
+
+
 def shim_command(interpreter: str, module: str, argument: Mapping[str, Any]) -> list[str]:
     """Return what runs a module's ``main`` of the shim in any interpreter, under a name that is in nobody's way."""
     folder = str(Path(score_worker.__file__).parent)
     return [interpreter, "-c", _SHIM_BOOT.format(module=module), folder, json.dumps(argument)]
+
+
+def _foreign_environment(
+    place: Place, parent_fd: int, deployment: DesiredDeployment, given: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment of a process in a deployment's own interpreter."""
+    environment = _environment(place, parent_fd)
+    environment.update({**given, **deployment.environment_variables})
+    if deployment.path_prepend:
+        environment["PATH"] = os.pathsep.join([*deployment.path_prepend, environment.get("PATH", os.defpath)])
+    if deployment.shim:
+        own = deployment.environment_variables.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join([deployment.shim, own] if own else [deployment.shim])
+    return environment
 
 
 def _environment(place: Place, parent_fd: int) -> dict[str, str]:
@@ -109,6 +150,7 @@ def _spawn(
     listener: socket.socket,
     environment: Mapping[str, str],
     folder: Path | None,
+    descriptors: tuple[int, ...] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a process; one with a folder of its own runs the user's code, with the user's umask and limits."""
     place.log.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +162,7 @@ def _spawn(
             stderr=log,
             env=environment,
             cwd=folder,
-            pass_fds=(listener.fileno(), parent_fd),
+            pass_fds=(listener.fileno(), parent_fd, *descriptors),
             start_new_session=True,
             umask=originals.UNCHANGED if folder is None else originals.umask(),
         )

@@ -103,7 +103,7 @@ class Materials:
 
 
 def _model_layout(deployment: DesiredDeployment) -> tuple[str, bool]:
-    return "" if deployment.is_file else f"{deployment.model_name}/", deployment.scoring_script is None
+    return "" if deployment.is_file else f"{deployment.model_name}/", deployment.is_onnx
 
 
 def _model_name(deployment: DesiredDeployment) -> str:

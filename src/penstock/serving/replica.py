@@ -26,6 +26,7 @@ from penstock.inference.protocols.answering import answer as answer_request
 from penstock.inference.protocols.base import Model
 from penstock.inference.protocols.paths import problem_fields
 from penstock.inference.runtimes.base import ScoreRequest, ScoreResponse
+from penstock.inference.runtimes.converted import CONVERSION_FILE, ConvertedRuntime
 from penstock.inference.runtimes.onnx import ModelError, OnnxRuntime, load_onnxruntime
 from penstock.plugins import load_module
 from penstock.serving.parcels import Reply, is_many, pack_many, unpack_many
@@ -101,8 +102,10 @@ def load_runtime(assignment: Mapping[str, Any]) -> OnnxRuntime:
         If the model, its labels or what is declared of them is wrong.
     """
     before, after = assignment.get("preprocessing"), assignment.get("postprocessing")
-    runtime = OnnxRuntime(
-        Path(assignment["model"]),
+    folder = Path(assignment["model"])
+    kind = ConvertedRuntime if (folder / CONVERSION_FILE).is_file() else OnnxRuntime
+    runtime = kind(
+        folder,
         None if before is None else parse_preprocessing(before),
         None if after is None else parse_postprocessing(after),
         assignment.get("resources"),

@@ -15,6 +15,7 @@ from penstock.compute.environments.base import EnvironmentBackend, Prepared
 from penstock.entities.asset import AssetKind, Tree
 from penstock.entities.endpoint import EndpointKeys, OnlineDeployment, OnlineEndpoint, ProvisioningState, RolloutState
 from penstock.entities.errors import NotFoundError, PenstockError, UsageError
+from penstock.serving.mlflow_models import MlflowModels, Plan
 from penstock.stores.metadata import endpoints as table
 from penstock.stores.metadata import trees
 from penstock.stores.metadata.base import MetadataStore
@@ -35,7 +36,9 @@ class WantedState:
     log : callable
         Gets a deployment and a line of its build.
     on_built : callable
-        Called with a deployment whose build ended, and the error if it failed.
+        Called with a deployment whose build ended, how its model of MLflow is served, and the error if it failed.
+    mlflow_models : MlflowModels, optional
+        Says how models of MLflow are served.
     """
 
     def __init__(
@@ -44,12 +47,14 @@ class WantedState:
         environments: EnvironmentBackend,
         *,
         log: Callable[[OnlineDeployment, str], None],
-        on_built: Callable[[OnlineDeployment, PenstockError | None], None],
+        on_built: Callable[[OnlineDeployment, Plan | None, PenstockError | None], None],
+        mlflow_models: MlflowModels | None = None,
     ) -> None:
         self._store = store
         self._environments = environments
         self._log = log
         self._on_built = on_built
+        self._mlflow = mlflow_models
         self._building: set[tuple[str, str, int]] = set()
         self._lock = threading.Lock()
 
@@ -65,35 +70,62 @@ class WantedState:
 
     def _one(self, connection: Connection, deployment: OnlineDeployment) -> dict[str, Any]:
         deployment = answering(deployment)
+        tree = self._mlflow_tree(connection, deployment)
+        if tree is not None:
+            plan = self._plan(deployment, tree)
+            if plan is not None:
+                return mlflow_json(connection, deployment, plan)
+        else:
+            prepared = self._find_environment(deployment)
+            if prepared is not None:
+                return deployment_json(connection, deployment, prepared)
+        if deployment.provisioning_state is not ProvisioningState.FAILED:
+            self._build(deployment, tree)
+        return held_json(deployment)
+
+    def _mlflow_tree(self, connection: Connection, deployment: OnlineDeployment) -> Tree | None:
+        """Return the files of a model that is run by MLflow's rules, None for any other deployment."""
+        if self._mlflow is None or deployment.spec.code_configuration is not None or deployment.model_tree is None:
+            return None
+        tree = trees.get_tree(connection, deployment.model_tree)
+        return tree if self._mlflow.read(tree) is not None else None
+
+    def _plan(self, deployment: OnlineDeployment, tree: Tree) -> Plan | None:
+        assert self._mlflow is not None
+        return self._mlflow.find(deployment.spec, tree)
+
+    def _find_environment(self, deployment: OnlineDeployment) -> Prepared | None:
         environment = deployment.spec.environment
         assert not isinstance(environment, str)  # the resolved one is recorded
         needs_one = deployment.spec.code_configuration is not None
-        prepared = self._environments.find(environment if needs_one else None)
-        if prepared is not None:
-            return deployment_json(connection, deployment, prepared)
-        if deployment.provisioning_state is not ProvisioningState.FAILED:
-            self._build(deployment)
-        return held_json(deployment)
+        return self._environments.find(environment if needs_one else None)
 
-    def _build(self, deployment: OnlineDeployment) -> None:
+    def _build(self, deployment: OnlineDeployment, tree: Tree | None) -> None:
         place = (deployment.endpoint_name, deployment.name, deployment.revision)
         with self._lock:
             if place in self._building:
                 return
             self._building.add(place)
-        threading.Thread(target=self._prepare, args=(deployment,), name="environment", daemon=True).start()
+        threading.Thread(target=self._prepare, args=(deployment, tree), name="environment", daemon=True).start()
 
-    def _prepare(self, deployment: OnlineDeployment) -> None:
+    def _prepare(self, deployment: OnlineDeployment, tree: Tree | None) -> None:
         environment = deployment.spec.environment
         assert not isinstance(environment, str)
-        failure = None
+        plan, failure = None, None
+
+        def log(line: str) -> None:
+            self._log(deployment, line)
+
         try:
-            self._environments.prepare(environment, log=lambda line: self._log(deployment, line))
+            if tree is not None and self._mlflow is not None:
+                plan = self._mlflow.prepare(deployment.spec, tree, log)
+            else:
+                self._environments.prepare(environment, log=log)
         except PenstockError as error:
             failure = error
         with self._lock:
             self._building.discard((deployment.endpoint_name, deployment.name, deployment.revision))
-        self._on_built(deployment, failure)
+        self._on_built(deployment, plan, failure)
 
 
 def answering(deployment: OnlineDeployment) -> OnlineDeployment:
@@ -146,12 +178,15 @@ def held_json(deployment: OnlineDeployment) -> dict[str, Any]:
     return {"name": deployment.name, "revision": deployment.revision, "is_held": True}
 
 
-def deployment_json(connection: Connection, deployment: OnlineDeployment, environment: Prepared) -> dict[str, Any]:
+def deployment_json(
+    connection: Connection, deployment: OnlineDeployment, environment: Prepared | None = None
+) -> dict[str, Any]:
     """Return one deployment with everything a replica is started with."""
     spec = deployment.spec
     answer: dict[str, Any] = {
         "name": deployment.name,
         "revision": deployment.revision,
+        "runtime": "onnx" if spec.code_configuration is None else "script",
         "model_ref": deployment.model,
         "environment_variables": spec.environment_variables,
         "instance_count": spec.instance_count,
@@ -174,16 +209,32 @@ def deployment_json(connection: Connection, deployment: OnlineDeployment, enviro
         answer["preprocessing"] = spec.preprocessing.model_dump(mode="json", exclude_defaults=True)
     if spec.postprocessing is not None:
         answer["postprocessing"] = spec.postprocessing.model_dump(mode="json", exclude_defaults=True)
-    if spec.code_configuration is not None:
+    if spec.code_configuration is not None and environment is not None:
         code = find_content(connection, spec.code_configuration.code, (AssetKind.CODE,)).tree
         answer |= {
             "code": _entries(code or Tree()),
             "scoring_script": spec.code_configuration.scoring_script,
-            "interpreter": str(environment.interpreter),
-            "path_prepend": list(environment.path_prepend),
-            "shim": environment.shim,
+            **_interpreter(environment),
         }
     return answer
+
+
+def mlflow_json(connection: Connection, deployment: OnlineDeployment, plan: Plan) -> dict[str, Any]:
+    """Return one deployment of a model of MLflow: converted, or in an environment."""
+    answer = deployment_json(connection, deployment)
+    answer["runtime"] = plan.runtime
+    if plan.tree is not None:
+        return answer | {"model_tree": _entries(plan.tree)}
+    assert plan.environment is not None
+    return answer | _interpreter(plan.environment)
+
+
+def _interpreter(environment: Prepared) -> dict[str, Any]:
+    return {
+        "interpreter": str(environment.interpreter),
+        "path_prepend": list(environment.path_prepend),
+        "shim": environment.shim,
+    }
 
 
 def _entries(tree: Tree) -> list[dict[str, Any]]:

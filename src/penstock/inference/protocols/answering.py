@@ -8,7 +8,7 @@ import msgspec
 
 from penstock.inference.contract import BadInputError
 from penstock.inference.protocols import mlflow, oip, openapi
-from penstock.inference.protocols.base import Model, say
+from penstock.inference.protocols.base import AnswersInvocations, Model, say
 from penstock.inference.protocols.health import answer_health
 from penstock.inference.protocols.paths import HEALTH_DOORS, Door, parse_path, problem_fields, protocols_of
 from penstock.inference.protocols.unpacking import UnknownEncodingError, unpack
@@ -37,7 +37,7 @@ def answer(model: Model, request: ScoreRequest) -> ScoreResponse:
     if asked.door is Door.INFER:
         return oip.infer(model, request, asked)
     if asked.door is Door.INVOCATIONS:
-        return mlflow.invoke(model, request)
+        return model.invoke(request) if isinstance(model, AnswersInvocations) else mlflow.invoke(model, request)
     if asked.door is Door.MODEL:
         return oip.metadata(model, request, asked)
     if asked.door in HEALTH_DOORS:

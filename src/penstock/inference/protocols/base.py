@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from penstock.inference.contract import BadInputError, ModelContract
 from penstock.inference.runtimes.base import ScoreRequest, ScoreResponse
@@ -32,6 +32,15 @@ class Model(Protocol):
 
     def score(self, request: ScoreRequest) -> ScoreResponse:
         """Answer a request of Azure ML's protocol."""
+        ...
+
+
+@runtime_checkable
+class AnswersInvocations(Protocol):
+    """A model that answers MLflow's ``/invocations`` in a way of its own."""
+
+    def invoke(self, request: ScoreRequest) -> ScoreResponse:
+        """Answer a request; a client's mistake is a 4xx response."""
         ...
 
 

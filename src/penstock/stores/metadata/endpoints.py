@@ -236,6 +236,15 @@ def update_deployment_state(
     return deployment
 
 
+def update_deployment(
+    connection: Connection, endpoint_name: str, name: str, revision: int, changes: Mapping[str, object]
+) -> None:
+    """Record more of one revision of a deployment; nothing where another, or none, is there by now."""
+    known = find_deployment(connection, endpoint_name, name)
+    if known is not None and known.revision == revision:
+        _write_deployment(connection, known.model_copy(update=dict(changes)))
+
+
 def delete_deployment(connection: Connection, endpoint_name: str, name: str) -> None:
     """Delete a deployment; idempotent."""
     table = deployments
