@@ -22,6 +22,7 @@ from penstock.cli.options import (
     YesOption,
 )
 from penstock.cli.output import Format, emit, note, warn
+from penstock.cli.rollout import add_rollout_command
 from penstock.cli.session import open_rest
 from penstock.entities.errors import UsageError
 
@@ -39,6 +40,16 @@ DETAILS = {
     "state": "provisioning_state",
     "scoring uri": "scoring_uri",
     "traffic": "traffic",
+    "mirror": "mirror_traffic",
+    "mirrored": "mirrored",
+    "release of": "rollout.spec.to",
+    "release": "rollout.state",
+    "release percent": "rollout.percent",
+    "release says": "rollout.message",
+    "its requests": "rollout.requests",
+    "its failures": "rollout.failures",
+    "requests before": "rollout.old_requests",
+    "failures before": "rollout.old_failures",
     "auth mode": "spec.auth_mode",
     "description": "spec.description",
     "tags": "spec.tags",
@@ -82,6 +93,10 @@ def update(
     traffic: Annotated[
         list[str] | None, typer.Option("--traffic", metavar="NAME=PERCENT", help="Shares that sum to 0 or 100.")
     ] = None,
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option("--mirror-traffic", metavar="NAME=PERCENT", help="One that gets copies, of 50 % at most."),
+    ] = None,
     overrides: SetOption = None,
     workspace: WorkspaceOption = None,
     output: OutputOption = None,
@@ -93,18 +108,19 @@ def update(
     """
     from penstock.sdk.submit import put_endpoint
 
-    if not file and not traffic and not overrides:
-        raise UsageError("nothing to update", hint="Give --traffic, --set or -f.")
+    if not file and not traffic and not mirror and not overrides:
+        raise UsageError("nothing to update", hint="Give --traffic, --mirror-traffic, --set or -f.")
     rest = open_rest(workspace)
     if file or overrides:
         base = None if file or not name else rest.get_endpoint(name)["spec"]
         endpoint = put_endpoint(rest, file, {"name": name}, overrides or (), base=base)
         name = endpoint["name"]
         warn(endpoint)
-    if traffic:
+    if traffic or mirror:
         if not name:
             raise UsageError("--traffic needs the endpoint's name", hint="Give -n NAME.")
-        endpoint = rest.set_traffic(name, _shares(traffic))
+        split = _shares(traffic, "--traffic") if traffic else rest.get_endpoint(name).get("traffic") or {}
+        endpoint = rest.set_traffic(name, split, _shares(mirror, "--mirror-traffic") if mirror else None)
     emit(endpoint, columns=DETAILS, output=output, query=query)
 
 
@@ -198,13 +214,16 @@ def regenerate_keys(
     emit(open_rest(workspace).rotate_key(name, key_type), output=output, query=query)
 
 
-def _shares(texts: list[str]) -> dict[str, int]:
+add_rollout_command(app, DETAILS)
+
+
+def _shares(texts: list[str], option: str) -> dict[str, int]:
     """Return ``["blue=90 green=10"]`` as a mapping."""
     shares: dict[str, int] = {}
     for part in " ".join(texts).replace(",", " ").split():
         name, equals, percent = part.partition("=")
         if not name or not equals or not percent.isdecimal():
-            raise UsageError(f'--traffic "{part}" is no NAME=PERCENT', hint='Write for example "blue=90 green=10".')
+            raise UsageError(f'{option} "{part}" is no NAME=PERCENT', hint='Write for example "blue=90 green=10".')
         shares[name] = int(percent)
     return shares
 

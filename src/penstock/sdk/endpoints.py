@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from penstock.entities.endpoint import (
     EndpointKeys,
@@ -14,6 +14,7 @@ from penstock.entities.endpoint import (
     OnlineDeploymentSpec,
     OnlineEndpoint,
     OnlineEndpointSpec,
+    RolloutSpec,
 )
 from penstock.entities.errors import PenstockError, RefusedError
 from penstock.rules.validation import validate_entity
@@ -53,9 +54,26 @@ class EndpointsClient:
         """Delete an endpoint and its deployments."""
         self._rest.delete_endpoint(name)
 
-    def set_traffic(self, name: str, traffic: Mapping[str, int]) -> OnlineEndpoint:
-        """Set the shares of the deployments, which sum to 0 or 100."""
-        return as_entity(OnlineEndpoint, self._rest.set_traffic(name, traffic))
+    def set_traffic(
+        self, name: str, traffic: Mapping[str, int], *, mirror: Mapping[str, int] | None = None
+    ) -> OnlineEndpoint:
+        """Set the shares of the deployments, which sum to 0 or 100; a release under way ends.
+
+        Parameters
+        ----------
+        mirror : mapping, optional
+            The deployment that gets copies of so many of a hundred requests, 50 at most; nothing changes without it.
+        """
+        return as_entity(OnlineEndpoint, self._rest.set_traffic(name, traffic, mirror))
+
+    def start_rollout(self, name: str, rollout: RolloutSpec | str) -> OnlineEndpoint:
+        """Give a deployment its traffic step by step; one that fails more often goes back to none. A name will do."""
+        spec = validate_entity(RolloutSpec, {"to": rollout}) if isinstance(rollout, str) else rollout
+        return as_entity(OnlineEndpoint, self._rest.start_rollout(name, as_json(spec)))
+
+    def change_rollout(self, name: str, action: Literal["pause", "resume", "abort"]) -> OnlineEndpoint:
+        """Pause, resume or abort the release under way; aborted, the split is the one before it again."""
+        return as_entity(OnlineEndpoint, self._rest.change_rollout(name, action))
 
     def get_keys(self, name: str) -> EndpointKeys:
         """Return the endpoint's keys; a client sends one as ``Authorization: Bearer``."""

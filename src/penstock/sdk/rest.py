@@ -240,11 +240,19 @@ class Rest:
         """Delete an endpoint and its deployments."""
         self.http.delete(API + quoted("online-endpoints", name))
 
-    def set_traffic(self, name: str, traffic: Mapping[str, int]) -> Json:
-        """Set the split over deployments."""
-        return self._object(
-            self.http.post(API + quoted("online-endpoints", name) + ":traffic", {"traffic": dict(traffic)})
-        )
+    def set_traffic(self, name: str, traffic: Mapping[str, int], mirror: Mapping[str, int] | None = None) -> Json:
+        """Set the split over deployments, and which of them gets copies where ``mirror`` is given."""
+        split = {"traffic": dict(traffic), **({} if mirror is None else {"mirror_traffic": dict(mirror)})}
+        return self._object(self.http.post(API + quoted("online-endpoints", name) + ":traffic", split))
+
+    def start_rollout(self, name: str, spec: Json) -> Json:
+        """Give a deployment its traffic step by step."""
+        return self._object(self.http.post(API + quoted("online-endpoints", name) + ":rollout", spec))
+
+    def change_rollout(self, name: str, action: str) -> Json:
+        """``pause``, ``resume`` or ``abort`` the release under way."""
+        path = API + quoted("online-endpoints", name) + ":change-rollout"
+        return self._object(self.http.post(path, {"action": action}))
 
     def get_credentials(self, name: str) -> Json:
         """Return the endpoint's two keys."""
