@@ -1,93 +1,138 @@
-"""What the guide says of serving a model that MLflow logged, done as it says."""
+"""Models that MLflow logged in a job, deployed without code: one is converted to ONNX, the other runs by pyfunc."""
 
 from __future__ import annotations
 
 import json
-import re
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.journeys.conftest import Lab
 from tests.mlflow.venvs import FULL, make_venv
 
-from penstock.home import Home
-
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
-GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "serve.md"
 BUILD_S = 900.0
 TRAIN = """
+import json
+
 import mlflow
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
-mlflow.autolog(silent=True, log_models=False)
+
+class Squared(TransformerMixin, BaseEstimator):
+    def fit(self, x, y=None):
+        return self
+
+    def transform(self, x):
+        return x**2
+
+
 x, y = load_iris(return_X_y=True, as_frame=True)
+mlflow.sklearn.autolog(log_input_examples=True, registered_model_name="iris", silent=True)
 with mlflow.start_run():
-    model = LogisticRegression(max_iter=200).fit(x, y)
-    mlflow.sklearn.log_model(model, name="classifier", registered_model_name="iris", pip_requirements=[])
-mlflow.MlflowClient().set_registered_model_alias("iris", "champion", 1)
+    model = LogisticRegression(max_iter=300).fit(x, y)
+mlflow.sklearn.autolog(disable=True)
+with mlflow.start_run(run_name="custom"):
+    custom = make_pipeline(Squared(), LogisticRegression(max_iter=3000)).fit(x, y)
+    mlflow.sklearn.log_model(
+        custom,
+        name="classifier",
+        registered_model_name="custom",
+        input_example=x[:5],
+        serialization_format="cloudpickle",
+    )
+rows = x[::10]
+said = {"iris": model.predict(rows).tolist(), "custom": custom.predict(rows).tolist()}
+print("said", json.dumps({"rows": json.loads(rows.to_json(orient="split", index=False)), **said}))
 """
-ROWS = [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]
-COLUMNS = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]
+JOB = """
+name: iris-job
+command: {python} train.py
+code: code
+experiment_name: iris
+"""
+DEPLOYMENT = """
+name: {name}
+endpoint_name: iris
+model: azureml:{model}:1
+onnx_conversion: {conversion}
+"""
 
 
-def block(language: str, first_line: str) -> str:
-    (found,) = re.findall(rf"```{language}\n({re.escape(first_line)}\n.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
-    return str(found)
+def post(lab: Lab, path: str, body: Any, deployment: str) -> tuple[int, Any]:
+    """Ask as curl does."""
+    keys = lab.read("online-endpoint", "get-credentials", "-n", "iris")
+    headers = {
+        "Authorization": f"Bearer {keys['primary_key']}",
+        "Content-Type": "application/json",
+        "azureml-model-deployment": deployment,
+    }
+    url = f"{lab.record().gateway_url}/endpoints/iris{path}"
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return reply.status, json.load(reply)
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
 
 
-def test_an_mlflow_model_answers_as_the_guide_says(lab: Lab, wait_until: Callable[..., None], tmp_path: Path) -> None:
-    lab.run("up", "--background")
-    token = Home(lab.folder).read_token()
-    assert token
-    place = {"MLFLOW_TRACKING_URI": lab.record().url, "MLFLOW_TRACKING_TOKEN": token}
-    subprocess.run([make_venv(*FULL), "-c", TRAIN], env={**lab.environment, **place}, cwd=tmp_path, check=True)
-
-    (tmp_path / "onlinescoring").mkdir()
-    (tmp_path / "onlinescoring" / "score.py").write_text(block("python", "# score.py for a model of MLflow"))
+def test_models_of_mlflow_answer_without_code_as_they_answer_themselves(
+    lab: Lab, wait_until: Callable[..., None], tmp_path: Path
+) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "train.py").write_text(TRAIN)
+    (tmp_path / "job.yml").write_text(JOB.format(python=make_venv(*FULL)))
     (tmp_path / "endpoint.yml").write_text("name: iris\nauth_mode: key\n")
-    deployment = block("yaml", "# mlflow.yml")
-    alone = re.sub(r"code_configuration:.*", "", deployment, flags=re.DOTALL)
-    (tmp_path / "alone.yml").write_text(alone)
-    (tmp_path / "mlflow.yml").write_text(deployment)
-    asked = {"input_data": {"columns": COLUMNS, "data": ROWS}}
-    (tmp_path / "request.json").write_text(json.dumps(asked))
+    for name, model, conversion in (
+        ("blue", "iris", "auto"),
+        ("green", "custom", "auto"),
+        ("red", "custom", "required"),
+    ):
+        text = DEPLOYMENT.format(name=name, model=model, conversion=conversion)
+        (tmp_path / f"{name}.yml").write_text(text)
+    lab.run("up", "--background")
+    log = lab.run("job", "create", "-f", tmp_path / "job.yml", "--stream", patience_s=BUILD_S)
+    (line,) = [line for line in log.splitlines() if "said {" in line]
+    said = json.loads(line.partition("said ")[2])
+    rows = said.pop("rows")
 
     lab.run("online-endpoint", "create", "-f", tmp_path / "endpoint.yml")
-    lab.run("online-deployment", "create", "-f", tmp_path / "alone.yml", status=2)
-    create = ("online-deployment", "create", "-f", tmp_path / "mlflow.yml", "--all-traffic")
-    lab.run(*create, patience_s=BUILD_S)
-    answer = json.loads(lab.run("online-endpoint", "invoke", "-n", "iris", "-r", tmp_path / "request.json"))
-    assert answer == [0, 2]
+    for name, model, runtime, verdict in (("blue", "iris", "onnx", "equal"), ("green", "custom", "mlflow", "refused")):
+        lab.run("online-deployment", "create", "-f", tmp_path / f"{name}.yml", patience_s=BUILD_S)
+        shown = lab.read("online-deployment", "show", "-n", name, "-e", "iris")
+        assert (shown["runtime"], shown["conversion"]["verdict"]) == (runtime, verdict), shown["conversion"]
+        answer = {"predictions": said[model]}
+        assert post(lab, "/invocations", {"dataframe_split": rows}, name) == (200, answer)
+        assert post(lab, "/score", {"input_data": rows}, name) == (200, said[model])
+        status, problem = post(lab, "/invocations", {"dataframe_split": {"columns": ["a"], "data": [[1]]}}, name)
+        assert status == 400
+        assert problem["schema"][0]["name"] == "sepal length (cm)"
+        assert "sepal length (cm)" in problem["message"]
 
-    # Deleted and restarted, it goes on under the name it was logged by.
-    lab.run("model", "delete", "-n", "iris", "-v", "1", "--yes", status=4)
-    lab.run("model", "delete", "-n", "iris", "-v", "1", "--yes", "--force")
+    assert shown["conversion"]["reason"]
+    lab.run("online-deployment", "create", "-f", tmp_path / "red.yml", patience_s=BUILD_S, status=4)
+    shown = lab.read("online-deployment", "show", "-n", "red", "-e", "iris")
+    assert shown["message"].startswith("the model is not converted to ONNX: skl2onnx cannot convert it")
+
+    # Deleted, collected and restarted, both go on; what was converted is not made again.
+    for model in ("iris", "custom"):
+        lab.run("model", "delete", "-n", model, "-v", "1", "--yes", "--force")
     lab.run("gc", "--apply", "--older-than", "0", "--yes")
     lab.run("down")
     lab.run("up", "--background")
-    shown = lab.read("online-deployment", "show", "-n", "blue", "-e", "iris")
-    assert shown["model_name"] == "classifier"
+    for name, model in (("blue", "iris"), ("green", "custom")):
+        answer = {"predictions": said[model]}
 
-    def answers() -> bool:
-        """Ask as curl does: until the script has loaded its model again there is no replica."""
-        keys = lab.read("online-endpoint", "get-credentials", "-n", "iris")
-        sent = urllib.request.Request(
-            f"{lab.record().gateway_url}/endpoints/iris/score",
-            json.dumps(asked).encode(),
-            {"Authorization": f"Bearer {keys['primary_key']}", "Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(sent, timeout=60) as reply:
-                return bool(json.load(reply) == answer)
-        except urllib.error.HTTPError as error:
-            if error.code != 503:
-                raise
-            return False
+        def answers(name: str = name, answer: Any = answer) -> bool:
+            status, got = post(lab, "/invocations", {"dataframe_split": rows}, name)
+            assert status in (200, 503), got
+            return status == 200 and bool(got == answer)
 
-    wait_until(answers, "the deployment answers after a restart")
+        wait_until(answers, f"{name} answers after a restart")

@@ -439,7 +439,8 @@ class Endpoints:
         else:
             self._log(deployment, str(failure))
             place = (deployment.endpoint_name, deployment.name, deployment.revision)
-            self._settle(*place, ProvisioningState.FAILED, f"environment: {failure}")
+            where = "" if deployment.spec.code_configuration is None else "environment: "
+            self._settle(*place, ProvisioningState.FAILED, f"{where}{failure}")
         self._tell(deployment.endpoint_name)
 
     def _shown(self, endpoint: OnlineEndpoint) -> OnlineEndpoint:
