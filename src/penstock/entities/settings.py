@@ -50,6 +50,21 @@ class GatewaySettings:
         default=256 * 2**20,
         metadata={"meaning": "bytes of scoring requests still being received, all together; more get a 503"},
     )
+    access_log: bool = field(
+        default=True, metadata={"meaning": "write a line of JSON for each answered request to `logs/access.log`"}
+    )
+    access_log_bytes: int = field(
+        default=32 * 2**20, metadata={"meaning": "size at which the access log becomes `access.log.1` and begins anew"}
+    )
+    access_log_files: int = field(
+        default=4, metadata={"meaning": "files of the access log that are kept, the present one among them"}
+    )
+    # Whoever has it may read the counts.
+    metrics_key: str = field(
+        default="",
+        repr=False,
+        metadata={"meaning": "what `/metrics` takes as bearer besides tokens that may read; empty means tokens alone"},
+    )
 
 
 @dataclass(frozen=True, slots=True)

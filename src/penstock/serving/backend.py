@@ -33,7 +33,9 @@ class Backend:
 
     def __init__(self, name: str, on_hung: Callable[[Link], None]) -> None:
         self.name = name
-        self.mark = (b"azureml-model-deployment", name.rpartition("/")[2].encode("latin-1"))
+        self.deployment = name.rpartition("/")[2]
+        self.mark = (b"azureml-model-deployment", self.deployment.encode("latin-1"))
+        self.batches: dict[int, int] = {}
         self.direct: Direct | None = None
         self.is_script = False
         self.timeout_s = 5.0
@@ -59,6 +61,16 @@ class Backend:
         self.timeout_s = timeout_s
         self._queue_wait_s = queue_wait_s if queue_wait_s is not None and queue_wait_s < timeout_s else None
         self._limit = 2 * max_concurrent * instances
+
+    @property
+    def waiting(self) -> int:
+        """Return how many requests wait for a replica."""
+        return len(self._waiting)
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many requests replicas and threads have."""
+        return sum(len(link.call.calls) for link in self._links if link.call is not None)
 
     @property
     def is_ready(self) -> bool:
@@ -95,6 +107,7 @@ class Backend:
             self._idle.append(link)
         else:
             link.send(calls[0] if len(calls) == 1 else Batch(calls))
+            self.batches[len(calls)] = self.batches.get(len(calls), 0) + 1
 
     async def score(self, meta: bytes, body: bytes) -> Reply:
         """Return the model's reply.
@@ -125,6 +138,7 @@ class Backend:
             link = idle.popleft()
             if link in self._links and link.call is None:
                 link.send(call)
+                self.batches[1] = self.batches.get(1, 0) + 1
                 return
         if not self._links:
             raise NotReadyError(f"no replica of {self.name} is ready")

@@ -34,9 +34,11 @@ from penstock.serving.desired import Desired, DesiredDeployment, load_desired, m
 from penstock.serving.door import ServerDoor
 from penstock.serving.ending import End
 from penstock.serving.fleet import Fleet, Replica
+from penstock.serving.gauges import read_gauges
 from penstock.serving.inline import InlineModel, InlineModels
 from penstock.serving.links import Link, WorkLink
 from penstock.serving.materials import Materials
+from penstock.serving.metrics import Gauges
 from penstock.serving.routing import Routes
 from penstock.serving.steering import Steerings
 
@@ -96,6 +98,7 @@ class Control:
         self._routed: dict[Key, tuple[str, ...]] = {}
         self._troubles: dict[tuple[Key, str], Trouble] = {}
         self._hung: Counter[Key] = Counter()
+        self._ended: Counter[tuple[Key, str]] = Counter()
         self._log_tails: dict[tuple[Key, str], str] = {}
         self._tidied: set[tuple[Key, str]] | None = None
         self._reports: dict[Key, dict[str, Any]] = {}
@@ -127,6 +130,11 @@ class Control:
         await self._inline.close()
         await self._fleet.close()
         self._steerings.close()
+
+    def gauges(self) -> list[Gauges]:
+        """Return what the page of counts says of each deployment now."""
+        seen = [*self._fleet.seen(), *self._inline.seen(self._deployments)]
+        return list(read_gauges(self._backends, seen, self._steerings, self._ended))
 
     def _receive(self, loop: asyncio.AbstractEventLoop, desired: Desired) -> None:
         desired = merge_held(desired, self._latest)
@@ -165,6 +173,7 @@ class Control:
             self._backends.pop(key).route(())
             self._routed.pop(key, None)
             self._reported.pop(key, None)
+            self._ended = Counter({place: count for place, count in self._ended.items() if place[0] != key})
         self._deployments = deployments
         current = {(key, deployment.fingerprint) for key, deployment in deployments.items()}
         self._troubles = {place: trouble for place, trouble in self._troubles.items() if place in current}
@@ -306,6 +315,7 @@ class Control:
         ready_ms = None if replica.ready_at is None else now - int(replica.ready_at * 1000)
         logger.warning("a replica of %s/%s ended: %s", *replica.key, replica.message)
         self._log_tails[place] = replica.log_tail
+        self._ended[replica.key, end.name.lower()] += 1
         trouble = self._troubles.get(place, Trouble())
         if end is End.SHORTAGE:
             self._troubles[place] = after_shortage(trouble, message=replica.message, now=now)

@@ -31,8 +31,10 @@ from penstock.serving import codes
 from penstock.serving.control import Control
 from penstock.serving.identifiers import make_id
 from penstock.serving.keys import KeyRing
+from penstock.serving.metrics import CLIENT_GONE, CONTENT_TYPE
 from penstock.serving.routing import SCORE, Route, Routes
 from penstock.serving.shortcut import Shortcut
+from penstock.serving.watch import Watch, clock
 from penstock.shim import replica_host
 
 Scope = MutableMapping[str, Any]
@@ -88,7 +90,8 @@ class Gateway:
         self._routes = Routes()
         self._keys = KeyRing()
         self._buffered = 0
-        self.shortcut = Shortcut(self._routes, self._keys)
+        self._watch = Watch(home, settings)
+        self.shortcut = Shortcut(self._routes, self._keys, self._watch)
         self._control: Control | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,6 +110,7 @@ class Gateway:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._control.close()
+        self._watch.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,21 +118,66 @@ class Gateway:
         if route is None and (below := self._routes.find_below(scope["path"])) is not None:
             route, path = below
         headers = dict(scope["headers"])
+        began = clock()
         ids: Headers = []
         try:
             if route is None:
-                await _answer_other(scope, send)
-                return
-            ids = _request_ids(headers)
-            status, extra, content_type, body = await self._score(route, path, scope, headers, receive)
+                status, extra, content_type, body = await self._answer_other(scope, headers)
+            else:
+                ids = _request_ids(headers)
+                status, extra, content_type, body = await self._score(route, path, scope, headers, receive)
         except codes.ScoringError as error:
             status, extra, body = error.status, error.headers(), error.body(path)
             content_type = b"application/problem+json"
             if error.deployment:
                 extra.append((_DEPLOYMENT_HEADER, error.deployment.encode("latin-1")))
         except _ClientGone:
-            return
-        await _send(send, status, content_type, body, [*ids, *extra])
+            status, extra, content_type, body = CLIENT_GONE, [], b"", b""
+        if status != CLIENT_GONE:
+            await _send(send, status, content_type, body, [*ids, *extra])
+        self._note(scope, headers, route, began, dict(ids), status, extra, len(body))
+
+    def _note(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        route: Route | None,
+        began: float,
+        ids: dict[bytes, bytes],
+        status: int,
+        extra: Headers,
+        bytes_out: int,
+    ) -> None:
+        """Count and log a request; what a client made up becomes no name of a count."""
+        name = dict(extra).get(_DEPLOYMENT_HEADER, b"").decode("latin-1")
+        endpoint = "" if route is None else route.name
+        length = headers.get(b"content-length", b"")
+        self._watch.note(
+            endpoint,
+            name if route is not None and name in route.backends else "",
+            status,
+            began,
+            ids.get(b"x-request-id", b""),
+            scope["method"],
+            scope["path"],
+            int(length) if length.isdigit() else 0,
+            bytes_out,
+            scope["client"][0] if scope.get("client") else "",
+        )
+
+    async def _answer_other(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, Headers, bytes, bytes]:
+        path = scope["path"]
+        if path in ("/health", "/"):
+            return 200, [], b"application/json", b'{"status":"ok"}'
+        if path == "/metrics":
+            if scope["method"] not in ("GET", "HEAD"):
+                raise codes.MethodError(f"{scope['method'][:20]} is not for /metrics", allow="GET, HEAD")
+            assert self._control is not None
+            page = await self._watch.show(headers.get(b"authorization"), self._control.gauges)
+            return 200, [], CONTENT_TYPE, page
+        parts = path.split("/")
+        detail = f"there is no endpoint {parts[2]!r}" if len(parts) > 3 and parts[1] == "endpoints" else "no such path"
+        raise codes.UnknownError(detail, "Scoring is POST /endpoints/<endpoint>/score.")
 
     async def _score(
         self, route: Route, path: str, scope: Scope, headers: dict[bytes, bytes], receive: Receive
@@ -272,15 +321,6 @@ def _model_headers(headers: list[tuple[str, str]] | dict[str, str]) -> Headers:
 
 def _header_value(text: str) -> bytes | None:
     return None if "\n" in text or "\r" in text or "\0" in text else text.encode("latin-1", "replace")
-
-
-async def _answer_other(scope: Scope, send: Send) -> None:
-    if scope["path"] in ("/health", "/"):
-        await _send(send, 200, b"application/json", b'{"status":"ok"}', [])
-        return
-    parts = scope["path"].split("/")
-    detail = f"there is no endpoint {parts[2]!r}" if len(parts) > 3 and parts[1] == "endpoints" else "no such path"
-    raise codes.UnknownError(detail, "Scoring is POST /endpoints/<endpoint>/score.")
 
 
 async def _send(send: Send, status: int, content_type: bytes, body: bytes, headers: Headers) -> None:

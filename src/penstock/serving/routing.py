@@ -36,6 +36,11 @@ class Route:
     steering: Steering | None = None
 
     @property
+    def path(self) -> str:
+        """Return its scoring path."""
+        return f"{_PREFIX}{self.name}/score"
+
+    @property
     def quick(self) -> Backend | None:
         """Return the backend that gets all traffic, None where it is split."""
         only = self.picker.only if isinstance(self.picker, LowDiscrepancyPicker) else None

@@ -15,6 +15,7 @@ from penstock.serving.identifiers import make_id
 from penstock.serving.joined import JoinedProtocol
 from penstock.serving.keys import KeyRing
 from penstock.serving.routing import Routes
+from penstock.serving.watch import Watch, clock
 
 MAX_ID_LENGTH = 100
 _NOT_PLAIN = frozenset(
@@ -35,20 +36,22 @@ class Shortcut:
 
     Parameters
     ----------
-    routes, keys
+    routes, keys, watch
         The gateway's own.
     """
 
-    def __init__(self, routes: Routes, keys: KeyRing) -> None:
+    def __init__(self, routes: Routes, keys: KeyRing, watch: Watch) -> None:
         self._routes = routes
         self._keys = keys
+        self._watch = watch
 
     def may_take(self, url: bytes) -> bool:
         """Return whether requests for this are worth a try."""
         return self._routes.find_quick(url) is not None
 
-    def answer(self, url: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes | None:
+    def answer(self, url: bytes, headers: list[tuple[bytes, bytes]], body: bytes, client: str) -> bytes | None:
         """Return the whole response, None for a request that is not plain or has no plain answer."""
+        began = clock()
         route = self._routes.find_quick(url)
         sent = dict(headers)
         if route is None or not _NOT_PLAIN.isdisjoint(sent):
@@ -74,6 +77,18 @@ class Shortcut:
         if wanted is None and route.steering is not None:
             route.steering.count(backend)
         content = reply[1]
+        self._watch.note(
+            route.name,
+            backend.deployment,
+            200,
+            began,
+            request_id,
+            "POST",
+            route.path,
+            len(body),
+            len(content),
+            client,
+        )
         return (
             b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
             b"x-ms-request-id: %b\r\n%b: %b\r\n\r\n%b"
@@ -119,7 +134,7 @@ class ShortcutProtocol(JoinedProtocol):
         if self._held is not None:
             parts = self._held
             content = parts[0] if len(parts) == 1 else b"".join(parts)
-            response = self.shortcut.answer(self.url, self.headers, content)
+            response = self.shortcut.answer(self.url, self.headers, content, self.client[0] if self.client else "")
             if response is not None:
                 self._held = None
                 self._unused = 0
