@@ -397,14 +397,24 @@ class Endpoints:
         Parameters
         ----------
         status : mapping
-            ``endpoint``, ``deployment``, ``revision``, ``state`` (``ready`` or ``failed``), ``message``, ``log_tail``.
+            ``endpoint``, ``deployment``, ``revision``, ``state`` (``ready`` or ``failed``), ``message``, ``log_tail``,
+            ``measured``.
         """
         is_ready = status["state"] == "ready"
         message = "" if is_ready else "\n".join(t for t in (status.get("message"), status.get("log_tail")) if t)
         state = ProvisioningState.SUCCEEDED if is_ready else ProvisioningState.FAILED
-        self._settle(status["endpoint"], status["deployment"], int(status["revision"]), state, message)
+        place = (status["endpoint"], status["deployment"], int(status["revision"]))
+        self._settle(*place, state, message, status.get("measured") or {})
 
-    def _settle(self, endpoint: str, name: str, revision: int, state: ProvisioningState, message: str) -> None:
+    def _settle(
+        self,
+        endpoint: str,
+        name: str,
+        revision: int,
+        state: ProvisioningState,
+        message: str,
+        measured: Mapping[str, Any] | None = None,
+    ) -> None:
         now = self._clock()
         message = message[:MAX_MESSAGE_CHARACTERS]
 
@@ -412,11 +422,14 @@ class Endpoints:
             known = table.find_deployment(connection, endpoint, name)
             if known is None or known.revision != revision:
                 return
-            if (known.provisioning_state, known.message) == (state, message):
+            is_news = (known.provisioning_state, known.message) != (state, message)
+            if not is_news and known.measured == (measured or known.measured):
                 return
             table.update_deployment_state(
-                connection, endpoint, name, revision=revision, state=state, now=now, message=message
+                connection, endpoint, name, revision=revision, state=state, now=now, message=message, measured=measured
             )
+            if not is_news:
+                return
             if state is ProvisioningState.FAILED:  # the gateway goes back to the last revision that was ready
                 table.touch_serving(connection)
             verb = "deployment-ready" if state is ProvisioningState.SUCCEEDED else "deployment-failed"

@@ -219,6 +219,7 @@ def update_deployment_state(
     state: ProvisioningState,
     now: int,
     message: str = "",
+    measured: Mapping[str, Any] | None = None,
 ) -> OnlineDeployment:
     """Record what became of one revision of a deployment and return the deployment.
 
@@ -231,6 +232,8 @@ def update_deployment_state(
     changes: dict[str, object] = {"provisioning_state": state, "message": message, "updated_at": now}
     if state is ProvisioningState.SUCCEEDED and deployment.ready_revision != revision:
         changes |= {"ready_revision": revision, "ready_at": now}
+    if measured:
+        changes["measured"] = dict(measured)
     deployment = deployment.model_copy(update=changes)
     _write_deployment(connection, deployment)
     return deployment
