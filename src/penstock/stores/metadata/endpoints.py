@@ -7,6 +7,7 @@ successor's.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
