@@ -29,9 +29,13 @@ class Backend:
         For messages.
     on_hung : callable
         Called with a link that has not answered long after its request's time was over.
+    on_pressure : callable, optional
+        Called when a request finds no replica at all, or half a queue before it.
     """
 
-    def __init__(self, name: str, on_hung: Callable[[Link], None]) -> None:
+    def __init__(
+        self, name: str, on_hung: Callable[[Link], None], on_pressure: Callable[[], None] = lambda: None
+    ) -> None:
         self.name = name
         self.deployment = name.rpartition("/")[2]
         self.mark = (b"azureml-model-deployment", self.deployment.encode("latin-1"))
@@ -40,6 +44,10 @@ class Backend:
         self.is_script = False
         self.timeout_s = 5.0
         self._on_hung = on_hung
+        self._on_pressure = on_pressure
+        self._hold_s = 0.0
+        self._held = 0
+        self._has_links = asyncio.Event()
         self._queue_wait_s: float | None = None
         self._limit = 2
         self._max_batch = 1
@@ -55,8 +63,13 @@ class Backend:
         max_concurrent: int,
         instances: int,
         queue_wait_s: float | None = None,
+        hold_s: float = 0.0,
     ) -> None:
-        """Set the limits: at most 2 · max_concurrent · instances requests are here at once."""
+        """Set the limits: at most 2 · max_concurrent · instances requests are here at once.
+
+        With ``hold_s``, requests that find no replica wait so long for one, as many as the queue takes.
+        """
+        self._hold_s = hold_s
         self.is_script = is_script
         self.timeout_s = timeout_s
         self._queue_wait_s = queue_wait_s if queue_wait_s is not None and queue_wait_s < timeout_s else None
@@ -71,6 +84,11 @@ class Backend:
     def in_flight(self) -> int:
         """Return how many requests replicas and threads have."""
         return sum(len(link.call.calls) for link in self._links if link.call is not None)
+
+    @property
+    def demand(self) -> int:
+        """Return how many requests there are: in replicas, waiting, or held until there is a replica."""
+        return sum(link.call is not None for link in self._links) + len(self._waiting) + self._held
 
     @property
     def is_ready(self) -> bool:
@@ -91,7 +109,15 @@ class Backend:
         self._idle = deque(link for link in self._links if link.call is None)
         self._max_batch = max_batch
         self.direct = direct
+        if self._links:
+            self._has_links.set()
         self._dispatch()
+
+    def give_up(self) -> None:
+        """Refuse the requests that are held: no replica will come."""
+        if not self._links:
+            self._has_links.set()
+            self._has_links.clear()
 
     def forget(self, link: Link) -> None:
         """Take out a lost link; without any, waiting requests are refused."""
@@ -118,6 +144,8 @@ class Backend:
         """
         if self.direct is not None and (reply := self.direct(meta, body)) is not None:
             return reply
+        if not self._links and self._hold_s:
+            await self._wait_ready()
         loop = asyncio.get_running_loop()
         call = Call(meta, body, loop.create_future())
         self._submit(call)
@@ -148,6 +176,21 @@ class Backend:
                 "Raise the deployment's max_concurrent_requests_per_instance or instance_count, or send fewer at once.",
             )
         self._waiting.append(call)
+        if 2 * len(self._waiting) >= self._limit - len(self._links):
+            self._on_pressure()
+
+    async def _wait_ready(self) -> None:
+        """Hold a request until a replica takes some; its own time begins then."""
+        if self._held >= self._limit:
+            raise QueueFullError(f"{self._held} requests wait already until {self.name} is started")
+        self._held += 1
+        try:
+            self._on_pressure()
+            await asyncio.wait_for(self._has_links.wait(), self._hold_s)
+        except TimeoutError:
+            raise NotReadyError(f"no replica of {self.name} was ready within {self._hold_s:g} s") from None
+        finally:
+            self._held -= 1
 
     def _next_calls(self) -> list[Call]:
         """Take the requests that go next: one, or a link's share of what waits."""
@@ -169,6 +212,10 @@ class Backend:
             if link in self._links and link.call is None:
                 self.free(link)
         if not self._links:
+            self._has_links.clear()
+            if waiting and self._hold_s:
+                self._on_pressure()
+                return
             while waiting:
                 waiting.popleft().fail(NotReadyError(f"no replica of {self.name} is ready"))
 

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from penstock.entities.errors import UnavailableError
@@ -28,6 +29,7 @@ from penstock.rules.replicas import (
     after_shortage,
     decide,
 )
+from penstock.serving.autoscaler import Autoscaler
 from penstock.serving.backend import Backend
 from penstock.serving.batches import batch_size
 from penstock.serving.desired import Desired, DesiredDeployment, load_desired, merge_held, save_desired
@@ -103,6 +105,7 @@ class Control:
         self._tidied: set[tuple[Key, str]] | None = None
         self._reports: dict[Key, dict[str, Any]] = {}
         self._reported: dict[Key, dict[str, Any]] = {}
+        self._autoscaler = Autoscaler(self._wake_up)
         self._steerings = Steerings(home.run / "traffic", self._steer)
         self._has_steered = asyncio.Event()
         self._wake = asyncio.Event()
@@ -120,7 +123,7 @@ class Control:
         self._apply(self._decide())
         self._door.follow(desired.revision, lambda new: self._receive(loop, new))
         self._tasks = [loop.create_task(self._loop()), loop.create_task(self._report())]
-        self._tasks.append(loop.create_task(self._watch_traffic()))
+        self._tasks += [loop.create_task(self._watch_traffic()), loop.create_task(self._autoscaler.run())]
 
     async def close(self) -> None:
         """Stop deciding; replicas go on."""
@@ -161,13 +164,18 @@ class Control:
             old = self._deployments.get(key)
             if old is not None and old.revision != deployment.revision:
                 self._troubles.pop((key, deployment.fingerprint), None)
-            backend = self._backends.setdefault(key, Backend(f"{key[0]}/{key[1]}", self._on_hung))
+            backend = self._backends.get(key)
+            if backend is None:
+                press = partial(self._autoscaler.press, key)
+                backend = self._backends[key] = Backend(f"{key[0]}/{key[1]}", self._on_hung, press)
+            scaling = deployment.scaling
             backend.configure(
                 is_script=deployment.scoring_script is not None,
                 timeout_s=deployment.request_settings.request_timeout_ms / 1000.0,
                 max_concurrent=deployment.request_settings.max_concurrent_requests_per_instance,
-                instances=deployment.instance_count,
+                instances=deployment.instance_count if scaling is None else scaling.max_instances,
                 queue_wait_s=_seconds(deployment.request_settings.max_queue_wait_ms),
+                hold_s=self._settings.start_timeout_s if scaling is not None and not scaling.min_instances else 0.0,
             )
         for key in self._backends.keys() - deployments.keys():
             self._backends.pop(key).route(())
@@ -178,6 +186,8 @@ class Control:
         current = {(key, deployment.fingerprint) for key, deployment in deployments.items()}
         self._troubles = {place: trouble for place, trouble in self._troubles.items() if place in current}
         self._log_tails = {place: tail for place, tail in self._log_tails.items() if place in current}
+        running = Counter(one.key for one in self._fleet.seen())
+        self._autoscaler.follow(deployments, self._backends, lambda key: running[key])
         self._steerings.follow(desired.endpoints, self._backends)
         self._steer()
         self._wake_up()
@@ -209,7 +219,7 @@ class Control:
 
     def _decide(self) -> Decision:
         wanted = [
-            Wanted(key, deployment.revision, deployment.fingerprint, deployment.instance_count)
+            Wanted(key, deployment.revision, deployment.fingerprint, self._autoscaler.instances(key, deployment))
             for key, deployment in self._deployments.items()
         ]
         return decide(
@@ -346,6 +356,7 @@ class Control:
             "measured": self._measured(verdict.key) if verdict.is_ready else {},
         }
         if not verdict.is_ready:
+            self._backends[verdict.key].give_up()
             place = (verdict.key, self._deployments[verdict.key].fingerprint)
             report["log_tail"] = self._log_tails.get(place, "")
         if self._reported.get(verdict.key) != report:

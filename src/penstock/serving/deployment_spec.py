@@ -14,6 +14,7 @@ from penstock.entities.endpoint import OnlineDeploymentSpec
 from penstock.entities.errors import NotFoundError, PenstockError, Problem, SpecError, UsageError
 from penstock.jobs.kinds.command import resolve_environment
 from penstock.rules import unapplied
+from penstock.rules.scaling import check_scaling
 from penstock.rules.suggest import nearest
 
 GUIDE = "docs/how-to/serve.md"
@@ -51,6 +52,8 @@ def resolve(
     """
     problems: list[Problem] = []
     warnings: list[str] = []
+    if (scaling := spec.scale_settings) is not None:
+        problems += check_scaling(scaling.min_instances, scaling.max_instances)
     model = _find_model(connection, spec.model, problems)
     code = _find_code(connection, spec, problems)
     environment = None
