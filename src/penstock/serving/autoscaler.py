@@ -1,7 +1,7 @@
 """Counts a few times a second what scaled deployments have to do, and says how many instances they should have.
 
-The rule decides (``rules/scaling.py``). A queue that is half full, or a request that finds no instance at all, is looked
-at at once: the next instance must be there before the queue overflows.
+The rule decides (``rules/scaling.py``). A queue that is half full, or a request that finds no instance at all, is seen
+at once: the next instance must be there before the queue overflows.
 """
 
 from __future__ import annotations
