@@ -41,7 +41,7 @@ def rollout(number=1, **fields):
 
 def ask_many(bench, count, **headers):
     """Ask one after the other; return how often which deployment answered with which status."""
-    seen = Counter()
+    seen: Counter[tuple[str, int]] = Counter()
     with contextlib.closing(bench.connect()) as connection:
         for _ in range(count):
             answer = bench.ask(body=BODY, connection=connection, **headers)
@@ -78,7 +78,7 @@ def test_a_good_version_gets_all_step_by_step(lab):
     first = ask_many(lab, 2000)
     assert first["green", 200] == pytest.approx(200, abs=12)
     lab.door.wait_news(has("advance"))
-    seen = Counter()
+    seen: Counter[tuple[str, int]] = Counter()
     while not any(has("finish")(news) for news in lab.door.news):
         seen += ask_many(lab, 50)
     assert {status for _, status in seen} == {200}
@@ -119,7 +119,7 @@ def test_counts_and_verdicts_survive_the_kill_of_the_gateway(lab, tmp_path):
     ask_many(lab, 1000)
     lab.door.change("sums", rollout=rollout(steps=[50, 100]))
     lab.deploy_quietly(lab.adding(1.0, name="red", request_settings=SETTINGS))
-    seen = Counter()
+    seen: Counter[tuple[str, int]] = Counter()
     for _ in range(40):
         seen += ask_many(lab, 10)
         lab.gateway.kill()
