@@ -86,7 +86,7 @@ def test_a_script_speaks_azures_protocol_and_says_so(bench, key):
     for method, path in (
         ("POST", "/invocations"),
         ("GET", "/v2"),
-        ("POST", "/v2/models/words/infer"),
+        ("POST", "/v2/models/spoken/infer"),
         ("GET", "/ping"),
     ):
         answer = call(method, path, **sent)
