@@ -43,7 +43,7 @@ class Route:
     @property
     def quick(self) -> Backend | None:
         """Return the backend that gets all traffic, None where it is split."""
-        only = self.picker.only if isinstance(self.picker, LowDiscrepancyPicker) else None
+        only = self.picker.only
         return None if only is None else self.backends.get(only)
 
     def pick(self, asked: Asked, header: str | None = None) -> str:

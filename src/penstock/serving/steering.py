@@ -58,6 +58,11 @@ class Steering:
         """Return whether there is neither a release nor a mirror, so that requests need no more than be counted."""
         return self.guard is None and self.mirror is None
 
+    @property
+    def only(self) -> str | None:
+        """Return the one deployment that gets all requests, None where they are split, or a release is under way."""
+        return self._picker.only if isinstance(self._picker, LowDiscrepancyPicker) else None
+
     def count(self, backend: Backend) -> None:
         """Count a request that was answered well and at once, without its latency."""
         history = self._by_backend.get(backend)
