@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tests.mlflow.venvs import make_venv
 from tests.protocols.mlflow_cases import SERVER
+from tests.protocols.triton_cases import CLIENT
 from tests.serving.conftest import KEY, PATIENCE_S, Bench
 
-TRITON = ("tritonclient", ("tritonclient[http]==2.63.0", "numpy>=2.1"))
 AZURE = ("azure-ai-ml", ("azure-ai-ml==1.35.0",))
 INSTALLING = frozenset({"triton_python", "mlflow_python", "azure_python"})
 Serve = Callable[..., str]
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def triton_python() -> Path:
     """Return the interpreter of a venv with tritonclient; made once, then kept."""
-    return make_venv(*TRITON)
+    return make_venv(*CLIENT)
 
 
 @pytest.fixture(scope="session")

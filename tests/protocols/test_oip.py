@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 from tests.protocols.models import NUMBERS, ask, brightness, echo, house, infer, read_tensors, scores, write
+from tests.protocols.triton_cases import RECORDED, ask_client
 
 from penstock.inference.protocols.answering import answer
 from penstock.inference.runtimes.base import ScoreRequest
@@ -298,3 +299,19 @@ def test_compressed_requests_are_taken_and_bombs_are_not(classifier):
         response = answer(classifier, request)
         assert response.status == status
         assert json.loads(response.body)["error"]
+
+
+@pytest.mark.parametrize("case", json.loads(RECORDED.read_text()), ids=lambda case: case["datatype"])
+def test_what_tritons_client_writes_is_understood(echoes, case):
+    headers = {} if case["length"] is None else {"inference-header-content-length": str(case["length"])}
+    request = ScoreRequest(base64.b64decode(case["body"]), path="/v2/models/m/infer", headers=headers)
+    response = answer(echoes[case["datatype"]], request)
+    assert response.status == 200, response.body
+    found = read_tensors(response)["y"]
+    assert (list(found.shape), found.reshape(-1).tolist()) == (case["shape"], case["data"])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_the_records_are_what_tritons_client_writes():
+    assert ask_client() == json.loads(RECORDED.read_text())
