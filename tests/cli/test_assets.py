@@ -39,7 +39,9 @@ def test_versions_are_archived_restored_and_deleted(lab, folder: Path) -> None:
     assert refused.status == 2
     assert "--yes" in refused.err
     assert lab("model", "delete", "-n", "gone", "-v", "1", "--yes").status == 0
-    assert lab("model", "show", "-n", "gone", "-v", "1").status == 3
+    assert "penstock model restore -n gone -v 1" in lab("model", "show", "-n", "gone", "-v", "1").err
+    assert lab("model", "restore", "-n", "gone", "-v", "1").status == 0
+    assert lab("model", "show", "-n", "gone", "-v", "1").status == 0
 
 
 def test_data_of_a_file_is_a_file(lab, folder: Path) -> None:

@@ -48,3 +48,9 @@ def test_every_digest_in_a_document_is_found(named: list[str], between: str) -> 
 def test_a_longer_number_is_no_digest() -> None:
     assert list(find_digests("a" * 65)) == []
     assert list(find_digests("tree:" + "a" * 64)) == ["a" * 64]
+
+
+def test_what_a_version_reads_that_was_deleted_lately_waits_for_it() -> None:
+    record = Deleted(Kind.RUN, 1, "a", deleted_at=100, used_until=900)
+    assert "a version without files" in decide([record], now=1000, older_than_ms=500).kept[0].reason
+    assert decide([record], now=1400, older_than_ms=500).going == (record,)

@@ -95,8 +95,30 @@ def test_archived_version_is_hidden_and_comes_back(house: House) -> None:
 def test_deleted_number_is_not_used_again(house: House) -> None:
     register(house, "deleted")
     assert house.ask("DELETE", "/api/v1/models/deleted/versions/1").status == 204
-    assert house.ask("GET", "/api/v1/models/deleted/versions/1").status == 404
+    gone = house.ask("GET", "/api/v1/models/deleted/versions/1")
+    assert (gone.status, "penstock model restore -n deleted -v 1" in gone.json["hint"]) == (404, True)
     assert register(house, "deleted")["version"] == "2"
+    assert (
+        house.ask("POST", "/api/v1/models", {"name": "deleted", "path": "tree:" + "0" * 64, "version": "1"}).status
+        > 399
+    )
+
+
+def test_deleted_version_comes_back_with_its_files(house: House) -> None:
+    made = register(house, "regretted", tags={"a": "b"}, description="the good one")
+    house.ok("PATCH", "/api/v1/models/regretted/versions/1", {"aliases": {"champion": True}})
+    before = house.ok("GET", "/api/v1/models/regretted/versions/1")
+    assert house.ask("DELETE", "/api/v1/models/regretted/versions/1").status == 204
+    named = "name=regretted&version=1"
+    gone = house.ask("GET", f"/api/2.0/mlflow/model-versions/get?{named}")
+    assert (gone.status, gone.json["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
+    assert house.ask("GET", "/api/v1/models/regretted/versions/1/files/model.onnx").status == 404
+    back = house.ok("POST", "/api/v1/models/regretted/versions/1:restore")
+    assert {**back, "updated_at": None} == {**before, "updated_at": None}
+    assert back["tree"] == made["tree"]
+    assert house.ask("GET", "/api/v1/models/regretted/versions/1/files/model.onnx").body == b"model"
+    assert house.ask("GET", f"/api/2.0/mlflow/model-versions/get?{named}").status == 200
+    assert house.ask("POST", "/api/v1/models/regretted/versions/9:restore").status == 404
 
 
 def test_unknown_model_names_the_nearest(house: House) -> None:

@@ -7,11 +7,13 @@ import os
 import time
 from typing import Any
 
+from sqlalchemy import update
 from tests.server.harness import House
 from tests.server.test_run_search import make_experiment, make_run
 
 from penstock.entities.asset import TreeEntry
 from penstock.stores.metadata import artifacts
+from penstock.stores.metadata.tables import asset_versions
 
 
 def attach(house: House, run_id: str, content: bytes, age_s: float = 7200) -> str:
@@ -107,3 +109,23 @@ def test_the_store_gives_space_back_when_asked(fresh_house: House) -> None:
     if not house.services.store.address[0]:  # PostgreSQL estimates, and mostly keeps the space for new rows
         assert plan["vacuum"]["bytes"] > 2_000_000
         assert done["vacuumed_bytes"] > 2_000_000
+
+
+def test_a_deleted_version_waits_from_its_deletion_and_takes_its_files_along(fresh_house: House) -> None:
+    house = fresh_house
+    digest, size = house.services.blobs.put(b"weights of a model")
+    entry = {"path": "model.onnx", "digest": digest, "size": size}
+    tree = house.ok("POST", "/api/v1/trees", {"entries": [entry]})["digest"]
+    house.ok("POST", "/api/v1/models", {"name": "digits", "path": f"tree:{tree}"})
+    long_ago = int(time.time() * 1000) - 90 * 86_400_000
+    old = update(asset_versions).values(created_at=long_ago, updated_at=long_ago)
+    house.services.store.write(lambda c: c.execute(old) and None)
+    house.ok("DELETE", "/api/v1/models/digits/versions/1")
+    path = house.services.blobs.local_path(digest)
+    assert path is not None
+    os.utime(path, (time.time() - 7200,) * 2)
+    plan = house.ok("POST", "/api/v1/gc:plan", {})
+    assert (plan["counts"], plan["kept"][0]["reason"], plan["bytes"]) == ({}, "deleted lately", 0)
+    assert house.ok("POST", "/api/v1/gc:plan", {"older_than_s": 0})["bytes"] == size
+    assert collect(house)[-1] == {"step": "done", "removed": {"version": 1}, "bytes": size}
+    assert house.ask("POST", "/api/v1/models/digits/versions/1:restore").status == 404

@@ -14,7 +14,16 @@ from penstock.entities.asset import AssetKind, AssetVersion, Tree
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.rules import references, suggest
 from penstock.rules.aliases import LATEST
-from penstock.stores.metadata import artifacts, assets, jobs, logged_models, registered_models, runs, trees
+from penstock.stores.metadata import (
+    artifacts,
+    assets,
+    deleted_versions,
+    jobs,
+    logged_models,
+    registered_models,
+    runs,
+    trees,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +105,24 @@ def find_asset(
                     return assets.get_version(connection, kind, reference.name, reference.version)
                 except NotFoundError as error:
                     known = [v.version for v in assets.list_versions(connection, kind, reference.name, limit=5)]
+                    listed = f"It has {', '.join(known)}. List them with: penstock {kind} list -n {reference.name}"
                     raise NotFoundError(
                         f'{kind} "{reference.name}" has no version "{reference.version}"',
-                        hint=f"It has {', '.join(known)}. List them with: penstock {kind} list -n {reference.name}",
+                        hint=deleted_versions.restore_hint(connection, kind, reference.name, reference.version)
+                        or listed,
                         ref=f"{kind}:{reference.name}:{reference.version}",
                     ) from error
             return _find_labelled(connection, kind, reference.name, reference.label or LATEST)
     kind = kinds[0]
+    if reference.version is not None:
+        for one in kinds:
+            hint = deleted_versions.restore_hint(connection, one, reference.name, reference.version)
+            if hint:
+                raise NotFoundError(
+                    f'{one} "{reference.name}" has no version "{reference.version}"',
+                    hint=hint,
+                    ref=f"{one}:{reference.name}:{reference.version}",
+                )
     known = [name for k in kinds for name in assets.asset_names(connection, k)]
     hint = suggest.did_you_mean(reference.name, known)
     raise NotFoundError(

@@ -26,7 +26,7 @@ from penstock.entities.asset import (
 from penstock.entities.errors import ConflictError, NotFoundError, Problem, SpecError, UsageError
 from penstock.rules.aliases import LATEST, check_alias
 from penstock.rules.references import AssetReference
-from penstock.stores.metadata import assets, endpoints, events, registered_models, trees
+from penstock.stores.metadata import assets, deleted_versions, endpoints, events, registered_models, trees
 from penstock.stores.metadata.base import MetadataStore
 
 _MOST_NAMED = 5
@@ -173,14 +173,17 @@ class Registry:
         return found
 
     def set_archived(self, kind: AssetKind, name: str, version: str, is_archived: bool, *, actor: str) -> AssetVersion:
-        """Hide a version from lists, or show it again; it stays usable."""
+        """Hide a version from lists, or show it again, also one that was deleted; a hidden one stays usable."""
         now = self._clock()
-        found = self.get(kind, name, version)
+        number = self.get(kind, name, version).version if is_archived or version.startswith("@") else version
 
         def operation(connection: Connection) -> AssetVersion:
-            changed = assets.set_archived(connection, kind, name, found.version, is_archived)
+            if is_archived:
+                changed = assets.set_archived(connection, kind, name, number)
+            else:
+                changed = deleted_versions.restore_version(connection, kind, name, number, now=now)
             verb = "archive" if is_archived else "restore"
-            events.append_event(connection, actor=actor, verb=verb, ref=found.ref, detail={}, now=now)
+            events.append_event(connection, actor=actor, verb=verb, ref=changed.ref, detail={}, now=now)
             return changed
 
         return self._store.write(operation)
@@ -208,7 +211,7 @@ class Registry:
         return self._store.write(operation)
 
     def delete(self, kind: AssetKind, name: str, version: str, *, actor: str, is_forced: bool = False) -> None:
-        """Delete one version; its number is not used again.
+        """Delete one version until it is restored or collected; its number is not used again.
 
         Parameters
         ----------
@@ -228,7 +231,7 @@ class Registry:
         def operation(connection: Connection) -> None:
             if kind is AssetKind.MODEL and not is_forced:
                 _refuse_deployed(connection, found)
-            assets.delete_version(connection, kind, name, found.version)
+            deleted_versions.delete_version(connection, kind, name, found.version, now=now)
             events.append_event(connection, actor=actor, verb="delete", ref=found.ref, detail={}, now=now)
 
         self._store.write(operation)

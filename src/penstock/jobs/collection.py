@@ -112,6 +112,7 @@ class Collector:
         without = marks.Without(
             runs={record.row for record in going if record.kind is Kind.RUN},
             models={record.row for record in going if record.kind is Kind.LOGGED_MODEL},
+            versions={record.row for record in going if record.kind is Kind.VERSION},
         )
         return planned, self._find_garbage(without)
 

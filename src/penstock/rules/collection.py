@@ -48,6 +48,8 @@ class Deleted:
         Whether it goes with its experiment only, not being deleted itself.
     lives : int
         How many of an experiment's runs are not deleted.
+    used_until : int
+        When a version was deleted, ms UTC, that reads its files and may be restored; 0 for none.
     """
 
     kind: Kind
@@ -59,6 +61,7 @@ class Deleted:
     follows: bool = False
     lives: int = 0
     title: str = ""
+    used_until: int = 0
 
     @property
     def ref(self) -> str:
@@ -131,7 +134,7 @@ def decide(records: Sequence[Deleted], *, now: int, older_than_ms: int) -> Remov
 def _reason(record: Deleted, before: int) -> str:
     if record.deleted_at > before:
         return "deleted lately"
-    if record.is_busy:
+    if record.is_busy or record.used_until > before:
         return "a job that has not ended, or a version without files of its own, needs it"
     if record.kind is Kind.EXPERIMENT:
         if record.row == DEFAULT_EXPERIMENT_ROW:

@@ -37,7 +37,7 @@ class AssetsClient:
         return as_entity(AssetVersion, self._rest.archive_asset(self.kind, name, str(version)))
 
     def restore(self, name: str, version: str | int) -> AssetVersion:
-        """Show an archived version again."""
+        """Show an archived version again, or bring back a deleted one that was not collected yet."""
         return as_entity(AssetVersion, self._rest.archive_asset(self.kind, name, str(version), restore=True))
 
     def update(
@@ -52,7 +52,7 @@ class AssetsClient:
         return self._change(name, version, {"description": description, "tags": dict(tags) if tags else None})
 
     def delete(self, name: str, version: str | int) -> None:
-        """Delete a version; its number is never given again."""
+        """Delete a version until it is restored or collected; its number is never given again."""
         self._rest.delete_asset(self.kind, name, str(version))
 
     def download(
@@ -118,7 +118,7 @@ class ModelsClient(AssetsClient):
         )
 
     def delete(self, name: str, version: str | int, *, force: bool = False) -> None:
-        """Delete a version; its number is never given again.
+        """Delete a version until it is restored or collected; its number is never given again.
 
         Parameters
         ----------

@@ -9,8 +9,20 @@ from penstock.entities.asset import AssetKind, AssetType, Tree, TreeEntry
 from penstock.entities.attempt import Attempt, AttemptState
 from penstock.entities.errors import ConflictError, InvalidPathError, NotFoundError
 from penstock.entities.job import JobError, JobOutput, JobStatus
-from penstock.stores.metadata import artifacts, assets, events, idempotency, jobs, tables, trees
+from penstock.stores.metadata import (
+    artifacts,
+    assets,
+    deleted_versions,
+    events,
+    idempotency,
+    jobs,
+    registered_models,
+    tables,
+    trees,
+)
 from penstock.stores.metadata.base import MetadataStore
+from penstock.stores.metadata.removal import marks
+from penstock.stores.metadata.removal import records as removal
 from penstock.testing.fixtures import MetadataFixtures, make_job
 
 DIGEST = "ab" * 32
@@ -162,8 +174,8 @@ class RecordSuite(MetadataFixtures):
 
         assert [create(), create(), create("7"), create("v-x"), create()] == ["1", "2", "7", "v-x", "8"]
         assert create(kind=AssetKind.DATA) == "1"
-        store.write(lambda c: assets.delete_version(c, AssetKind.MODEL, "digits", "8"))
-        store.write(lambda c: assets.delete_version(c, AssetKind.MODEL, "digits", "8"))
+        store.write(lambda c: deleted_versions.delete_version(c, AssetKind.MODEL, "digits", "8", now=9))
+        store.write(lambda c: deleted_versions.delete_version(c, AssetKind.MODEL, "digits", "8", now=9))
         assert create() == "9"
         for taken in ("7", "8", "v-x"):
             with pytest.raises(ConflictError):
@@ -209,12 +221,52 @@ class RecordSuite(MetadataFixtures):
             every = assets.list_versions(connection, AssetKind.MODEL, "b", limit=9, include_archived=True)
             assert [v.version for v in every] == ["2", "1"]
             assert assets.get_version(connection, AssetKind.MODEL, "b", "2") == archived
-        store.write(lambda c: assets.delete_version(c, AssetKind.MODEL, "b", "1"))
+        store.write(lambda c: deleted_versions.delete_version(c, AssetKind.MODEL, "b", "1", now=9))
         with store.read() as connection:
             with pytest.raises(NotFoundError):
                 assets.latest_version(connection, AssetKind.MODEL, "b")
             assert assets.asset_names(connection, AssetKind.MODEL) == ["a", "b"]
         assert not store.write(lambda c: assets.set_archived(c, AssetKind.MODEL, "b", "2", False)).is_archived
+
+    def test_a_deleted_version_is_restored_as_it_was(self, store: MetadataStore) -> None:
+        """With files, tags, description and the aliases that nobody else has; the deletion's time is what counts."""
+
+        def create() -> None:
+            store.write(
+                lambda c: assets.create_version(
+                    c,
+                    kind=AssetKind.MODEL,
+                    name="digits",
+                    version=None,
+                    now=3,
+                    created_by="ada",
+                    type=AssetType.CUSTOM_MODEL,
+                    description="the first",
+                    tags={"k": "v"},
+                    tree=DIGEST,
+                    size=5,
+                )
+            )
+
+        create()
+        create()
+        for alias in ("champion", "taken"):
+            store.write(lambda c, a=alias: registered_models.set_alias(c, "digits", a, "1"))  # type: ignore[misc] # a default binds the loop variable
+        with store.read() as connection:
+            before = assets.get_version(connection, AssetKind.MODEL, "digits", "1")
+        store.write(lambda c: deleted_versions.delete_version(c, AssetKind.MODEL, "digits", "1", now=50))
+        store.write(lambda c: deleted_versions.delete_version(c, AssetKind.MODEL, "digits", "1", now=60))
+        store.write(lambda c: registered_models.set_alias(c, "digits", "taken", "2"))
+        with store.read() as connection:
+            assert [(r.name, r.deleted_at) for r in removal.list_deleted(connection)] == [("model:digits:1", 50)]
+            assert DIGEST in marks.documented_digests(connection)
+            assert registered_models.find_alias(connection, "digits", "champion") is None
+        back = store.write(lambda c: deleted_versions.restore_version(c, AssetKind.MODEL, "digits", "1", now=70))
+        assert back == before.model_copy(update={"aliases": ("champion",), "updated_at": 70})
+        with store.read() as connection:
+            assert removal.list_deleted(connection) == []
+        with pytest.raises(NotFoundError):
+            store.write(lambda c: deleted_versions.restore_version(c, AssetKind.MODEL, "digits", "9", now=70))
 
     def test_events_are_chained(self, store: MetadataStore) -> None:
         """An intact log verifies; entries are read after a sequence number."""

@@ -110,10 +110,10 @@ def build_router(kind: AssetKind, noun: str, spec_class: AssetSpec) -> APIRouter
 
     @router.post(
         f"{one}:restore",
-        **describe("Show a version in lists again", AssetVersion, fails=(404,), action=Action.ASSET_DELETE),
+        **describe("Bring a deleted or archived version back", AssetVersion, fails=(404,), action=Action.ASSET_DELETE),
     )
     def restore(services: Wired, actor: Caller, name: str, version: str) -> Response:
-        """Show an archived version again."""
+        """Show an archived version in lists again, or bring back a deleted one that was not collected yet."""
         return set_archived(False, services, actor, name, version)
 
     @router.get(one, **describe("Show a version", AssetVersion, fails=(404,), action=Action.ASSET_READ))
@@ -138,7 +138,7 @@ def build_router(kind: AssetKind, noun: str, spec_class: AssetSpec) -> APIRouter
 
     @router.delete(one, **describe("Delete a version", status=204, fails=(404, 409), action=Action.ASSET_DELETE))
     def delete(services: Wired, actor: Caller, name: str, version: str, force: Forced = False) -> Response:
-        """Delete a version; its number is not used again. A model that is deployed stays unless forced."""
+        """Delete a version until it is restored or collected. A model that is deployed stays unless forced."""
         services.assets.delete(kind, name, version, actor=actor.name, is_forced=force)
         return Response(None, 204)
 

@@ -37,7 +37,7 @@ from penstock.server.mlflow.registry_wire import (
 )
 from penstock.server.mlflow.version_sources import check_prompt_source, check_source
 from penstock.server.mlflow.wire import Json
-from penstock.stores.metadata import assets, logged_models
+from penstock.stores.metadata import assets, deleted_versions, logged_models
 from penstock.stores.metadata import registered_models as models
 from penstock.stores.metadata.places import registered_location
 from penstock.stores.metadata.search.registry_search import RegistryQuery, search_versions
@@ -148,13 +148,13 @@ async def transition_stage(call: Call) -> Json:
 
 
 async def delete_version(call: Call) -> Json:
-    """Delete a version; its number is not used again."""
+    """Delete a version; its number is not used again, and it can be restored until it is collected."""
     sent = await read_message(call, OfVersion)
     name, version = _named(sent)
 
     def operation(connection: Connection) -> None:
         found = assets.get_version(connection, models.KIND, name, version)
-        assets.delete_version(connection, models.KIND, name, version)
+        deleted_versions.delete_version(connection, models.KIND, name, version, now=call.now)
         models.touch_model(connection, name, now=call.now)
         call.record(connection, "delete", found.ref)
 

@@ -1,7 +1,7 @@
 """Versioned assets: models, data, environments. What a version holds never changes; how it is described may.
 
-Deleted versions leave their number behind: it is not used again, so a reference never comes to mean
-something else. Names, with their own tags, description and aliases, are in
+A deleted version keeps all that it was until a collection removes it, and can be restored. Its number is not used
+again, so a reference never comes to mean something else. Names, with their own tags, description and aliases, are in
 :mod:`penstock.stores.metadata.registered_models`.
 """
 
@@ -16,7 +16,6 @@ from penstock.entities.asset import AssetKind, AssetType, AssetVersion
 from penstock.entities.errors import ConflictError, NotFoundError
 from penstock.stores.metadata.asset_rows import read_versions
 from penstock.stores.metadata.engine.statements import HotStatement, insert_into, put_row
-from penstock.stores.metadata.tables import asset_aliases
 from penstock.stores.metadata.tables import asset_name_tags as name_tags
 from penstock.stores.metadata.tables import asset_names as names
 from penstock.stores.metadata.tables import asset_version_tags as tag_table
@@ -286,21 +285,6 @@ def delete_version_tag(connection: Connection, kind: AssetKind, name: str, versi
     """
     row = _row(connection, kind, name, version)
     connection.execute(delete(tag_table).where(tag_table.c.version == row, tag_table.c.key == key))
-
-
-def delete_version(connection: Connection, kind: AssetKind, name: str, version: str) -> None:
-    """Delete a version with its tags and aliases; idempotent. Its files stay until nothing names them."""
-    row = connection.execute(select(table.c.id).where(*_one(kind, name, version))).scalar_one_or_none()
-    if row is None:
-        return
-    connection.execute(delete(tag_table).where(tag_table.c.version == row))
-    connection.execute(
-        delete(asset_aliases).where(
-            asset_aliases.c.kind == str(kind), asset_aliases.c.name == name, asset_aliases.c.version == version
-        )
-    )
-    emptied = {"tree": None, "job_name": None, "model_id": None, "source": "", "run_link": "", "description": ""}
-    connection.execute(update(table).where(table.c.id == row).values(is_deleted=True, document="{}", **emptied))
 
 
 def asset_names(connection: Connection, kind: AssetKind) -> list[str]:

@@ -36,6 +36,7 @@ class Without:
 
     runs: Collection[int] = frozenset()
     models: Collection[int] = frozenset()
+    versions: Collection[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,11 @@ def documented_digests(connection: Connection, without: Without | None = None) -
     for row, *texts in _rows(connection, of_jobs):
         if row not in going:
             _collect(found, texts)
-    for columns in (_version_columns(), (deployments.c.document,), (replies.c.body,)):
+    versions_going = without.versions if without else ()
+    for row, *texts in _rows(connection, select(asset_versions.c.id, *_version_columns())):
+        if row not in versions_going:
+            _collect(found, texts)
+    for columns in ((deployments.c.document,), (replies.c.body,)):
         for texts in _rows(connection, select(*columns)):
             _collect(found, texts)
     return found

@@ -45,6 +45,7 @@ PARKED = -1
 """The row of the experiment that holds what is being removed; it is there only while something is."""
 
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
+_IN_USE = 2**62
 _DELETED = LifecycleStage.DELETED.value
 _UNFINISHED = [status.value for status in JobStatus if status not in TERMINAL]
 _SMALL_BELOW_RUN = (latest, params, tags, run_datasets, run_models)
@@ -225,20 +226,35 @@ def _deleted_runs(connection: Connection, experiment: int | None, run: int | Non
         statement = statement.where(runs.c.id == run)
     used = _used_words(connection)
     return [
-        Deleted(Kind.RUN, row, run_id, at, of, is_busy=bool(busy) or run_id in used, title=name)
+        Deleted(
+            Kind.RUN,
+            row,
+            run_id,
+            at,
+            of,
+            is_busy=bool(busy) or used.get(run_id) == _IN_USE,
+            title=name,
+            used_until=used.get(run_id, 0),
+        )
         for row, run_id, name, at, of, busy in connection.execute(statement)
     ]
 
 
-def _used_words(connection: Connection) -> set[str]:
-    """Return every word of what still needs files of runs and logged models, among them the ids of those.
+def _used_words(connection: Connection) -> dict[str, int]:
+    """Return every word of what needs files of runs and logged models, among them the ids of those, and until when.
 
-    Specs of jobs that have not ended, and sources of registered versions that have no files of their own yet.
+    Specs of jobs that have not ended, and sources of registered versions that have no files of their own yet. Until
+    when is the deletion of a version that may be restored, :data:`_IN_USE` for all else.
     """
     specs = connection.execute(select(jobs.c.spec).where(jobs.c.status.in_(_UNFINISHED))).scalars()
     table = asset_versions
-    sources = connection.execute(select(table.c.source).where(table.c.tree.is_(None), ~table.c.is_deleted)).scalars()
-    return {word for text in (*specs, *sources) for word in _WORD.findall(text)}
+    until = case((table.c.is_deleted, func.coalesce(table.c.updated_at, 0)), else_=_IN_USE)
+    sources = connection.execute(select(table.c.source, until).where(table.c.tree.is_(None)))
+    found: dict[str, int] = {}
+    for text, when in (*((spec, _IN_USE) for spec in specs), *sources):
+        for word in _WORD.findall(text):
+            found[word] = max(when, found.get(word, 0))
+    return found
 
 
 def _deleted_models(connection: Connection, experiment: int | None) -> list[Deleted]:
@@ -258,7 +274,16 @@ def _deleted_models(connection: Connection, experiment: int | None) -> list[Dele
     used = _used_words(connection)
     rows = connection.execute(statement)
     return [
-        Deleted(Kind.LOGGED_MODEL, row, model_id, deleted_at, of, model_id in used, follows=stage != _DELETED)
+        Deleted(
+            Kind.LOGGED_MODEL,
+            row,
+            model_id,
+            deleted_at,
+            of,
+            is_busy=used.get(model_id) == _IN_USE,
+            follows=stage != _DELETED,
+            used_until=used.get(model_id, 0),
+        )
         for row, model_id, deleted_at, of, stage in rows
     ]
 
