@@ -44,7 +44,7 @@ def graph(
     return bytes(model.SerializeToString())
 
 
-def echo(kind: int, shape: list[Any]) -> bytes:
+def echo(kind: int, shape: list[Any] | None) -> bytes:
     """Return a model that gives back its input ``x`` as ``y``."""
     return graph([helper.make_node("Identity", ["x"], ["y"])], {"x": (kind, shape)}, {"y": (kind, shape)})
 

@@ -1,38 +1,26 @@
-"""An endpoint's description from its model's contract: OpenAPI 3.1 of all paths, and Swagger 2 for Azure's clients."""
+"""An endpoint's description from its model's contract: OpenAPI 3.1 of all paths; ``swagger`` has Azure's."""
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 
 from penstock.inference.contract import ModelContract
-from penstock.inference.protocols import schemas
+from penstock.inference.protocols import schemas, swagger
 from penstock.inference.protocols.base import Model
 from penstock.inference.protocols.paths import Asked, Door
 from penstock.inference.runtimes.base import ScoreRequest, ScoreResponse
 
 Json = dict[str, Any]
-VERSIONS = {"2": "2", "2.0": "2", "3": "3", "3.0": "3", "3.1": "3.1"}
 _TEXT: Json = {"schema": {"type": "string"}}
 
 
 def answer(model: Model, request: ScoreRequest, asked: Asked) -> ScoreResponse:
-    """Answer ``/openapi.json`` and ``/swagger.json``, whose query names a version: 2 (default), 3 or 3.1."""
+    """Answer ``/openapi.json`` and ``/swagger.json``."""
     if asked.door is Door.OPENAPI:
-        return _json(describe(model, request))
-    wanted = parse_qs(request.query).get("version", ["2"])[-1]
-    version = VERSIONS.get(wanted)
-    if version is None:
-        return _json(
-            {"message": f"Swagger version [{wanted[:20]}] is not valid. Supported versions: [2, 3, 3.1]."}, 404
-        )
-    return _json(describe_azure(model, request, version))
-
-
-def _json(value: Any, status: int = 200) -> ScoreResponse:
-    return ScoreResponse(msgspec.json.encode(value), status=status)
+        return ScoreResponse(msgspec.json.encode(describe(model, request)))
+    return swagger.answer(model, request)
 
 
 def describe(model: Model, request: ScoreRequest) -> Json:
@@ -67,59 +55,6 @@ def describe(model: Model, request: ScoreRequest) -> Json:
             "responses": _failures(),
             "schemas": _components(model),
         },
-    }
-
-
-def describe_azure(model: Model, request: ScoreRequest, version: str) -> Json:
-    """Return Swagger 2 or OpenAPI 3 of ``/score`` with the names that Azure ML's clients look for."""
-    name = request.endpoint or "model"
-    forms, examples = schemas.score_bodies(model.contract)
-    given = {**(forms[0] if version == "2" else {"oneOf": forms}), "example": next(iter(examples.values()), {})}
-    answered = _answer_schema(model)
-    info = {"title": name, "version": request.version, "description": f"API of the endpoint {name}."}
-    definitions = {"ServiceInput": given, "ServiceOutput": answered, "ErrorResponse": _problem_schema()}
-    prefix = "#/definitions/" if version == "2" else "#/components/schemas/"
-    takes, gives, fails = ({"$ref": prefix + key} for key in definitions)
-    score: Json = {"operationId": "RunMLService", "description": "Run the model.", "security": [{"Bearer": []}]}
-    healthy: Json = {"operationId": "ServiceHealthCheck", "description": "Says that the service is there."}
-    if version == "2":
-        score["parameters"] = [{"name": "serviceInputPayload", "in": "body", "required": True, "schema": takes}]
-        score["responses"] = _swagger_answers(gives, fails)
-        healthy["responses"] = _swagger_answers({"type": "string"}, fails)
-        return {
-            "swagger": "2.0",
-            "info": info,
-            "basePath": f"/endpoints/{name}",
-            "schemes": ["https", "http"],
-            "consumes": ["application/json"],
-            "produces": ["application/json"],
-            "securityDefinitions": {"Bearer": {"type": "apiKey", "name": "Authorization", "in": "header"}},
-            "paths": {"/": {"get": healthy}, "/score": {"post": score}},
-            "definitions": definitions,
-        }
-    score["requestBody"] = {"required": True, "content": {"application/json": {"schema": takes}}}
-    score["responses"] = _answers(gives, fails)
-    healthy["responses"] = _answers({"type": "string"}, fails)
-    return {
-        "openapi": "3.1.0" if version == "3.1" else "3.0.3",
-        "info": info,
-        "servers": [{"url": f"/endpoints/{name}"}],
-        "paths": {"/": {"get": healthy}, "/score": {"post": score}},
-        "components": {"schemas": definitions, "securitySchemes": {"Bearer": {"type": "http", "scheme": "bearer"}}},
-    }
-
-
-def _swagger_answers(good: Json, bad: Json) -> Json:
-    return {
-        "200": {"description": "The answer.", "schema": good},
-        "default": {"description": "What is wrong.", "schema": bad},
-    }
-
-
-def _answers(good: Json, bad: Json) -> Json:
-    return {
-        "200": {"description": "The answer.", "content": {"application/json": {"schema": good}}},
-        "default": {"description": "What is wrong.", "content": {"application/json": {"schema": bad}}},
     }
 
 
@@ -213,30 +148,6 @@ def _failures() -> Json:
     return {code: {"description": text, "content": content} for code, text in said.items()}
 
 
-def _problem_schema() -> Json:
-    texts = ("message", "detail", "error", "error_code", "hint")
-    return {"type": "object", "properties": {name: {"type": "string"} for name in texts}}
-
-
-def _answer_schema(model: Model) -> Json:
-    outputs = {tensor.name: schemas.tensor_schema(tensor) for tensor in model.contract.outputs}
-    prediction = {
-        "type": "object",
-        "properties": {
-            "label": {"enum": [*model.labels, None]} if model.labels else {},
-            "index": {"type": "integer"},
-            "probability": {"type": ["number", "null"]},
-        },
-    }
-    return {
-        "type": "object",
-        "properties": {
-            "predictions": {"type": "array", "items": prediction},
-            "outputs": {"type": "object", "properties": outputs},
-        },
-    }
-
-
 def _components(model: Model) -> Json:
     contract = model.contract
     names = [tensor.name for tensor in contract.inputs]
@@ -261,7 +172,7 @@ def _components(model: Model) -> Json:
         "inputs": {},
     }
     return {
-        "Answer": _answer_schema(model),
+        "Answer": schemas.answer_schema(model),
         "Invocation": {
             "type": "object",
             "properties": {**forms, "params": {"type": "object"}},
@@ -282,5 +193,5 @@ def _components(model: Model) -> Json:
                 "outputs": {"type": "array", "items": tensor},
             },
         },
-        "Problem": _problem_schema(),
+        "Problem": schemas.problem_schema(),
     }

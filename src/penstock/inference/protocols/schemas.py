@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock.inference.contract import ModelContract, TensorContract
 from penstock.inference.protocols import tensors
+from penstock.inference.protocols.base import Model
 from penstock.inference.samples import MAX_SAMPLE_VALUES, sample_tensor
 from penstock.shim.png import encode_png
 
@@ -105,6 +106,32 @@ def sample_picture(contract: ModelContract) -> str:
     lengths = [n for tensor in contract.inputs for n in tensor.shape or () if n is not None]
     side = min(max([_SMALL_SIDE, *lengths]), _LARGE_SIDE)
     return base64.b64encode(encode_png(side, side, 1, b"\x80" * (side * side))).decode("ascii")
+
+
+def problem_schema() -> Json:
+    """Return the schema of what is said of a refused request, in any protocol."""
+    texts = ("message", "detail", "error", "error_code", "hint")
+    return {"type": "object", "properties": {name: {"type": "string"} for name in texts}}
+
+
+def answer_schema(model: Model) -> Json:
+    """Return the schema of an answer of ``/score``."""
+    outputs = {tensor.name: tensor_schema(tensor) for tensor in model.contract.outputs}
+    prediction = {
+        "type": "object",
+        "properties": {
+            "label": {"enum": [*model.labels, None]} if model.labels else {},
+            "index": {"type": "integer"},
+            "probability": {"type": ["number", "null"]},
+        },
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "predictions": {"type": "array", "items": prediction},
+            "outputs": {"type": "object", "properties": outputs},
+        },
+    }
 
 
 def _object(properties: Mapping[str, Any]) -> Json:
