@@ -1,4 +1,4 @@
-"""``/swagger.json`` of a model without code: ``/score`` in Swagger 2 or OpenAPI 3, with the names of Azure's clients."""
+"""``/swagger.json`` of a model without code: ``/score`` in Swagger 2 or OpenAPI 3, with Azure's names."""
 
 from __future__ import annotations
 
