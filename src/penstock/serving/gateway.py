@@ -20,12 +20,12 @@ from penstock.inference.protocols.health import answer_health
 from penstock.inference.protocols.paths import (
     HEALTH_DOORS,
     SCORING_DOORS,
-    SCRIPT_DOORS,
     Asked,
     Door,
     methods_of,
     parse_path,
     protocols_of,
+    speaks,
 )
 from penstock.serving import codes
 from penstock.serving.control import Control
@@ -194,13 +194,13 @@ class Gateway:
         route = self._routes.again(route)  # a slow body outlasts a change
         header = headers.get(_DEPLOYMENT_HEADER)
         name = route.pick(asked or _ANY, None if header is None else header.decode("latin-1"))
-        steering = route.steering if asked is not None and asked.door in SCORING_DOORS else None
-        began = None if steering is None else steering.begin(name)
         backend = route.backends[name]
         mark = backend.mark
-        if asked is None or (backend.is_script and asked.door not in SCRIPT_DOORS):
+        if asked is None or not speaks(route.runtimes[name], asked.door):
             detail = f"deployment {name} of endpoint {route.name} does not answer {path[:200]}"
-            raise codes.UnknownError(detail, protocols_of(is_script=backend.is_script)).of(name)
+            raise codes.UnknownError(detail, protocols_of(route.runtimes[name])).of(name)
+        steering = route.steering if asked.door in SCORING_DOORS else None
+        began = None if steering is None else steering.begin(name)
         if asked.door in HEALTH_DOORS and not backend.is_script:
             said = answer_health(asked, is_ready=backend.is_ready)
             return said.status, [mark], said.content_type.encode(), said.body

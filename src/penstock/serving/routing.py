@@ -14,7 +14,7 @@ from penstock.rules.suggest import did_you_mean
 from penstock.rules.traffic import LowDiscrepancyPicker
 from penstock.serving.backend import Backend
 from penstock.serving.codes import UnknownError
-from penstock.serving.desired import DesiredEndpoint
+from penstock.serving.desired import DesiredDeployment, DesiredEndpoint
 from penstock.serving.steering import Steering
 
 SCORE = Asked(Door.SCORE)
@@ -25,7 +25,7 @@ _REGISTERED = re.compile(r"azureml:[^:/]+:([^:/]+)")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One endpoint; ``keys`` are SHA-256 hex digests, ``versions`` those of the deployments' models."""
+    """One endpoint; ``keys`` are SHA-256 hex digests, ``versions`` those of the models, ``runtimes`` what runs them."""
 
     name: str
     keys: frozenset[str]
@@ -33,6 +33,7 @@ class Route:
     picker: LowDiscrepancyPicker | Steering
     backends: Mapping[str, Backend]
     versions: Mapping[str, str]
+    runtimes: Mapping[str, str]
     steering: Steering | None = None
 
     @property
@@ -144,7 +145,9 @@ class Routes:
                 picker = LowDiscrepancyPicker(traffic)
             mine = {name: backend for (owner, name), backend in backends.items() if owner == endpoint.name}
             versions = {d.name: version_of(d.model_ref) for d in endpoint.deployments if d.name in mine}
-            routes[path] = Route(endpoint.name, frozenset(endpoint.keys), traffic, picker, mine, versions, steering)
+            runtimes = {d.name: runtime_of(d) for d in endpoint.deployments if d.name in mine}
+            keys = frozenset(endpoint.keys)
+            routes[path] = Route(endpoint.name, keys, traffic, picker, mine, versions, runtimes, steering)
         self._by_path = routes
         self._quick = {
             path.encode("latin-1"): route
@@ -152,6 +155,11 @@ class Routes:
             if (route.steering is None or route.steering.is_plain)
             and not any(backend.is_script for backend in route.backends.values())
         }
+
+
+def runtime_of(deployment: DesiredDeployment) -> str:
+    """Return what runs a deployment, also of a server that does not say it."""
+    return deployment.runtime or ("onnx" if deployment.scoring_script is None else "script")
 
 
 def version_of(model_ref: str | None) -> str:

@@ -33,7 +33,7 @@ def answer(model: Model, request: ScoreRequest) -> ScoreResponse:
         return model.score(request)
     asked = parse_path(request.path)
     if asked is None:
-        return _problem(404, request.path, f"there is nothing at {request.path[:200]}. {protocols_of(is_script=False)}")
+        return _problem(404, request.path, f"there is nothing at {request.path[:200]}. {protocols_of()}")
     if asked.door is Door.INFER:
         return oip.infer(model, request, asked)
     if asked.door is Door.INVOCATIONS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -73,10 +74,7 @@ def parse(body: bytes, content_type: str) -> Invocation:
 
 
 def _from_json(body: bytes) -> Invocation:
-    try:
-        data = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInputError(f"the body is no JSON: {str(error)[:200]}") from error
+    data = _decoded(body)
     if not isinstance(data, dict):
         raise BadInputError("the body is no JSON object", hint=f"Send exactly one of {', '.join(FORMS)}.")
     forms = [key for key in FORMS if key in data]
@@ -98,6 +96,19 @@ def _from_json(body: bytes) -> Invocation:
     }
     found = read[forms[0]](value)
     return Invocation(found.kind, found.table, found.tensors, params or {})
+
+
+def _decoded(body: bytes) -> Any:
+    """Return a body's JSON, also with the ``NaN`` that Python writes for a missing number."""
+    try:
+        try:
+            return _decode(body)
+        except msgspec.DecodeError:
+            if b"NaN" not in body and b"Infinity" not in body:
+                raise
+            return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadInputError(f"the body is no JSON: {str(error)[:200]}") from error
 
 
 def _from_split(value: Any) -> Invocation:

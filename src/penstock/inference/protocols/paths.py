@@ -45,8 +45,11 @@ SHOWN: Mapping[str, str] = {
 }
 """Each protocol and its paths, as they are told to people."""
 
-SCRIPT_DOORS = frozenset({Door.SCORE, Door.HEALTHY, Door.SWAGGER, Door.OPENAPI})
-"""What a ``score.py`` answers: how it reads a body is its own affair."""
+DOORS: Mapping[str, frozenset[Door]] = {
+    "script": frozenset({Door.SCORE, Door.HEALTHY, Door.SWAGGER, Door.OPENAPI}),
+    "mlflow": frozenset({Door.SCORE, Door.HEALTHY, Door.INVOCATIONS, Door.PING, Door.VERSION}),
+}
+"""What the runtimes answer that do not answer everything: a script reads bodies as it likes, pyfunc takes tables."""
 SCORING_DOORS = frozenset({Door.SCORE, Door.INVOCATIONS, Door.INFER})
 """Doors behind which the model runs, and which the traffic split is for."""
 HEALTH_DOORS = frozenset({Door.HEALTHY, Door.PING, Door.VERSION, Door.SERVER, Door.LIVE, Door.READY, Door.MODEL_READY})
@@ -93,10 +96,17 @@ def methods_of(door: Door) -> tuple[str, ...]:
     return _POST if door in SCORING_DOORS else _GET
 
 
-def protocols_of(*, is_script: bool) -> str:
-    """Return a sentence that says what a deployment speaks."""
-    if is_script:
+def speaks(runtime: str, door: Door) -> bool:
+    """Return whether a runtime answers at a door."""
+    return runtime not in DOORS or door in DOORS[runtime]
+
+
+def protocols_of(runtime: str = "onnx") -> str:
+    """Return a sentence that says what deployments of a runtime speak."""
+    if runtime == "script":
         return f"It runs a score.py, which speaks {AZURE}: {SHOWN[AZURE]}."
+    if runtime == "mlflow":
+        return f"It runs a model of MLflow's, which speaks {MLFLOW}: {SHOWN[MLFLOW]}; {AZURE}: /score, /."
     return "It speaks " + "; ".join(f"{name}: {paths}" for name, paths in SHOWN.items()) + "."
 
 
