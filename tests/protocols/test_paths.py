@@ -28,9 +28,11 @@ def test_a_path_is_one_door(path, asked):
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/Score", "/score/x", "/v2/", "/v2/models", "/v2/models/", "/v2/models/m/versions", "/v2/models/m/versions//infer",
-     "/v2/models/m/infer/x", "/v2/models/m/config", "/v1/models/m", "v2/models/m", "/v2/health"],
-)  # fmt: skip
+    [
+        *("", "/Score", "/score/x", "/v2/", "/v2/models", "/v2/models/", "/v2/models/m/versions", "/v2/health"),
+        *("/v2/models/m/versions//infer", "/v2/models/m/infer/x", "/v2/models/m/config", "/v1/models/m", "v2/models/m"),
+    ],
+)
 def test_other_paths_are_none(path):
     assert parse_path(path) is None
 
