@@ -22,7 +22,11 @@ from penstock.serving.tally import Tally
 
 logger = logging.getLogger(__name__)
 
-STALLED_S = 60.0
+STALLED_MS = 60_000
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -65,6 +69,8 @@ class RolloutGuard:
         Where the state is kept.
     on_decision : callable
         Called when the split is another one.
+    clock : callable, optional
+        Returns milliseconds since 1970-01-01 UTC: what is kept over a restart counts by it.
     """
 
     def __init__(
@@ -75,17 +81,19 @@ class RolloutGuard:
         old: Callable[[], Counts],
         path: Path,
         on_decision: Callable[[], None],
+        clock: Callable[[], int] = _now_ms,
     ) -> None:
         self.tally = tally
         self._wanted = wanted
         self._old = old
         self._path = path
         self._on_decision = on_decision
+        self._clock = clock
         known = _load(path, wanted.number)
-        self._kept = known or Kept(wanted.number, step=min(wanted.step, len(wanted.steps) - 1), began_ms=_now_ms())
+        self._kept = known or Kept(wanted.number, step=min(wanted.step, len(wanted.steps) - 1), began_ms=clock())
         self._sent = tally.requests
         self._next_look = next_look(self._kept.looked)
-        self._last_count, self._last_change = self._sent, time.monotonic()
+        self._last_count, self._last_change = self._sent, clock()
         self.follow(wanted)
 
     @property
@@ -147,7 +155,7 @@ class RolloutGuard:
             return
         new, old, kept = self.tally.counts(), self._old(), self._kept
         before = self._state()
-        state, decision = judge(self._plan, before, new, old, now_ms=_now_ms(), is_paused=self._wanted.is_paused)
+        state, decision = judge(self._plan, before, new, old, now_ms=self._clock(), is_paused=self._wanted.is_paused)
         self._next_look = next_look(state.looked)
         if state == before and decision.action is Action.WAIT:
             return
@@ -187,7 +195,7 @@ class RolloutGuard:
         percent = 0 if decision.action is Action.ROLL_BACK else self._wanted.steps[self._kept.step]
         self._kept.decisions.append(
             Decided(
-                at=_now_ms(),
+                at=self._clock(),
                 action=decision.action.value,
                 percent=percent,
                 reason=decision.reason,
@@ -205,14 +213,14 @@ class RolloutGuard:
         if self.is_over:
             return self._kept.decisions[-1].reason
         if new.requests != self._last_count:
-            self._last_count, self._last_change = new.requests, time.monotonic()
+            self._last_count, self._last_change = new.requests, self._clock()
         if self._wanted.is_paused:
             return "paused; a version that fails more often still goes back"
         if self._kept.looked < 200 <= new.requests and old.requests < 200:
             return f"waits for requests to compare with: the version before has answered {old.requests} of 200"
-        silent_s = time.monotonic() - self._last_change
-        if silent_s >= STALLED_S:
-            return f"stalled: no request for the new version in {int(silent_s)} s"
+        silent_ms = self._clock() - self._last_change
+        if silent_ms >= STALLED_MS:
+            return f"stalled: no request for the new version in {silent_ms // STALLED_MS} min"
         return ""
 
     def _save(self) -> None:
@@ -254,10 +262,6 @@ def _load(path: Path, number: int) -> Kept | None:
     except (OSError, msgspec.MsgspecError):
         return None
     return kept if kept.number == number else None
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def counts_of(tallies: Mapping[str, Tally], names: Mapping[str, int]) -> Counts:
