@@ -61,7 +61,7 @@ class World:
         self.now += 1
         return self.now
 
-    def open(self) -> Endpoints:
+    def open(self, **fields) -> Endpoints:
         count = iter(range(1000))
         return Endpoints(
             self.store,
@@ -72,6 +72,7 @@ class World:
             gateway_url="http://gateway:1",
             logs=self.root / "logs",
             new_key=lambda: f"key-{next(count)}",
+            **fields,
         )
 
     def tree(self, *names: str, is_file: bool = False) -> str:
@@ -218,6 +219,39 @@ def test_what_has_no_effect_is_said_with_the_record(world):
         "ignored here: environment, as there is no code_configuration",
     )
     assert world.endpoints.put_endpoint(OnlineEndpointSpec(name="digits"), actor="me").warnings == ()
+
+
+def test_resources_are_checked_and_more_than_there_is_is_said(world):
+    model = world.model()
+    with pytest.raises(SpecError) as caught:
+        world.deploy(model=model, resources={"limits": {"cpu": "many", "nvidia.com/gpu": -1}, "limit": {}})
+    pointers = [problem.pointer for problem in caught.value.problems]
+    assert pointers == ["/resources/limits/cpu", "/resources/limits/nvidia.com~1gpu", "/resources/limit"]
+    deployment = world.deploy(model=model, resources={"limits": {"cpu": "1000", "memory": "900Ti"}}, instance_count=2)
+    cpu, memory = deployment.warnings
+    assert cpu.startswith("resources.limits.cpu: 2 x 1000 core(s), and the machine has ")
+    assert memory.startswith("resources.limits.memory: 2 x ")
+    assert world.desired()["deployments"][0]["resources"] == {"limits": {"cpu": "1000", "memory": "900Ti"}}
+
+
+def test_an_instance_type_of_the_settings_says_what_an_instance_may_use(world):
+    types = {"standard_ds3_v2": {"limits": {"cpu": "1", "memory": "64Mi"}}}
+    world.endpoints = world.open(instance_types=types)
+    deployment = world.deploy(model=world.model(), instance_type="Standard_DS3_v2")
+    assert deployment.warnings == ()
+    assert deployment.spec.resources == types["standard_ds3_v2"]
+    own = {"limits": {"cpu": "1"}}
+    deployment = world.deploy(model="azureml:digits:1", instance_type="Standard_DS3_v2", resources=own)
+    assert deployment.spec.resources == own
+
+
+def test_what_a_gateway_ended_for_its_memory_is_shown_while_it_answers(world):
+    world.deploy(model=world.model())
+    status = {"endpoint": "digits", "deployment": "blue", "revision": 1, "state": "ready"}
+    world.endpoints.apply_status({**status, "message": "OutOfMemory: the replica was ended", "log_tail": "a\nb"})
+    deployment = world.endpoints.get_deployment("digits", "blue")
+    assert deployment.provisioning_state is ProvisioningState.SUCCEEDED
+    assert deployment.message == "OutOfMemory: the replica was ended"
 
 
 def test_a_registered_environments_image_is_not_used_and_that_is_said(world):

@@ -30,7 +30,7 @@ from penstock.compute.environments.select import Environments
 from penstock.compute.local import LocalCompute
 from penstock.config import load_settings
 from penstock.entities.attempt import Attempt
-from penstock.entities.errors import PenstockError
+from penstock.entities.errors import PenstockError, Problem, SpecError
 from penstock.entities.job import Job
 from penstock.entities.settings import Settings
 from penstock.home import Home
@@ -42,6 +42,7 @@ from penstock.jobs.service import Jobs
 from penstock.jobs.starting import Fixed, Starter
 from penstock.jobs.watch import Feed
 from penstock.rules import names
+from penstock.rules.quantities import parse_instance_types
 from penstock.server.asgi import create_app
 from penstock.serving.joined import JoinedProtocol
 from penstock.server.readers.pool import Readers
@@ -171,6 +172,7 @@ def compose(home: Home, settings: Settings, host: str, *, on_gateway_needed: Cal
         gateway_url=os.environ.get("PENSTOCK_GATEWAY_URL", ""),
         logs=home.logs,
         model_check=ModelCheck(blobs),
+        instance_types=_instance_types(settings),
         mlflow_models=MlflowModels(blobs, environments, home.converted),
     )
     services = Services(
@@ -260,6 +262,13 @@ class _Server(uvicorn.Server):
 
     def stop(self) -> None:
         self.should_exit = True
+
+
+def _instance_types(settings: Settings) -> dict[str, dict[str, dict[str, str]]]:
+    try:
+        return parse_instance_types(settings.compute.instance_types)
+    except ValueError as error:
+        raise SpecError([Problem(str(error), pointer="/compute/instance_types")]) from error
 
 
 def _fixed_assignment(home: Home, settings: Settings) -> Fixed:

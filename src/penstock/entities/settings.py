@@ -89,6 +89,12 @@ class ComputeSettings:
 
     slots: int = field(default=0, metadata={"meaning": "jobs that run here at the same time; 0 means one per core"})
     idle_agents: int = field(default=1, metadata={"meaning": "agents kept started, waiting for a job"})
+    instance_types: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "meaning": "what an instance type of a deployment may use, as NAME=CORES/MEMORY: `Standard_DS3_v2=4/14Gi`"
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)

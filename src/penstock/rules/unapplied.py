@@ -38,7 +38,6 @@ _DEPLOYMENT: Fields = {
     "instance_type": (),
     "liveness_probe": (),
     "readiness_probe": (),
-    "resources": (),
     "model_mount_path": (),
     "data_collector": (),
     "app_insights_enabled": (False,),
@@ -81,7 +80,11 @@ def endpoint_warnings(spec: OnlineEndpointSpec) -> tuple[str, ...]:
 
 
 def deployment_warnings(
-    spec: OnlineDeploymentSpec, environment: EnvironmentSpec | None, *, is_mlflow: bool = False
+    spec: OnlineDeploymentSpec,
+    environment: EnvironmentSpec | None,
+    *,
+    is_mlflow: bool = False,
+    knows_instance_type: bool = False,
 ) -> tuple[str, ...]:
     """Return a sentence per group of a deployment's settings that change nothing.
 
@@ -91,8 +94,10 @@ def deployment_warnings(
         What ``spec.environment`` means, also where that is a reference.
     is_mlflow : bool
         Whether its model is run by MLflow's rules, without code.
+    knows_instance_type : bool
+        Whether its instance type says what it may use.
     """
-    names = _given(spec, _DEPLOYMENT)
+    names = [name for name in _given(spec, _DEPLOYMENT) if not (knows_instance_type and name == "instance_type")]
     if isinstance(spec.model, InlineModelSpec):
         names += _given(spec.model, _INLINE_MODEL, "model.")
     if is_mlflow:

@@ -40,6 +40,7 @@ from penstock.serving.gauges import read_gauges
 from penstock.serving.inline import InlineModel, InlineModels
 from penstock.serving.links import Link, WorkLink
 from penstock.serving.materials import Materials
+from penstock.serving.memory_watch import watch_memory
 from penstock.serving.metrics import Gauges
 from penstock.serving.routing import Routes
 from penstock.serving.steering import Steerings
@@ -108,6 +109,8 @@ class Control:
         self._autoscaler = Autoscaler(self._wake_up)
         self._steerings = Steerings(home.run / "traffic", self._steer)
         self._has_steered = asyncio.Event()
+        self._memory_ends: dict[tuple[Key, str], str] = {}
+        self._may_have_limits = asyncio.Event()
         self._wake = asyncio.Event()
         self._has_reports = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -124,6 +127,9 @@ class Control:
         self._door.follow(desired.revision, lambda new: self._receive(loop, new))
         self._tasks = [loop.create_task(self._loop()), loop.create_task(self._report())]
         self._tasks += [loop.create_task(self._watch_traffic()), loop.create_task(self._autoscaler.run())]
+        self._tasks.append(
+            loop.create_task(watch_memory(self._fleet, lambda: self._deployments, self._may_have_limits))
+        )
 
     async def close(self) -> None:
         """Stop deciding; replicas go on."""
@@ -188,6 +194,8 @@ class Control:
         self._log_tails = {place: tail for place, tail in self._log_tails.items() if place in current}
         running = Counter(one.key for one in self._fleet.seen())
         self._autoscaler.follow(deployments, self._backends, lambda key: running[key])
+        self._memory_ends = {place: told for place, told in self._memory_ends.items() if place in current}
+        self._may_have_limits.set()
         self._steerings.follow(desired.endpoints, self._backends)
         self._steer()
         self._wake_up()
@@ -326,6 +334,8 @@ class Control:
         logger.warning("a replica of %s/%s ended: %s", *replica.key, replica.message)
         self._log_tails[place] = replica.log_tail
         self._ended[replica.key, end.name.lower()] += 1
+        if end is End.MEMORY:
+            self._memory_ends[place] = f"{replica.message} ({self._ended[replica.key, 'memory']} so far)"
         trouble = self._troubles.get(place, Trouble())
         if end is End.SHORTAGE:
             self._troubles[place] = after_shortage(trouble, message=replica.message, now=now)
@@ -346,18 +356,18 @@ class Control:
 
     def _judge(self, verdict: Verdict) -> None:
         endpoint, name = verdict.key
+        place = (verdict.key, self._deployments[verdict.key].fingerprint)
         report: dict[str, Any] = {
             "endpoint": endpoint,
             "deployment": name,
             "revision": verdict.revision,
             "state": "ready" if verdict.is_ready else "failed",
-            "message": verdict.message,
+            "message": verdict.message or self._memory_ends.get(place, ""),
             "log_tail": "",
             "measured": self._measured(verdict.key) if verdict.is_ready else {},
         }
         if not verdict.is_ready:
             self._backends[verdict.key].give_up()
-            place = (verdict.key, self._deployments[verdict.key].fingerprint)
             report["log_tail"] = self._log_tails.get(place, "")
         if self._reported.get(verdict.key) != report:
             self._reported[verdict.key] = report

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
 from penstock.assets.content import Content, find_content
 from penstock.assets.packages import model_flavors
+from penstock.compute.limits import machine_memory, own_cores
 from penstock.entities.asset import AssetKind, EnvironmentSpec, InlineModelSpec, Tree
 from penstock.entities.endpoint import OnlineDeploymentSpec
 from penstock.entities.errors import NotFoundError, PenstockError, Problem, SpecError, UsageError
 from penstock.jobs.kinds.command import resolve_environment
 from penstock.rules import unapplied
+from penstock.rules.quantities import check_resources, warn_of_scarcity
 from penstock.rules.scaling import check_scaling
 from penstock.rules.suggest import nearest
 
@@ -36,7 +39,10 @@ class Resolved:
 
 
 def resolve(
-    connection: Connection, spec: OnlineDeploymentSpec, is_mlflow: Callable[[Tree], bool] = lambda _: False
+    connection: Connection,
+    spec: OnlineDeploymentSpec,
+    is_mlflow: Callable[[Tree], bool] = lambda _: False,
+    instance_types: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Resolved:
     """Follow a spec's references.
 
@@ -44,6 +50,9 @@ def resolve(
     ----------
     is_mlflow : callable
         Whether a model folder is run by MLflow's rules; raises UsageError where its ``MLmodel`` is damaged.
+
+    instance_types : mapping, optional
+        Name, in small letters, to the resources of its instances.
 
     Raises
     ------
@@ -54,6 +63,7 @@ def resolve(
     warnings: list[str] = []
     if (scaling := spec.scale_settings) is not None:
         problems += check_scaling(scaling.min_instances, scaling.max_instances)
+    problems += check_resources(spec.resources)
     model = _find_model(connection, spec.model, problems)
     code = _find_code(connection, spec, problems)
     environment = None
@@ -72,8 +82,12 @@ def resolve(
         raise SpecError(problems, ref=f"endpoint:{spec.endpoint_name}/{spec.name}")
     if spec.code_configuration is None and not is_pyfunc:
         warnings = []  # the environment is used by code and MLflow alone, and unapplied says so
-    said = unapplied.deployment_warnings(spec, environment, is_mlflow=is_pyfunc)
-    closed = spec.model_copy(update={"environment": environment})
+    resources = spec.resources or (instance_types or {}).get((spec.instance_type or "").lower())
+    is_applied = resources is not None and not spec.resources
+    said = unapplied.deployment_warnings(spec, environment, is_mlflow=is_pyfunc, knows_instance_type=is_applied)
+    instances = max(spec.instance_count, scaling.max_instances if scaling is not None else 1)
+    warnings += warn_of_scarcity(resources, instances, cores=len(own_cores()), memory_bytes=machine_memory())
+    closed = spec.model_copy(update={"environment": environment, "resources": resources})
     return Resolved(closed, model, code, environment, (*warnings, *said), is_pyfunc)
 
 

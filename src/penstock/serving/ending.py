@@ -18,11 +18,15 @@ _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, 
 
 
 class End(Enum):
-    """Why a replica ended that nobody had asked to: it was lost, it cannot load, or the machine lacks something."""
+    """Why a replica ended that nobody had asked to.
+
+    It was lost, it cannot load, the machine lacks something, or it took more memory than it may.
+    """
 
     LOST = auto()
     CANNOT_LOAD = auto()
     SHORTAGE = auto()
+    MEMORY = auto()
 
 
 def is_shortage(error: BaseException) -> bool:

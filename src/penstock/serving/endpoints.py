@@ -72,6 +72,8 @@ class Endpoints:
         Refuses deployments that do not fit their model.
     mlflow_models : MlflowModels, optional
         Serves models of MLflow that are no ONNX files.
+    instance_types : mapping, optional
+        Name, in small letters, to the resources of a deployment's instances.
     new_key : callable, optional
         Returns a new random key.
     """
@@ -88,6 +90,7 @@ class Endpoints:
         logs: Path,
         model_check: ModelCheck | None = None,
         mlflow_models: MlflowModels | None = None,
+        instance_types: Mapping[str, Mapping[str, Any]] | None = None,
         new_key: Callable[[], str] = new_key,
     ) -> None:
         self._store = store
@@ -98,6 +101,7 @@ class Endpoints:
         self._logs = logs
         self._need_gateway = on_gateway_needed
         self._model_check = model_check
+        self._instance_types = instance_types or {}
         self._acknowledged = Acknowledged(clock)
         self._rollouts = RolloutRecords(store, clock=clock, record=self._record)
         self._mlflow = mlflow_models
@@ -284,13 +288,13 @@ class Endpoints:
             endpoint = table.get_endpoint(connection, spec.endpoint_name)
             self._rollouts.check_free(endpoint, spec.name)
             known = table.find_deployment(connection, spec.endpoint_name, spec.name)
-            found = resolve(connection, spec, self._is_mlflow)
+            found = resolve(connection, spec, self._is_mlflow, self._instance_types)
             model = found.model
             tree = model.tree if model is not None else None
             deployment = OnlineDeployment(
                 name=spec.name,
                 endpoint_name=spec.endpoint_name,
-                spec=spec.model_copy(update={"environment": found.environment}),
+                spec=found.spec,
                 provisioning_state=ProvisioningState.UPDATING if known else ProvisioningState.CREATING,
                 revision=0,
                 model=model.ref if model is not None else None,
@@ -319,7 +323,7 @@ class Endpoints:
             return
         with self._store.read() as connection:
             table.get_endpoint(connection, spec.endpoint_name)
-            found = resolve(connection, spec, self._is_mlflow)
+            found = resolve(connection, spec, self._is_mlflow, self._instance_types)
         model = found.model
         if model is not None and model.tree is not None and not found.is_mlflow:
             self._model_check.check(spec, model.tree)
@@ -401,7 +405,8 @@ class Endpoints:
             ``measured``.
         """
         is_ready = status["state"] == "ready"
-        message = "" if is_ready else "\n".join(t for t in (status.get("message"), status.get("log_tail")) if t)
+        tail = "" if is_ready else status.get("log_tail")
+        message = "\n".join(text for text in (status.get("message"), tail) if text)
         state = ProvisioningState.SUCCEEDED if is_ready else ProvisioningState.FAILED
         place = (status["endpoint"], status["deployment"], int(status["revision"]))
         self._settle(*place, state, message, status.get("measured") or {})

@@ -13,15 +13,18 @@ import os
 import secrets
 import subprocess
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from penstock.agent.processes import kill_marked
+from penstock.compute.limits import cores_of, move_to_cores, own_cores
 from penstock.entities.errors import PenstockError
 from penstock.home import Home
+from penstock.rules.quantities import ResourceLimits, choose_cores, read_limits, show_bytes
 from penstock.rules.replicas import Key, ReplicaState, Seen
 from penstock.serving import ending, launch, logs
 from penstock.serving.desired import DesiredDeployment
@@ -53,6 +56,8 @@ class Replica:
     links: list[WorkLink] = field(default_factory=list)
     ready_at: float | None = None
     measured: dict[str, Any] = field(default_factory=dict)
+    limits: ResourceLimits | None = None
+    cores: frozenset[int] = frozenset()
     log_offset: int = 0
     message: str = ""
     log_tail: str = ""
@@ -146,6 +151,8 @@ class Fleet:
         replica.key, replica.fingerprint, replica.revision = key, deployment.fingerprint, deployment.revision
         replica.place = launch.Place(replica.replica_id, replica.place.socket_path, log)
         replica.enter(ReplicaState.STARTING)
+        replica.limits = read_limits(deployment.resources)
+        replica.cores = self._choose_cores(replica.limits)
         self._replicas[replica.replica_id] = replica
         self._run(self._start(replica, deployment, workers, spare is not None))
 
@@ -186,6 +193,32 @@ class Fleet:
         self._on_change()
         return replica
 
+    def limit(self, deployments: Mapping[Key, DesiredDeployment]) -> list[Replica]:
+        """Return the replicas whose memory is limited; those that another gateway started are told their limits."""
+        for replica in self._replicas.values():
+            deployment = None if replica.key is None else deployments.get(replica.key)
+            if replica.limits is None and deployment is not None and deployment.fingerprint == replica.fingerprint:
+                replica.limits = read_limits(deployment.resources)
+                replica.cores = cores_of(replica.pid) if replica.limits.cores is not None else frozenset()
+        return [one for one in self._replicas.values() if one.pid and one.limits and one.limits.memory_bytes]
+
+    def end_for_memory(self, replica: Replica, used_bytes: int) -> None:
+        """End a replica that holds more memory than its deployment may; another is started for it."""
+        assert replica.limits is not None
+        assert replica.limits.memory_bytes is not None
+        if replica.is_over:
+            return
+        used, limit = show_bytes(used_bytes), show_bytes(replica.limits.memory_bytes)
+        replica.message = f"OutOfMemory: the replica was ended; it held {used} and resources.limits.memory is {limit}"
+        logs.add_line(replica.place.log, replica.message)
+        replica.log_tail = logs.read_tail(replica.place.log, replica.log_offset)
+        if replica.process is not None:
+            replica.process.kill()  # it would go on growing while it is asked
+        self._end(replica)
+        if replica.state is not ReplicaState.DRAINING:
+            self._on_end(replica, End.MEMORY)
+        self._on_change()
+
     def log_of(self, key: Key) -> Path:
         """Return the log of a deployment's replicas."""
         return self._home.logs / "endpoints" / key[0] / f"{key[1]}.log"
@@ -195,6 +228,13 @@ class Fleet:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _choose_cores(self, limits: ResourceLimits) -> frozenset[int]:
+        """Return the cores of a new replica, those with the fewest others; none where it may use all."""
+        if limits.cores is None:
+            return frozenset()
+        load = Counter(core for replica in self._replicas.values() for core in replica.cores)
+        return choose_cores(limits.cores, own_cores(), load)
 
     def _new_place(self, log: Path) -> launch.Place:
         replica_id = secrets.token_hex(6)
@@ -226,6 +266,8 @@ class Fleet:
                 return
             if not is_spare:
                 await self._launch_onnx(replica)
+            elif replica.cores:
+                move_to_cores(replica.pid, replica.cores)
             model = await asyncio.to_thread(self._materials.model_path, deployment)
         except (PenstockError, OSError) as error:
             self._fail(replica, str(error), end=End.SHORTAGE if ending.is_shortage(error) else End.CANNOT_LOAD)
@@ -239,7 +281,7 @@ class Fleet:
                     "preprocessing": deployment.preprocessing,
                     "postprocessing": deployment.postprocessing,
                     "resources": deployment.resources,
-                    "workers": min(workers, os.cpu_count() or 1),
+                    "workers": min(workers, len(replica.cores) or os.cpu_count() or 1),
                     "log": str(replica.place.log),
                 }
             )
@@ -258,6 +300,7 @@ class Fleet:
             model=model,
             identity=identity,
             workers=workers,
+            cores=replica.cores,
         )
         replica.process = await asyncio.to_thread(launcher)
         replica.pid = replica.process.pid
@@ -275,13 +318,14 @@ class Fleet:
             model=model,
             identity=identity,
             workers=workers,
+            cores=replica.cores,
         )
         replica.process = await asyncio.to_thread(launcher)
         replica.pid = replica.process.pid
         await self._connect(replica)
 
     async def _launch_onnx(self, replica: Replica) -> None:
-        replica.process = await asyncio.to_thread(launch.launch_onnx, replica.place, self._parent_fd)
+        replica.process = await asyncio.to_thread(launch.launch_onnx, replica.place, self._parent_fd, replica.cores)
         replica.pid = replica.process.pid
         await self._connect(replica)
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock.compute import originals
+from penstock.compute import limits, originals
+from penstock.rules.quantities import ResourceLimits, read_limits
 from penstock.serving.desired import ENV_MODEL_DIR, DesiredDeployment
 from penstock.shim import score_worker
 
@@ -37,11 +38,11 @@ class Place:
     log: Path
 
 
-def launch_onnx(place: Place, parent_fd: int) -> subprocess.Popen[bytes]:
-    """Start a replica for ONNX models; it waits for its assignment."""
+def launch_onnx(place: Place, parent_fd: int, cores: frozenset[int] = frozenset()) -> subprocess.Popen[bytes]:
+    """Start a replica for ONNX models; it waits for its assignment. Without ``cores`` it may use all."""
     with _listener(place.socket_path) as listener:
         command = [sys.executable, "-P", "-m", "penstock.serving.replica", str(listener.fileno())]
-        return _spawn(command, place, parent_fd, listener, _environment(place, parent_fd), None)
+        return _spawn(command, place, parent_fd, listener, _environment(place, parent_fd), None, cores)
 
 
 def launch_script(
@@ -53,6 +54,7 @@ def launch_script(
     model: Path | None,
     identity: Mapping[str, Any],
     workers: int,
+    cores: frozenset[int] = frozenset(),
 ) -> subprocess.Popen[bytes]:
     """Start a deployment's ``score.py`` in its own interpreter."""
     script = deployment.scoring_script or ""
@@ -70,7 +72,7 @@ def launch_script(
             "workers": workers,
         }
         command = shim_command(deployment.interpreter or sys.executable, "score_worker", assignment)
-        return _spawn(command, place, parent_fd, listener, environment, code)
+        return _spawn(command, place, parent_fd, listener, environment, code, cores)
 
 
 def launch_mlflow(
@@ -81,6 +83,7 @@ def launch_mlflow(
     model: Path,
     identity: Mapping[str, Any],
     workers: int,
+    cores: frozenset[int] = frozenset(),
 ) -> subprocess.Popen[bytes]:
     """Start a model of MLflow in its own interpreter, with the digests of its files to check before it loads them."""
     environment = _foreign_environment(place, parent_fd, deployment, {ENV_MODEL_DIR: str(model.parent)})
@@ -99,7 +102,7 @@ def launch_mlflow(
                 "workers": workers,
             }
             command = shim_command(deployment.interpreter or sys.executable, "mlflow_worker", assignment)
-            return _spawn(command, place, parent_fd, listener, environment, model, (digests,))
+            return _spawn(command, place, parent_fd, listener, environment, model, cores, (digests,))
     finally:
         os.close(digests)
 
@@ -115,6 +118,7 @@ def _foreign_environment(
 ) -> dict[str, str]:
     """Return the environment of a process in a deployment's own interpreter."""
     environment = _environment(place, parent_fd)
+    environment.update(_limiting_variables(read_limits(deployment.resources)))
     environment.update({**given, **deployment.environment_variables})
     if deployment.path_prepend:
         environment["PATH"] = os.pathsep.join([*deployment.path_prepend, environment.get("PATH", os.defpath)])
@@ -122,6 +126,12 @@ def _foreign_environment(
         own = deployment.environment_variables.get("PYTHONPATH")
         environment["PYTHONPATH"] = os.pathsep.join([deployment.shim, own] if own else [deployment.shim])
     return environment
+
+
+def _limiting_variables(wanted: ResourceLimits) -> dict[str, str]:
+    """Return what keeps libraries within a deployment's cores, and away from GPUs where it wants none."""
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if wanted.gpus == 0 else {}
+    return hidden if wanted.cores is None else {**hidden, **limits.thread_variables(wanted.cores)}
 
 
 def _environment(place: Place, parent_fd: int) -> dict[str, str]:
@@ -150,11 +160,12 @@ def _spawn(
     listener: socket.socket,
     environment: Mapping[str, str],
     folder: Path | None,
+    cores: frozenset[int],
     descriptors: tuple[int, ...] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a process; one with a folder of its own runs the user's code, with the user's umask and limits."""
     place.log.parent.mkdir(parents=True, exist_ok=True)
-    with place.log.open("ab") as log:
+    with place.log.open("ab") as log, limits.on_cores(cores):
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
