@@ -112,7 +112,7 @@ def test_lists_fit_a_narrow_terminal(lab, workspace_folder: Path, tmp_path: Path
     (tmp_path / "weights.bin").write_bytes(b"w")
     weights: tuple[object, ...] = ("-n", "narrow", "-p", tmp_path / "weights.bin", "-d", "Said at some length " * 5)
     assert lab("model", "create", *weights).status == 0
-    ws = Workspace(workspace_folder)
+    ws = Workspace(workspace_folder, create=True)
     experiment = ws.experiments.create(f"narrow-{columns}").id
     body = {"experiment_id": experiment, "run_name": "a-rather-long-name-of-a-run", "start_time": 1_700_000_000_000}
     run_id = ws.rest.http.post("/api/2.0/mlflow/runs/create", body)["run"]["info"]["run_id"]
@@ -133,7 +133,7 @@ def test_lists_fit_a_narrow_terminal(lab, workspace_folder: Path, tmp_path: Path
 
 
 def test_one_run_is_shown_whole(workspace_folder: Path) -> None:
-    ws = Workspace(workspace_folder)
+    ws = Workspace(workspace_folder, create=True)
     body = {"experiment_id": "0", "run_name": "wide", "start_time": 1}
     run_id = ws.rest.http.post("/api/2.0/mlflow/runs/create", body)["run"]["info"]["run_id"]
     params = [{"key": f"parameter_{number}", "value": str(number)} for number in range(20)]
@@ -143,7 +143,7 @@ def test_one_run_is_shown_whole(workspace_folder: Path) -> None:
 
 
 def test_a_download_shows_a_bar_that_goes_away(lab, workspace_folder: Path, tmp_path: Path) -> None:
-    ws = Workspace(workspace_folder)
+    ws = Workspace(workspace_folder, create=True)
     body = {"experiment_id": "0", "run_name": "downloaded", "start_time": 1}
     run_id = ws.rest.http.post("/api/2.0/mlflow/runs/create", body)["run"]["info"]["run_id"]
     place = f"/api/2.0/mlflow-artifacts/artifacts/0/{run_id}/artifacts/w.bin"

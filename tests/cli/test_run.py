@@ -20,7 +20,7 @@ Make = Callable[..., str]
 @pytest.fixture
 def make(workspace_folder: Path, request: pytest.FixtureRequest) -> Make:
     """Make a run as MLflow's client does; its experiment is called after the test."""
-    ws = Workspace(workspace_folder)
+    ws = Workspace(workspace_folder, create=True)
     experiment = ws.experiments.create(str(request.node.name)).id
 
     def run(name: str, metrics: dict[str, list[float]] | None = None, **params: Any) -> str:

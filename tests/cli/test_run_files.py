@@ -16,7 +16,7 @@ FILES = {"model/MLmodel": b"flavors: {}", "model/data/w.bin": b"w" * 17_600, "no
 
 @pytest.fixture
 def ws(workspace_folder: Path) -> Workspace:
-    return Workspace(workspace_folder)
+    return Workspace(workspace_folder, create=True)
 
 
 def make(ws: Workspace, experiment: str, name: str, **tags: str) -> str:

@@ -90,7 +90,7 @@ def workspace_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 
 @pytest.fixture
 def ws(workspace_folder: Path) -> Iterator[Workspace]:
-    it = Workspace(workspace_folder)
+    it = Workspace(workspace_folder, create=True)
     yield it
     it.close()
 

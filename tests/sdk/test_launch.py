@@ -29,7 +29,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 def test_server_is_started_once_and_said_so_once(home: Home, capsys) -> None:
-    first = Workspace(home.root)
+    first = Workspace(home.root, create=True)
     second = Workspace(home.root)
     assert first.url == second.url
     assert capsys.readouterr().err.count("Started a server") == 1
@@ -40,7 +40,8 @@ def test_server_is_started_once_and_said_so_once(home: Home, capsys) -> None:
 def test_starts_at_the_same_instant_give_one_server(home: Home) -> None:
     program = (
         "import sys\nfrom penstock import Workspace\nsys.stdin.read()\n"
-        "ws = Workspace(sys.argv[1])\nprint(ws.home.read_server_record().pid, ws.rest.features()['version'])"
+        "ws = Workspace(sys.argv[1], create=True)\n"
+        "print(ws.home.read_server_record().pid, ws.rest.features()['version'])"
     )
     starters = [
         subprocess.Popen(

@@ -85,3 +85,20 @@ def test_file_is_no_workspace(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError, match="is a file"):
         locate_workspace(tmp_path / "notes.txt")
+
+
+def test_a_named_folder_that_holds_a_workspace_means_that(tmp_path: Path) -> None:
+    inside = make_workspace(tmp_path / ".penstock")
+    assert locate_workspace(tmp_path).home == Home(inside)
+    assert locate_workspace(".", folder=tmp_path).home == Home(inside)
+    assert locate_workspace(environment={"PENSTOCK_WORKSPACE": str(tmp_path)}, folder=tmp_path).home == Home(inside)
+    (tmp_path / "penstock.toml").touch()
+    assert locate_workspace(tmp_path).home == Home(tmp_path)
+
+
+def test_a_missing_workspace_names_the_one_around(tmp_path: Path) -> None:
+    inside = make_workspace(tmp_path / ".penstock")
+    (tmp_path / "notebooks").mkdir()
+    with pytest.raises(NotFoundError) as caught:
+        locate_workspace(tmp_path / "notebooks").must_exist()
+    assert str(inside) in caught.value.hint

@@ -50,7 +50,7 @@ def test_a_named_folder_is_made_a_workspace_and_found_from_below(tmp_path: Path,
     with pytest.raises(NotFoundError, match="no workspace here"):
         Workspace.from_config()
     assert list(tmp_path.iterdir()) == []
-    workspace = Workspace(".penstock")
+    workspace = Workspace(".penstock", create=True)
     try:
         said = capsys.readouterr().err.splitlines()
         assert said[0] == "Created workspace .penstock"
@@ -69,7 +69,7 @@ def test_a_named_folder_is_made_a_workspace_and_found_from_below(tmp_path: Path,
 def test_a_folder_that_cannot_be_made_is_not_said_to_be_created(tmp_path: Path, capsys) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be used"):
-        Workspace(tmp_path / "file" / "lab")
+        Workspace(tmp_path / "file" / "lab", create=True)
     assert capsys.readouterr().err == ""
 
 
@@ -81,3 +81,31 @@ def test_compute_targets_read_as_a_mapping(ws) -> None:
         ws.compute_targets["gpu"]
     with pytest.raises(NotFoundError, match="gpu"):
         ws.compute_targets.show("gpu")
+
+
+def test_reading_makes_no_workspace_and_names_the_nearest(tmp_path: Path, capsys) -> None:
+    (tmp_path / "lab" / "secrets").mkdir(parents=True)
+    (tmp_path / "lab" / "secrets" / "token").touch()
+    typo = Workspace(tmp_path / "labb")
+    for ask in (lambda: typo.runs.get("0123456789"), lambda: list(typo.models.list()), lambda: typo.url):
+        with pytest.raises(NotFoundError, match="no workspace in") as caught:
+            ask()
+        assert f'Did you mean "{tmp_path / "lab"}"?' in caught.value.hint
+        assert "create=True" in caught.value.hint
+    typo.close()
+    assert not (tmp_path / "labb").exists()
+    assert capsys.readouterr().err == ""
+
+
+def test_what_creates_something_makes_the_workspace(tmp_path: Path, capsys) -> None:
+    (tmp_path / "model").write_bytes(b"weights")
+    workspace = Workspace(tmp_path / "lab")
+    try:
+        assert workspace.models.create("tiny", tmp_path / "model").version == "1"
+        assert "Created workspace" in capsys.readouterr().err
+        assert [model.name for model in workspace.models.list()] == ["tiny"]
+    finally:
+        workspace.close()
+        record = find_server(Home(tmp_path / "lab"))
+        assert record is not None
+        stop_server(record)

@@ -105,6 +105,7 @@ class ModelsClient(AssetsClient):
         description, tags, properties
             Kept with the version.
         """
+        self._rest.ensure_workspace()
         return self._create(
             {
                 "name": name,
@@ -177,6 +178,7 @@ class DataClient(AssetsClient):
         tags: Mapping[str, str] | None = None,
     ) -> AssetVersion:
         """Register a new version of a local file or folder, a job's output or an http(s) address."""
+        self._rest.ensure_workspace()
         local = Path(path)
         kind = type or ("uri_file" if local.is_file() else "uri_folder")
         return self._create(
@@ -198,4 +200,5 @@ class EnvironmentsClient(AssetsClient):
 
     def create(self, environment: EnvironmentSpec) -> AssetVersion:
         """Register a new version; ``conda_file`` holds the parsed specification."""
+        self._rest.ensure_workspace()
         return self._create(as_json(environment))

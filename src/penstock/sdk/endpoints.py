@@ -39,6 +39,7 @@ class EndpointsClient:
     def create(self, endpoint: OnlineEndpointSpec | str) -> OnlineEndpoint:
         """Create an endpoint, or replace its description and tags; a plain name will do."""
         spec = validate_entity(OnlineEndpointSpec, {"name": endpoint}) if isinstance(endpoint, str) else endpoint
+        self._rest.ensure_workspace()
         return as_entity(OnlineEndpoint, self._rest.put_endpoint(as_json(spec)))
 
     def get(self, name: str) -> OnlineEndpoint:

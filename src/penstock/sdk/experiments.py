@@ -36,6 +36,7 @@ class ExperimentsClient:
 
     def create(self, name: str, *, tags: Mapping[str, str] | None = None) -> ExperimentRecord:
         """Create an experiment; a job or a run that names a new one creates it too."""
+        self._rest.ensure_workspace()
         return _record(self._rest.create_experiment({"name": name, "tags": dict(tags or {})}))
 
     def rename(self, name: str, new_name: str) -> ExperimentRecord:

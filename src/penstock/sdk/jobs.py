@@ -36,6 +36,7 @@ class JobsClient:
         SpecError
             With file, line and column of every mistake of a YAML file.
         """
+        self._rest.ensure_workspace()
         if isinstance(job, str | os.PathLike):
             return Run(self._rest, submit_file(self._rest, Path(job), overrides))
         return Run(self._rest, submit_spec(self._rest, job))

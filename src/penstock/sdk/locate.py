@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.home import CONFIG_NAME, DEFAULT_FOLDER, Home
+from penstock.rules.suggest import nearest
 
 WORKSPACE_VARIABLE = "PENSTOCK_WORKSPACE"
 TOKEN_VARIABLE = "PENSTOCK_TOKEN"
+_MOST_BESIDE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,13 @@ class Location:
             hint = hint or "Make one with: penstock up"
             raise NotFoundError(f"no workspace here; looked upwards from {self.searched}", hint=hint)
         hint = hint or f"Make one with: penstock up -w {self.home.root}"
+        near = _nearest(self.home.root)
+        hint = f'Did you mean "{near}"? {hint}' if near else hint
         raise NotFoundError(f"there is no workspace in {self.home.root}", hint=hint)
+
+    def again(self) -> Location:
+        """Return this location as it is now: somebody may have made the workspace meanwhile."""
+        return replace(self, is_new=self.is_new and self.home is not None and not is_workspace(self.home))
 
 
 def locate_workspace(
@@ -55,8 +63,9 @@ def locate_workspace(
     Parameters
     ----------
     place : str or path, optional
-        A folder or a server's URL; without it ``PENSTOCK_WORKSPACE``, else the nearest from here upwards of a folder
-        with ``penstock.toml`` and a workspace ``.penstock``, else ``.penstock`` here.
+        A folder, one that holds a workspace ``.penstock``, or a server's URL; without it ``PENSTOCK_WORKSPACE``, else
+        the nearest from here upwards of a folder with ``penstock.toml`` and a workspace ``.penstock``, else
+        ``.penstock`` here.
     environment : mapping, optional
         Variables; the process's own by default.
     folder : Path, optional
@@ -80,6 +89,9 @@ def locate_workspace(
         if os.path.exists(root) and not os.path.isdir(root):
             raise UsageError(f'workspace "{named}" is a file', hint="Name a folder or a server's URL.")
         home = Home(root.resolve())
+        inside = Home(home.root / DEFAULT_FOLDER)
+        if not is_workspace(home) and is_workspace(inside):
+            return Location(home=Home(inside.root.resolve()))
         return Location(home=home, is_new=not is_workspace(home))
     for candidate in (here, *here.parents):
         if os.path.isfile(candidate / CONFIG_NAME):
@@ -104,3 +116,19 @@ def is_workspace(home: Home) -> bool:
             continue
         return True
     return False
+
+
+def _nearest(folder: Path) -> Path | None:
+    """Return the workspace beside a folder whose name is most like its own, else the one around it."""
+    beside: dict[str, Path] = {}
+    try:
+        for number, one in enumerate(os.scandir(folder.parent)):
+            if number < _MOST_BESIDE and one.is_dir() and is_workspace(Home(Path(one.path))):
+                beside[one.name] = Path(one.path)
+    except OSError:
+        pass
+    names = nearest(folder.name, list(beside))
+    if names:
+        return beside[names[0]]
+    around = locate_workspace(environment={}, folder=folder.parent)
+    return around.home.root if around.home is not None and not around.is_new else None

@@ -22,10 +22,35 @@ WALK = 20_000
 
 
 class Rest:
-    """The calls of one server."""
+    """The calls of one server.
 
-    def __init__(self, http: HttpClient) -> None:
-        self.http = http
+    Parameters
+    ----------
+    http : HttpClient or callable
+        The connection; or what opens it with the first call, told whether it may make the workspace for that.
+    """
+
+    def __init__(self, http: HttpClient | Callable[[bool], HttpClient]) -> None:
+        self._http = http
+
+    @property
+    def http(self) -> HttpClient:
+        """Return the connection."""
+        return self._connect(is_creating=False)
+
+    def ensure_workspace(self) -> None:
+        """Make the workspace where there is none yet, as whatever creates something does first."""
+        self._connect(is_creating=True)
+
+    def close(self) -> None:
+        """Close idle connections; it can still be used afterwards."""
+        if isinstance(self._http, HttpClient):
+            self._http.close()
+
+    def _connect(self, *, is_creating: bool) -> HttpClient:
+        if not isinstance(self._http, HttpClient):
+            self._http = self._http(is_creating)
+        return self._http
 
     def health(self) -> Json:
         """Return ``{"status", "version"}``; needs no token."""

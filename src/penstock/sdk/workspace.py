@@ -31,8 +31,12 @@ class Workspace:
     Parameters
     ----------
     place : str or path, optional
-        A folder: its server is found, or started in the background, which is said in one line; a folder that is
-        no workspace yet is made one. A URL: the server there. Without it as `from_config`.
+        A folder: its server is found, or started in the background, which is said in one line. Where it holds a
+        workspace `.penstock` that one is meant. A folder that is no workspace yet is made one by the first call
+        that submits or creates something; until then reading raises NotFoundError. A URL: the server there. Without
+        it as `from_config`.
+    create : bool
+        Make the folder a workspace at once.
     token : str, optional
         For a URL; ``PENSTOCK_TOKEN`` by default. A folder's token is read from the folder.
     ca_file : str, optional
@@ -45,13 +49,27 @@ class Workspace:
     """
 
     def __init__(
-        self, place: str | os.PathLike[str] | None = None, *, token: str | None = None, ca_file: str | None = None
+        self,
+        place: str | os.PathLike[str] | None = None,
+        *,
+        create: bool = False,
+        token: str | None = None,
+        ca_file: str | None = None,
     ) -> None:
         location = locate_workspace(place)
-        if place is None:
-            location.must_exist(hint='Make one with: Workspace("folder"), or: penstock up')
+        if place is None and not create:
+            location.must_exist(hint='Make one with: Workspace("folder", create=True), or: penstock up')
         self.home: Home | None = location.home
-        self.rest = connect(location, token=token, ca_file=ca_file)
+
+        def open_new(is_creating: bool) -> HttpClient:
+            hint = f"Make one with: Workspace({str(place)!r}, create=True), or by submitting a job to it."
+            there = location.again()
+            return connect(there if is_creating else there.must_exist(hint=hint), token=token).http
+
+        if location.is_new and not create:
+            self.rest = Rest(open_new)
+        else:
+            self.rest = connect(location, token=token, ca_file=ca_file)
 
     @classmethod
     def from_config(cls) -> Workspace:
@@ -72,7 +90,13 @@ class Workspace:
 
     @property
     def url(self) -> str:
-        """Return the server's address."""
+        """Return the server's address.
+
+        Raises
+        ------
+        NotFoundError
+            If the folder is no workspace yet.
+        """
         return self.rest.http.url
 
     @cached_property
@@ -153,7 +177,7 @@ class Workspace:
 
     def close(self) -> None:
         """Close idle connections; the workspace can still be used afterwards."""
-        self.rest.http.close()
+        self.rest.close()
 
 
 def connect(location: Location, *, token: str | None = None, ca_file: str | None = None) -> Rest:
