@@ -1,9 +1,9 @@
 """How much of a bare ASGI app's speed is left behind the gateway, and how many times faster than other servers is it?
 
-``PENSTOCK_DATA_DIR=… python -m benchmarks.bench_serving [--quick] [--only w1,w2,deploy] [--peers fastapi,azureml]``. W1:
-64 numbers of JSON, one class out. W2: a JPEG in the body, its best five classes out. All servers run at the same time and
-take turns; peers are installed into ``.venvs`` the first time. Load comes from wrk. ``bare`` is an ASGI app with nothing
-but the model: the limit.
+``PENSTOCK_DATA_DIR=… python -m benchmarks.bench_serving [--quick] [--only w1,w2,deploy] [--peers fastapi,azureml]``.
+W1: 64 numbers of JSON, one class out. W2: a JPEG in the body, its best five classes out. All servers run at the same
+time and take turns; peers are installed into ``.venvs`` the first time. Load comes from wrk. ``bare`` is an ASGI app
+with nothing but the model: the limit.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Target:
 
     def median(self, connections: int, name: str = "rate_per_s") -> float:
         """Return the middle of one figure."""
-        return statistics.median(getattr(load, name) for load in self.loads[connections])
+        return statistics.median([float(getattr(load, name)) for load in self.loads[connections]])
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,9 @@ def compare_w1(targets: dict[str, Target], ours: Ours, size: Size, rows: list[Pa
     take_turns(targets, size)
     mine, bare, script = targets["penstock"], targets["bare"], targets["script"]
     for at in (8, 32):
-        yield Comparison(f"W1 at {at}", mine.rates(at), bare.rates(at), "/s", 0.6, "bare ASGI app", _latencies(mine, at))
+        yield Comparison(
+            f"W1 at {at}", mine.rates(at), bare.rates(at), "/s", 0.6, "bare ASGI app", _latencies(mine, at)
+        )
         if best := _best(targets, at):
             yield Comparison(f"W1 at {at}", mine.rates(at), best.rates(at), "/s", 4.0, "best peer", best.name)
         if theirs := targets.get("azureml"):

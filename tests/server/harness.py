@@ -31,11 +31,11 @@ from penstock.jobs.service import Jobs
 from penstock.jobs.watch import Feed
 from penstock.rules.names import hash_token, new_id, new_token
 from penstock.server.asgi import create_app
-from penstock.serving.joined import JoinedProtocol
 from penstock.server.readers.pool import Readers
 from penstock.server.services import Services
 from penstock.serving.connections import Limits, own_limits, protocol_for
 from penstock.serving.endpoints import Endpoints
+from penstock.serving.joined import JoinedProtocol
 from penstock.stores.blobs.local import LocalBlobStore
 from penstock.stores.metadata import attempts, jobs, runs
 from penstock.stores.metadata.base import MetadataStore

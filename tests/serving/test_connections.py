@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from penstock.serving.joined import JoinedProtocol
 from penstock.serving.connections import GuardedProtocol, Limits, connections_for, protocol_for
+from penstock.serving.joined import JoinedProtocol
 
 REQUEST = b"POST /%b HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
 Opener = Callable[[bytes], socket.socket]

@@ -13,6 +13,7 @@ import pytest
 from penstock.serving.desired import load_desired
 
 SETTINGS = {"max_concurrent_requests_per_instance": 8}
+IN_REPLICA = {"request_settings": SETTINGS, "resources": {"limits": {"memory": "1Gi"}}}
 BODY = json.dumps({"data": [[0, 0]]})
 HEADERS = {"Authorization": "Bearer key-of-the-tests"}
 
@@ -68,14 +69,14 @@ class Load:
 @pytest.fixture
 def sums(bench):
     bench.gateway = bench.start_gateway()
-    bench.deploy("sums", bench.adding(1.0, request_settings=SETTINGS))
+    bench.deploy("sums", bench.adding(1.0, **IN_REPLICA))
     return bench
 
 
 def test_a_rolling_update_drops_no_request(sums):
     with Load(sums) as load:
         for revision, amount in enumerate([2.0, 3.0, 4.0], start=2):
-            sums.deploy_quietly(sums.adding(amount, revision=revision, request_settings=SETTINGS))
+            sums.deploy_quietly(sums.adding(amount, revision=revision, **IN_REPLICA))
             load.wait_seen(amount)
             load.wait_more(20)
     assert set(load.seen) == {1.0, 2.0, 3.0, 4.0}
@@ -86,7 +87,7 @@ def test_from_onnx_to_a_script_and_back_drops_no_request(sums):
     with Load(sums) as load:
         sums.deploy_quietly(sums.script(script, revision=2, request_settings=SETTINGS))
         load.wait_seen(-1.0)
-        sums.deploy_quietly(sums.adding(5.0, revision=3, request_settings=SETTINGS))
+        sums.deploy_quietly(sums.adding(5.0, revision=3, **IN_REPLICA))
         load.wait_seen(5.0)
     assert set(load.seen) == {1.0, -1.0, 5.0}
 
@@ -97,15 +98,15 @@ def test_a_revision_that_cannot_load_leaves_the_old_one_answering(sums):
         assert report["state"] == "failed"
         load.wait_more(40)
     assert set(load.seen) == {1.0}
-    assert sums.deploy_quietly(sums.adding(2.0, revision=3, request_settings=SETTINGS))["state"] == "ready"
+    assert sums.deploy_quietly(sums.adding(2.0, revision=3, **IN_REPLICA))["state"] == "ready"
 
 
 def test_more_and_fewer_instances_drop_no_request(sums, eventually):
     with Load(sums) as load:
-        sums.deploy_quietly(sums.adding(1.0, revision=2, instance_count=3, request_settings=SETTINGS))
+        sums.deploy_quietly(sums.adding(1.0, revision=2, instance_count=3, **IN_REPLICA))
         assert len(sums.replicas()) == 3
         load.wait_more(40)
-        sums.deploy_quietly(sums.adding(1.0, revision=3, instance_count=1, request_settings=SETTINGS))
+        sums.deploy_quietly(sums.adding(1.0, revision=3, instance_count=1, **IN_REPLICA))
         eventually(lambda: len(sums.replicas()) == 1)
         load.wait_more(40)
     assert set(load.seen) == {1.0}
@@ -113,12 +114,13 @@ def test_more_and_fewer_instances_drop_no_request(sums, eventually):
 
 def test_an_update_without_new_content_keeps_the_replica(sums):
     before = sums.replicas()
-    sums.deploy_quietly(sums.adding(1.0, revision=2, request_settings={**SETTINGS, "request_timeout_ms": 9000}))
+    settings = {**SETTINGS, "request_timeout_ms": 9000}
+    sums.deploy_quietly(sums.adding(1.0, revision=2, **{**IN_REPLICA, "request_settings": settings}))
     assert sums.replicas() == before
 
 
 def test_a_killed_replica_is_replaced_and_nobody_hangs(sums, eventually):
-    sums.deploy_quietly(sums.adding(1.0, revision=2, instance_count=2, request_settings=SETTINGS))
+    sums.deploy_quietly(sums.adding(1.0, revision=2, instance_count=2, **IN_REPLICA))
     first = sums.replicas()
     with Load(sums) as load:
         sums.kill(first[0])
@@ -230,7 +232,7 @@ def test_a_spare_takes_the_next_model(bench, eventually):
     bench.door.change("sums")
     eventually(lambda: len(bench.replicas()) == 1)
     spare = bench.replicas()
-    bench.deploy("sums", bench.adding(1.0))
+    bench.deploy("sums", bench.adding(1.0, **IN_REPLICA))
     eventually(lambda: len(bench.replicas()) == 2)
     assert bench.ask(body={"data": [[0, 0]]}).status == 200
     assert set(spare) <= set(bench.replicas())
@@ -240,7 +242,7 @@ def test_a_spare_takes_the_next_model(bench, eventually):
     gateway.kill()
     gateway.wait()
     bench.start_gateway(spares=1)
-    assert bench.deploy("sums", bench.adding(2.0, revision=2))["state"] == "ready"
+    assert bench.deploy("sums", bench.adding(2.0, revision=2, **IN_REPLICA))["state"] == "ready"
     eventually(lambda: len(bench.replicas()) == 2)
     bench.door.remove("sums")
     eventually(lambda: bench.replicas() == [])
@@ -255,7 +257,7 @@ def test_a_load_that_takes_too_long_fails(bench):
 
 def test_folders_of_old_revisions_are_removed(sums, eventually):
     folder = sums.home.run / "serving"
-    sums.deploy_quietly(sums.adding(2.0, revision=2, request_settings=SETTINGS))
+    sums.deploy_quietly(sums.adding(2.0, revision=2, **IN_REPLICA))
     eventually(lambda: len(list(folder.iterdir())) == 1)
     (entry,) = folder.iterdir()
     model = entry / "model" / "model.onnx"
