@@ -44,11 +44,11 @@ from penstock.jobs.watch import Feed
 from penstock.rules import names
 from penstock.rules.quantities import parse_instance_types
 from penstock.server.asgi import create_app
-from penstock.serving.joined import JoinedProtocol
 from penstock.server.readers.pool import Readers
 from penstock.server.services import Services
 from penstock.serving.connections import own_limits, protocol_for
 from penstock.serving.endpoints import Endpoints
+from penstock.serving.joined import JoinedProtocol
 from penstock.serving.mlflow_models import MlflowModels
 from penstock.serving.model_check import ModelCheck
 from penstock.stores.blobs.local import LocalBlobStore
