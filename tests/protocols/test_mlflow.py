@@ -89,6 +89,12 @@ def test_a_missing_column_names_the_one_that_was_meant(columns):
     assert (status, "twice" in said["message"]) == (400, True)
 
 
+def test_records_with_a_name_each_do_not_become_a_large_table(columns):
+    body = {"dataframe_records": [{f"c{number}": 1} for number in range(50_000)]}
+    status, said = ask(columns, "/invocations", body)
+    assert (status, "few of them in each record" in said["message"]) == (400, True)
+
+
 def test_csv_holds_numbers_truths_and_empty_cells(tmp_path):
     for kind, line, expected in (
         (TensorProto.FLOAT, "1,,-2e3,nan", [1.0, None, -2000.0, None]),

@@ -110,6 +110,10 @@ FIELDS = ("name", "shape", "datatype", "data", "parameters")
 @example("FP32", "shape", [-1, -2])
 @example("FP32", "shape", [1] * 200)
 @example("FP32", "shape", [2**62, 2**62])
+@example("FP32", "shape", [2**62, 0])
+@example("FP32", "shape", [2**80, 0])
+@example("FP32", "shape", [0, 10**6])
+@example("FP32", "shape", [1] * 20_000)
 @example("UINT8", "data", [300, 1])
 @example("FP32", "data", [1e300, 1])
 @example("FP32", "parameters", {"binary_data_size": True})
@@ -166,6 +170,18 @@ def test_no_bytes_make_it_fail(echoes, body, content_type):
         request = ScoreRequest(body, content_type, path=path, headers=headers)
         assert answer(echoes["FP32"], request).status in (200, 400, 415)
         assert answer(echoes["BYTES"], request).status in (200, 400, 415)
+
+
+@pytest.mark.parametrize("length", ["-1", "1e3", "٣", "9" * 5000, "1 ", "0x1"])
+def test_a_header_length_that_is_none_is_a_400(classifier, length):
+    headers = {"inference-header-content-length": length}
+    assert answer(classifier, ScoreRequest(b"{}", path="/v2/models/m/infer", headers=headers)).status == 400
+
+
+def test_an_empty_raw_tensor_cannot_make_a_large_answer(classifier):
+    tensor = {"name": "x", "datatype": "FP32", "shape": [2**40, 0], "parameters": {"binary_data_size": 0}}
+    response = infer(classifier, {"inputs": [tensor]})
+    assert "an empty tensor has no axis longer" in json.loads(response.body)["error"]
 
 
 def test_id_names_and_versions_are_answered(classifier):

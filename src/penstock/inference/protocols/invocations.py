@@ -19,6 +19,8 @@ from penstock.inference.contract import BadInputError, suggest
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 CSV, JSON = "text/csv", "application/json"
+MOST_SPARSE, MAX_EMPTY_CELLS = 16, 1 << 16
+"""A table of records may have so many times the cells that were sent, and so many more."""
 _SPLIT_KEYS = ("columns", "index", "data")
 _decode = msgspec.json.Decoder().decode
 
@@ -138,6 +140,9 @@ def _from_records(value: Any) -> Invocation:
     if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
         raise BadInputError("dataframe_records is no list of JSON objects")
     columns = list(dict.fromkeys(name for record in value for name in record))
+    given = sum(len(record) for record in value)
+    if len(columns) * len(value) > MOST_SPARSE * given + MAX_EMPTY_CELLS:
+        raise BadInputError(f"dataframe_records has {len(columns)} names, and few of them in each record")
     return Invocation("table", Table(columns, [[record.get(name) for name in columns] for record in value]))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from penstock.inference.runtimes.base import ScoreRequest, ScoreResponse
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 PLATFORM = "onnxruntime_onnx"
+_LENGTH = re.compile(r"[0-9]{1,12}")
 _SHARED_MEMORY = "shared_memory_region"
 _encode = msgspec.json.Encoder().encode
 
@@ -96,7 +98,7 @@ def _read(model: Model, request: ScoreRequest) -> tuple[_Request, _Given]:
     header_length = request.headers.get(LENGTH_HEADER.lower(), "")
     if not header_length:
         length = len(body)
-    elif header_length.isascii() and header_length.isdigit() and int(header_length) <= len(body):
+    elif _LENGTH.fullmatch(header_length) and int(header_length) <= len(body):
         length = int(header_length)
     else:
         raise BadInputError(f"{LENGTH_HEADER} is {header_length[:20]!r}, the body has {len(body)} bytes")

@@ -34,6 +34,7 @@ DTYPES = {
 }
 DATATYPES = {dtype: datatype for datatype, dtype in DTYPES.items()}
 MAX_RANK = 32
+MAX_EMPTY = 1 << 16
 _JSON_TYPES: dict[str, type] = {"b": bool, "f": float, "i": int, "u": int}
 _LENGTH = struct.Struct("<I")
 
@@ -63,7 +64,10 @@ def count_of(name: str, shape: Sequence[int]) -> int:
         raise BadInputError(
             f"input {name!r}: {list(shape)[:MAX_RANK]} is no shape", hint="Send a length of 0 or more for each axis."
         )
-    return prod(shape)
+    count = prod(shape)
+    if count == 0 and max(shape) > MAX_EMPTY:  # what a model makes of no values may be as large as the others say
+        raise BadInputError(f"input {name!r}: an empty tensor has no axis longer than {MAX_EMPTY}")
+    return count
 
 
 def from_bytes(name: str, datatype: str, shape: Sequence[int], content: memoryview) -> Array:
@@ -130,13 +134,14 @@ def from_json(name: str, datatype: str, shape: Sequence[int], content: msgspec.R
         If a value is of another type, or the number of values is not the shape's.
     """
     dtype = np.dtype(object if datatype == BYTES else DTYPES[datatype])
+    wanted = count_of(name, shape)
     values = _decode(name, dtype.kind, len(shape), content)
     try:
         with np.errstate(over="ignore"):
             array = np.array(values, dtype=dtype)
     except (OverflowError, ValueError) as error:
         raise BadInputError(f"input {name!r}: {str(error)[:200]}", hint=f"The datatype is {datatype}.") from error
-    if array.size != count_of(name, shape) or (array.ndim > 1 and array.shape != tuple(shape)):
+    if array.size != wanted or (array.ndim > 1 and array.shape != tuple(shape)):
         raise BadInputError(
             f"input {name!r} has data of shape {list(array.shape)}, it says {list(shape)}",
             hint="Send a flat list in row-major order, or one nested as the shape says.",
