@@ -61,34 +61,57 @@ def _judge(folder: Path, task: Mapping[str, Any], found: Mapping[str, Any], kept
         if "file" not in candidate:
             attempts.append(attempt | {"verdict": REFUSED, "reason": candidate["reason"]})
             continue
-        layout = {
+        layout: dict[str, Any] = {
             "width": task["width"],
             "columns": task["columns"],
             "layout": candidate["layout"],
             "output": candidate["output"],
             "dtype": found["dtype"],
             "ndim": found["ndim"],
-            "takes_missing": found["takes_missing"],
             "categories": found["categories"],
         }
         place = folder / f"try-{number}"
         place.mkdir()
         (folder / candidate["file"]).rename(place / "model.onnx")
         shutil.copyfile(Path(task["model"]) / "MLmodel", place / "MLmodel")
-        (place / CONVERSION_FILE).write_bytes(msgspec.json.encode({"layout": layout}))
-        try:
-            compared = compare(ConvertedRuntime(place), task, found, candidate["outputs"])
-        except (PenstockError, ValueError, KeyError, TypeError) as error:
-            attempts.append(attempt | {"verdict": FAILED, "reason": str(error)[:300]})
-            continue
-        attempts.append(attempt | compared)
-        if compared["verdict"] == EQUAL:
-            (place / "model.onnx").rename(folder / "model.onnx")
-            (place / "MLmodel").rename(folder / "MLmodel")
-            kept["layout"] = layout
-            return {"verdict": EQUAL, "attempts": attempts, **attempts[-1]}
+        for takes_missing in _missing(task, found):
+            layout["takes_missing"] = takes_missing
+            (place / CONVERSION_FILE).write_bytes(msgspec.json.encode({"layout": layout}))
+            seen = found if takes_missing else _without_missing(found)
+            try:
+                compared = compare(ConvertedRuntime(place), task, seen, candidate["outputs"])
+            except (PenstockError, ValueError, KeyError, TypeError) as error:
+                compared = {"verdict": FAILED, "reason": str(error)[:300]}
+            attempts.append(attempt | {"takes_missing": takes_missing} | compared)
+            if compared["verdict"] == EQUAL:
+                (place / "model.onnx").rename(folder / "model.onnx")
+                (place / "MLmodel").rename(folder / "MLmodel")
+                kept["layout"] = layout
+                return {"verdict": EQUAL, "attempts": attempts, **attempts[-1]}
     best = next((one for one in attempts if one["verdict"] == DIFFERENT), attempts[0])
     return {"verdict": best["verdict"], "reason": best["reason"], "attempts": attempts}
+
+
+def _missing(task: Mapping[str, Any], found: Mapping[str, Any]) -> Sequence[bool]:
+    """Return which ways to try: with missing values where the model takes them, without where none are declared.
+
+    They are declared by an optional column of the signature, or by one in the input example. Trees take them however
+    they were trained, and answer them in their own way.
+    """
+    if not found["takes_missing"]:
+        return (False,)
+    is_declared = any(not column.get("required", True) for column in task["columns"] or ())
+    return (True,) if is_declared or any(None in row for row in task["example"]) else (True, False)
+
+
+def _without_missing(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    clean, probabilities = found["clean"], found["probabilities"]
+    return {
+        **found,
+        "rows": found["rows"][:clean],
+        "answers": found["answers"][:clean],
+        "probabilities": None if probabilities is None else probabilities[:clean],
+    }
 
 
 def compare(

@@ -33,7 +33,7 @@ class SklearnModel:
 
     flavor: Mapping[str, Any]
     predict_fn: str
-    columns: tuple[Mapping[str, str], ...] | None
+    columns: tuple[Mapping[str, Any], ...] | None
     width: int
     example: tuple[Any, ...]
     problem: str = ""
@@ -169,7 +169,7 @@ def _sklearn(files: _Files, data: Mapping[str, Any], flavors: Mapping[str, Any])
     return SklearnModel(flavor, function, columns, width, example, problem)
 
 
-def _columns(signature: Any) -> tuple[tuple[Mapping[str, str], ...] | None, int, str]:
+def _columns(signature: Any) -> tuple[tuple[Mapping[str, Any], ...] | None, int, str]:
     """Return (columns, width, problem) of a signature."""
     try:
         inputs = json.loads(signature["inputs"])
@@ -179,9 +179,10 @@ def _columns(signature: Any) -> tuple[tuple[Mapping[str, str], ...] | None, int,
     if params:
         return None, 0, "its signature has params"
     if all(isinstance(one, dict) and isinstance(one.get("type"), str) and one["type"] != "tensor" for one in inputs):
-        if not all(one.get("name") for one in inputs) or not all(one.get("required", True) for one in inputs):
-            return None, 0, "its signature has columns that are optional or without names"
-        return tuple({"name": one["name"], "type": one["type"]} for one in inputs), len(inputs), ""
+        if not inputs or not all(one.get("name") for one in inputs):
+            return None, 0, "its signature has columns without names"
+        columns = [{"name": one["name"], "type": one["type"], "required": one.get("required", True)} for one in inputs]
+        return tuple(columns), len(inputs), ""
     spec = inputs[0].get("tensor-spec") if len(inputs) == 1 and isinstance(inputs[0], dict) else None
     shape = spec.get("shape") if isinstance(spec, dict) else None
     if not isinstance(spec, dict) or inputs[0].get("name") or spec.get("dtype") != "float64":
@@ -198,7 +199,7 @@ def _columns(signature: Any) -> tuple[tuple[Mapping[str, str], ...] | None, int,
 
 
 def _example(
-    files: _Files, info: Any, columns: tuple[Mapping[str, str], ...] | None, width: int
+    files: _Files, info: Any, columns: tuple[Mapping[str, Any], ...] | None, width: int
 ) -> tuple[list[Any], ...]:
     """Return the input example's rows in the signature's order; none where it does not fit."""
     if not isinstance(info, dict):
@@ -207,7 +208,7 @@ def _example(
         if path not in files.digests:
             continue
         try:
-            content = json.loads(files.read(path))
+            content = json.loads(files.read(path), parse_constant=lambda _: None)
         except (ValueError, RecursionError, PenstockError):
             continue
         rows = _rows(content, columns)
@@ -216,7 +217,7 @@ def _example(
     return ()
 
 
-def _rows(content: Any, columns: tuple[Mapping[str, str], ...] | None) -> list[Any]:
+def _rows(content: Any, columns: tuple[Mapping[str, Any], ...] | None) -> list[Any]:
     if isinstance(content, dict):
         content = content.get("dataframe_split", content.get("inputs", content))
     if columns is None:

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, Callable, Optional
 
 UNSEEN = "text-that-no-example-has"
-ODD_SHARE = 0.05
+UNSEEN_SHARE, MISSING_SHARE, MISSING_ROWS = 0.05, 0.2, 200
 _DTYPES = {"double": "float64", "float": "float32", "integer": "int32", "long": "int64", "boolean": "bool"}
 _LIMITS = {"integer": 2**31 - 1, "long": 2**53}
 _FLOATS = ("double", "float")
@@ -84,8 +84,22 @@ class Samples:
 
     def rows(self, count: int) -> list[list[Any]]:
         """Return the example's rows and ``count`` seeded ones, as JSON types."""
+        return self._example + self._seeded(count)
+
+    def rows_with_missing(self) -> list[list[Any]]:
+        """Return more seeded rows, with missing values strewn in; none where the model takes none."""
+        if not self.takes_missing:
+            return []
+        rows = self._seeded(MISSING_ROWS)
+        for number, kind in enumerate(self._types):
+            if kind in _FLOATS:
+                for row, chance in zip(rows, self._random.random(len(rows))):
+                    row[number] = None if chance < MISSING_SHARE else row[number]
+        return rows
+
+    def _seeded(self, count: int) -> list[list[Any]]:
         columns = [self._draw(number, count) for number in range(len(self._types))]
-        return self._example + [list(row) for row in zip(*columns)]
+        return [list(row) for row in zip(*columns)]
 
     def describe(self) -> list[dict[str, Any]]:
         """Return the range or the texts of each column; of a tensor once."""
@@ -121,17 +135,15 @@ class Samples:
         kind, draw = self._types[number], self._random
         if kind == "string":
             values: list[Any] = [str(value) for value in draw.choice(self._categories[number] or [UNSEEN], count)]
-            return self._strew(values, UNSEEN) if self.takes_unseen else values
+            if self.takes_unseen:
+                return [UNSEEN if chance < UNSEEN_SHARE else v for v, chance in zip(values, draw.random(count))]
+            return values
         if kind == "boolean":
             return [bool(value) for value in draw.integers(0, 2, count)]
         low, high = self._ranges[number]
         if kind not in _FLOATS:
             return [int(value) for value in draw.integers(int(low), int(high) + 1, count)]
-        values = draw.uniform(low, high, count).astype(_DTYPES[kind]).tolist()
-        return self._strew(values, None) if self.takes_missing else values
-
-    def _strew(self, values: list[Any], odd: Any) -> list[Any]:
-        return [odd if chance < ODD_SHARE else value for value, chance in zip(values, self._random.random(len(values)))]
+        return list(draw.uniform(low, high, count).astype(_DTYPES[kind]).tolist())
 
     def _is_taken(self, predict: Callable[[Any], Any], row: list[Any], number: int, value: Any) -> bool:
         changed = [value if n == number else one for n, one in enumerate(row)]

@@ -62,7 +62,8 @@ def convert(task: dict[str, Any], folder: str) -> dict[str, Any]:
         raise Refused("it has no %s" % function)
     samples = Samples(task["columns"], task["width"], task["example"], task["seed"])
     samples.learn(estimator, getattr(estimator, function))
-    rows = samples.rows(task["samples"])
+    clean = samples.rows(task["samples"])
+    rows = clean + samples.rows_with_missing()
     frame = make_frame(task["columns"], rows)
     try:
         answers = getattr(estimator, function)(frame)
@@ -83,6 +84,7 @@ def convert(task: dict[str, Any], folder: str) -> dict[str, Any]:
         raise Refused("skl2onnx cannot convert it: %s" % candidates[0]["reason"])
     return {
         "rows": rows,
+        "clean": len(clean),
         "answers": answers.tolist(),
         "probabilities": None if probabilities is None else probabilities.tolist(),
         "dtype": "str" if answers.dtype.kind in "UO" else str(answers.dtype),

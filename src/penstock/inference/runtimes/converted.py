@@ -24,16 +24,18 @@ INPUT_DATA = b'"input_data"'
 _AZURE_KEYS = ("input_data", "params")
 _SPLIT_KEYS = {"columns", "index", "data"}
 _KEYS = tuple(f'"{key}"'.encode() for key in ("dataframe_split", "dataframe_records", "instances"))
+_BLANK: Mapping[str, Any] = {"string": "", "boolean": False, "integer": 0, "long": 0}
 _TRUTHS = {"true": True, "false": False}
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
 class SignatureColumn(msgspec.Struct, frozen=True):
-    """One column of the signature: ``type`` is MLflow's word."""
+    """One column of the signature: ``type`` is MLflow's word; one that is not ``required`` may hold missing values."""
 
     name: str
     type: str
+    required: bool = True
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -97,6 +99,15 @@ class ConvertedRuntime(OnnxRuntime):
             return ScoreResponse(_encode(self.predict(self._from_azure(request.body))))
         except BadInputError as error:
             return self._refuse(error)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what any ONNX model says of itself, with a sample that this one takes."""
+        columns = self.layout.columns
+        if columns is None:
+            return super().describe() | {"sample_request": {"inputs": [[0.0] * self.layout.width]}}
+        row = [next(iter(self.layout.categories.get(c.name, ())), _BLANK.get(c.type, 0.0)) for c in columns]
+        split = {"columns": [column.name for column in columns], "data": [row]}
+        return super().describe() | {"sample_request": {"dataframe_split": split}}
 
     def invoke(self, request: ScoreRequest) -> ScoreResponse:
         """Answer a request of MLflow's ``/invocations``."""
@@ -221,7 +232,7 @@ class ConvertedRuntime(OnnxRuntime):
 
     def _schema(self) -> Any:
         if self.layout.columns is not None:
-            return [{"type": column.type, "name": column.name, "required": True} for column in self.layout.columns]
+            return [{"type": c.type, "name": c.name, "required": c.required} for c in self.layout.columns]
         return [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, self.layout.width]}}]
 
 
