@@ -34,5 +34,5 @@ def is_equal(mine: Any, wanted: Any) -> bool:
     if isinstance(mine, dict):
         return mine.keys() == wanted.keys() and all(is_equal(mine[key], wanted[key]) for key in mine)
     if isinstance(mine, float):
-        return abs(mine - wanted) <= TOLERANCE * max(1.0, abs(wanted))
+        return bool(abs(mine - wanted) <= TOLERANCE * max(1.0, abs(wanted)))
     return bool(mine == wanted)
