@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 import yaml
 
 from penstock.cli.output import Format, emit, report
+from penstock.cli.run_tables import table_of
 from penstock.entities import errors
 
 JOBS = [
@@ -94,3 +96,18 @@ def test_only_the_first_of_many_lines_is_in_a_table(capsys) -> None:
     job = {"error": "it failed\nTraceback\n  more", "next": "x"}
     assert printed(capsys, job) == "error:  it failed …\nnext:   x\n"
     assert json.loads(printed(capsys, job, output=Format.JSON)) == job
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_the_first_and_the_last_time_there_is_are_shown_in_every_zone(capsys, monkeypatch, zone) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for text in ("9999-12-31T23:59:59.999Z", "0001-01-01T00:00:00.000Z"):
+            shown = printed(capsys, [{"at": text}], columns={"AT": "at"})
+            assert shown.count("-") == 2
+            _, (row,) = table_of([{"run_id": "a", "start_time": text}], {"attributes": ["start_time"]}, full=False)
+            assert row["STARTED"].count("-") == 2
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from penstock.entities.errors import NotFoundError
+from penstock.entities.errors import NotFoundError, UnavailableError
+from penstock.sdk import stream
 from penstock.sdk.events import read_events
 from penstock.sdk.http import HttpClient
 from penstock.sdk.rest import Rest
@@ -78,3 +79,21 @@ def test_stream_of_an_unknown_job_is_not_tried_again(stub, rest) -> None:
     with pytest.raises(NotFoundError):
         list(follow_job(rest, "job1"))
     assert len(stub.requests) == 1
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_stream_that_ends_at_the_same_place_each_time_is_given_up(stub, rest, monkeypatch, is_whole) -> None:
+    monkeypatch.setattr(stream, "RETRY_DELAYS_S", (0.001,))
+    same = sending(event("status", {"status": "Running", "at": "…"}), whole=is_whole)
+    stub.answers = [same] * 100
+    with pytest.raises(UnavailableError, match="at the same place"):
+        list(follow_job(rest, "job1"))
+    assert len(stub.requests) == 1 + stream.MOST_IN_VAIN
+
+
+def test_a_stream_that_says_a_little_each_time_is_never_given_up(stub, rest, monkeypatch) -> None:
+    monkeypatch.setattr(stream, "RETRY_DELAYS_S", (0.001,))
+    pieces = [event("log", {"offset": n, "next": n + 1, "text": "x"}) for n in range(50)]
+    stub.answers = [sending(piece, whole=False) for piece in pieces] + [sending(event("end", {"status": "Failed"}))]
+    events = list(follow_job(rest, "job1"))
+    assert "".join(e.text for e in events if isinstance(e, LogText)) == "x" * 50

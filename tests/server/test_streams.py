@@ -163,3 +163,20 @@ def test_stopping_server_does_not_wait_for_those_who_wait(tmp_path: Path) -> Non
         assert next(events)[0] == "status"
     # Leaving the block stopped the server: the stream ended without the job's end.
     assert [event for event, _ in events if event] == []
+
+
+def test_a_point_that_cannot_be_shown_does_not_end_the_stream() -> None:
+    points = [(1, Metric("a", 1.0, 1, 1)), (2, Metric("\udc80", 1.0, 1, 1)), (3, Metric("b", 1.0, 2**63 - 1, 1))]
+    shown = [json.loads(line.split(b"data: ")[1]) for line in streams.metric_events("job", points)]
+    assert [(item["id"], item["timestamp"]) for item in shown] == [
+        (1, "1970-01-01T00:00:00.001Z"),
+        (3, "9999-12-31T23:59:59.999Z"),
+    ]
+
+
+def test_more_points_than_one_look_takes_come_in_order(house: House, job: tuple[Job, str], monkeypatch) -> None:
+    monkeypatch.setattr(streams, "METRICS_AT_ONCE", 3)
+    for step in range(10):
+        log_metric(house, job[0].name, 0.5, step)
+    end(house, job[0].name)
+    assert [data["step"] for event, data in follow(house, job[0].name) if event == "metric"] == list(range(10))

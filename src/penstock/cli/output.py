@@ -277,7 +277,7 @@ def _local_time(text: str) -> str:
         return text
     try:
         return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    except ValueError:
+    except (ValueError, OverflowError):  # the last hours of the calendar, in a zone that is ahead
         return text
 
 

@@ -132,4 +132,7 @@ def duration_text(ms: Any) -> str | None:
 def _local(text: str) -> str:
     from datetime import datetime
 
-    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
+    try:
+        return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError):  # the last hours of the calendar, in a zone that is ahead
+        return text

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from penstock.entities.event import Event
 from penstock.rules.chain import Finding
-from penstock.server.api import wire
+from penstock.rules.instants import rfc3339
 from penstock.server.export_order import EventsExport, EventsVerification
 from penstock.stores.metadata import events
 
@@ -22,7 +22,7 @@ PIECE = 1000
 
 def show_event(event: Event) -> dict[str, Any]:
     """Return an entry as REST shows it; unlike ``wire.entity`` cheap enough for a million of them."""
-    return {**event.__dict__, "at": wire.rfc3339(event.at)}
+    return {**event.__dict__, "at": rfc3339(event.at)}
 
 
 def export_events(read: Read, task: EventsExport) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from penstock.entities.run_query import RunExport
+from penstock.rules.instants import nearest, rfc3339
 from penstock.server import arrow_file
 from penstock.server.api import wire
 from penstock.server.run_selection import Selected, names_of, walk_pages
@@ -45,7 +46,7 @@ def export_runs(read: Read, selected: Selected, export: RunExport) -> Iterator[b
         return _lines(header, rows)
     if export.format == "csv":
         return _csv(header, rows)
-    return arrow_file.write(export.format, [(name, type_of(name)) for name in header], rows)
+    return arrow_file.write(export.format, [(name, type_of(name)) for name in header], _with_dates(header, rows))
 
 
 def header_of(columns: Columns) -> list[str]:
@@ -117,9 +118,20 @@ def _csv(header: Sequence[str], pages: Iterator[list[Row]]) -> Iterator[bytes]:
         yield buffer.getvalue().encode()
 
 
+def _with_dates(header: Sequence[str], pages: Iterator[list[Row]]) -> Iterator[list[Row]]:
+    """Give each time a date: Arrow holds any number, but who reads it cannot print it."""
+    times = [place for place, name in enumerate(header) if type_of(name) == "time"]
+    for page in pages:
+        for row in page:
+            for place in times:
+                if row[place] is not None:
+                    row[place] = nearest(row[place])
+        yield page
+
+
 def _shown(column: str) -> Callable[[Any], Any]:
     kind = type_of(column)
-    return wire.rfc3339 if kind == "time" else wire.number if kind == "number" else _same
+    return rfc3339 if kind == "time" else wire.number if kind == "number" else _same
 
 
 def _same(value: Any) -> Any:

@@ -15,6 +15,7 @@ from penstock.entities.base import Entity
 from penstock.entities.errors import PenstockError
 from penstock.jobs.collection import Collector, Garbage, Progress, Scope
 from penstock.rules.collection import Deleted, Removal
+from penstock.rules.instants import rfc3339
 from penstock.rules.permissions import Action
 from penstock.server import problems
 from penstock.server.api import wire
@@ -128,4 +129,4 @@ def _show_plan(removal: Removal, garbage: Garbage) -> dict[str, Any]:
 
 
 def _show(deleted: Deleted) -> dict[str, str]:
-    return {"kind": deleted.kind.value, "name": deleted.name, "deleted_at": wire.rfc3339(deleted.deleted_at)}
+    return {"kind": deleted.kind.value, "name": deleted.name, "deleted_at": rfc3339(deleted.deleted_at)}

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from penstock.access.actors import Actor
 from penstock.entities.run_query import RunSearch
+from penstock.rules.instants import rfc3339
 from penstock.server import run_selection
 from penstock.server.api import wire
 from penstock.server.readers.question import Question
@@ -45,7 +46,7 @@ def show_run(run: dict[str, Any]) -> dict[str, Any]:
     """Turn a run as the store reads it into what REST shows, in place."""
     for name in ("start_time", "end_time"):
         if run.get(name) is not None:
-            run[name] = wire.rfc3339(run[name])
+            run[name] = rfc3339(run[name])
     for name in ("end_time", "duration"):
         if name in run and run[name] is None:
             del run[name]

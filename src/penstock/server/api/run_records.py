@@ -18,6 +18,7 @@ from penstock.entities.errors import ConflictError, NotFoundError, Problem, Spec
 from penstock.entities.run import LifecycleStage, Run
 from penstock.entities.tags import CREATOR_TAG, RUN_NAME_TAG
 from penstock.entities.token import Role
+from penstock.rules.instants import span
 from penstock.rules.permissions import Action
 from penstock.rules.suggest import did_you_mean
 from penstock.server.api import wire
@@ -42,7 +43,11 @@ from penstock.stores.metadata.search import run_lookup
 router = APIRouter(tags=["runs"])
 
 MAX_KEY, MAX_TAG, MAX_NAME = 250, 8000, 500
-_POINT = record(step={"type": "integer"}, timestamp=text(), value=NUMBER)
+_POINT = record(
+    step={"type": "integer"},
+    timestamp=text("where RFC 3339 cannot say what was sent, the nearest it can"),
+    value=NUMBER,
+)
 _HISTORY = {
     **record(items=array(_POINT)),
     "properties": {
@@ -199,7 +204,7 @@ def _show(connection: Connection, run: Run) -> dict[str, Any]:
         "user_id": run.user_id,
         "start_time": run.start_time,
         "end_time": run.end_time,
-        "duration": None if run.end_time is None else run.end_time - run.start_time,
+        "duration": None if run.end_time is None else span(run.start_time, run.end_time),
         "lifecycle_stage": run.lifecycle_stage.value,
         "artifact_uri": run.artifact_uri,
         "is_job": jobs.find_job(connection, run.run_id) is not None,

@@ -7,7 +7,8 @@ sleeps until the feed says that something changed, and looks once more after eac
 from __future__ import annotations
 
 import codecs
-from collections.abc import AsyncIterator, Callable, Iterator
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,17 @@ from anyio import to_thread
 
 from penstock.entities.job import Job, JobStatus
 from penstock.entities.run import Metric
+from penstock.rules.instants import rfc3339
 from penstock.rules.lifecycle import is_terminal
 from penstock.server.api import wire
 from penstock.server.services import Services
 from penstock.stores.metadata import runs
 
+logger = logging.getLogger(__name__)
+
 KEEP_ALIVE_S = 10.0
 LOG_PIECE_BYTES = 1 << 18
+METRICS_AT_ONCE = 1000
 KEEP_ALIVE = b": keep-alive\n\n"
 
 
@@ -72,14 +77,14 @@ async def stream_job(
         view = await to_thread.run_sync(_look, services, name, read_to, metrics_after)
         if view.job.status is not shown:
             shown = view.job.status
-            yield event("status", {"status": shown.value, "at": wire.rfc3339(services.now())})
+            yield event("status", {"status": shown.value, "at": rfc3339(services.now())})
         read_to += len(view.log)
         has_more = bool(view.log) or bool(view.metrics)
         for line in _log_events(text, view.log, is_last=is_terminal(view.job.status) and not has_more):
             yield line
-        for number, metric in view.metrics:
-            metrics_after = number
-            yield event("metric", {"id": number, "key": metric.key, **wire.point(metric)})
+        for line in metric_events(name, view.metrics):
+            yield line
+        metrics_after = view.metrics[-1][0] if view.metrics else metrics_after
         if has_more:
             continue
         if is_terminal(view.job.status):
@@ -89,6 +94,15 @@ async def stream_job(
             yield KEEP_ALIVE
         if services.closing.has_begun or not await to_thread.run_sync(is_known):
             return
+
+
+def metric_events(name: str, found: Sequence[tuple[int, Metric]]) -> Iterator[bytes]:
+    """Yield the event of each point. One that cannot be shown is left out: its stream would end there for ever."""
+    for number, metric in found:
+        try:
+            yield event("metric", {"id": number, "key": metric.key, **wire.point(metric)})
+        except Exception:
+            logger.exception('point %d of job "%s" cannot be shown; its stream goes on behind it', number, name)
 
 
 def _log_events(text: _Text, content: bytes, *, is_last: bool) -> Iterator[bytes]:
@@ -101,4 +115,4 @@ def _look(services: Services, name: str, log_offset: int, metrics_after: int) ->
     job = services.jobs.get(name)
     log, _ = services.jobs.read_log(name, log_offset, LOG_PIECE_BYTES)
     with services.store.read() as connection:
-        return _View(job, log, runs.metrics_since(connection, name, metrics_after))
+        return _View(job, log, runs.metrics_since(connection, name, metrics_after, limit=METRICS_AT_ONCE))

@@ -9,7 +9,6 @@ import base64
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,14 +18,9 @@ from starlette.responses import Response
 from penstock.entities.attempt import Attempt
 from penstock.entities.errors import UsageError
 from penstock.entities.run import Experiment, Metric
+from penstock.rules.instants import rfc3339
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
-
-
-def rfc3339(ms: int) -> str:
-    """Return milliseconds since 1970 as ``2026-01-02T03:04:05.678Z``."""
-    return (EPOCH + timedelta(milliseconds=ms)).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
 
 
 def number(value: float) -> float | str:

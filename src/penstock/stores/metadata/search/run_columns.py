@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func
 
 from penstock.stores.metadata.experiments import parse_id
 from penstock.stores.metadata.search.row_sets import among
+from penstock.stores.metadata.search.shown_times import span
 from penstock.stores.metadata.tables import experiments, latest, metric_keys, params, points, runs, tags
 
 _NAN = float("nan")
@@ -26,7 +27,7 @@ _ATTRIBUTES: dict[str, Any] = {
     "user_id": runs.c.user_id,
     "start_time": runs.c.start_time,
     "end_time": runs.c.end_time,
-    "duration": runs.c.end_time - runs.c.start_time,
+    "duration": span(runs.c.start_time, runs.c.end_time),
     "lifecycle_stage": runs.c.lifecycle_stage,
     "artifact_uri": runs.c.artifact_uri,
 }

@@ -17,6 +17,7 @@ from penstock.entities.tags import RUN_NAME_TAG
 from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Op, Or, OrderKey, Scope
 from penstock.stores.metadata.engine.patterns import check_pattern
 from penstock.stores.metadata.search.row_sets import among
+from penstock.stores.metadata.search.shown_times import span
 from penstock.stores.metadata.tables import datasets, latest, params, run_datasets, runs, tags
 
 MAX_PATTERN = 10_000
@@ -30,7 +31,7 @@ ATTRIBUTES: Mapping[str, ColumnElement[Any]] = {
     "lifecycle_stage": runs.c.lifecycle_stage,
     "start_time": runs.c.start_time,
     "end_time": runs.c.end_time,
-    "duration": runs.c.end_time - runs.c.start_time,
+    "duration": span(runs.c.start_time, runs.c.end_time),
     "artifact_uri": runs.c.artifact_uri,
     "experiment_id": cast(runs.c.experiment, Text),
 }
