@@ -15,7 +15,7 @@ import threading
 import traceback
 from typing import Any
 
-from . import replica_host, score_log
+from . import mlflow_description, replica_host, score_log
 from .mlflow_scoring import JSON, PyfuncScorer, load_pyfunc
 from .score_script import Stopped, stop
 
@@ -91,6 +91,9 @@ def framed(scorer: PyfuncScorer) -> replica_host.Answer:
 
     def answer(meta: bytes, body: bytes) -> tuple[bytes, bytes]:
         sent: dict[str, Any] = json.loads(meta) if meta else {}
+        if sent.get("path") in mlflow_description.PATHS:
+            status, described = mlflow_description.answer(scorer.describe(), sent)
+            return json.dumps({"status": status}).encode("utf-8"), described
         try:
             reply = scorer(sent.get("method", "POST"), sent.get("path", "/score"), sent.get("content_type", JSON), body)
         finally:

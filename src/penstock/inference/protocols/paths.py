@@ -45,9 +45,10 @@ SHOWN: Mapping[str, str] = {
 }
 """Each protocol and its paths, as they are told to people."""
 
+_AZURE_DOORS = frozenset({Door.SCORE, Door.HEALTHY, Door.SWAGGER, Door.OPENAPI})
 DOORS: Mapping[str, frozenset[Door]] = {
-    "script": frozenset({Door.SCORE, Door.HEALTHY, Door.SWAGGER, Door.OPENAPI}),
-    "mlflow": frozenset({Door.SCORE, Door.HEALTHY, Door.INVOCATIONS, Door.PING, Door.VERSION}),
+    "script": _AZURE_DOORS,
+    "mlflow": frozenset({*_AZURE_DOORS, Door.INVOCATIONS, Door.PING, Door.VERSION}),
 }
 """What the runtimes answer that do not answer everything: a script reads bodies as it likes, pyfunc takes tables."""
 SCORING_DOORS = frozenset({Door.SCORE, Door.INVOCATIONS, Door.INFER})
@@ -106,7 +107,7 @@ def protocols_of(runtime: str = "onnx") -> str:
     if runtime == "script":
         return f"It runs a score.py, which speaks {AZURE}: {SHOWN[AZURE]}."
     if runtime == "mlflow":
-        return f"It runs a model of MLflow's, which speaks {MLFLOW}: {SHOWN[MLFLOW]}; {AZURE}: /score, /."
+        return f"It runs a model of MLflow's, which speaks {MLFLOW}: {SHOWN[MLFLOW]}; {AZURE}: {SHOWN[AZURE]}."
     return "It speaks " + "; ".join(f"{name}: {paths}" for name, paths in SHOWN.items()) + "."
 
 
