@@ -185,3 +185,40 @@ def test_every_change_is_in_the_audit_log(fresh_house: House) -> None:
     assert [event["verb"] for event in rest["items"]] == ["delete"]
     assert rest["items"][0]["previous_hash"] == first["items"][1]["hash"]
     assert rest["items"][0]["at"].endswith("Z")
+
+
+def test_latest_is_the_last_created_in_use_behind_every_door(house: House) -> None:
+    for version in ("7", "5"):
+        register(house, "numbered", version.encode(), version=version)
+
+    def latest() -> list[str]:
+        seen = house.ok("POST", "/api/2.0/mlflow/registered-models/get-latest-versions", {"name": "numbered"})
+        model = house.ok("GET", "/api/2.0/mlflow/registered-models/get?name=numbered")["registered_model"]
+        listed = [item for item in house.ok("GET", "/api/v1/models?limit=1000")["items"] if item["name"] == "numbered"]
+        return [
+            house.ok("GET", "/api/v1/models/numbered")["version"],
+            house.ok("GET", "/api/v1/models/numbered/versions/@latest")["version"],
+            house.ok("GET", "/api/v1/models/numbered/versions")["items"][0]["version"],
+            listed[0]["version"],
+            house.ok("POST", "/api/v1/models", {"name": "copied", "path": "azureml:numbered@latest"})["source_path"][
+                -1
+            ],
+            *(version["version"] for version in seen["model_versions"]),
+            *(version["version"] for version in model["latest_versions"]),
+        ]
+
+    assert set(latest()) == {"5"}
+    house.ok("POST", "/api/v1/models/numbered/versions/5:archive")
+    assert set(latest()) == {"7"}
+    staged = {"name": "numbered", "version": "7", "stage": "Production"}
+    house.ok("POST", "/api/2.0/mlflow/model-versions/transition-stage", staged)
+    house.ok("POST", "/api/v1/models/numbered/versions/5:restore")
+    staged["version"] = "5"
+    house.ok("POST", "/api/2.0/mlflow/model-versions/transition-stage", staged)
+    assert house.ok("GET", "/api/v1/models/numbered/versions/@production")["version"] == "5"
+
+
+def test_mlflow_sees_who_made_a_version(house: House) -> None:
+    made = register(house, "signed")
+    shown = house.ok("GET", "/api/2.0/mlflow/model-versions/get?name=signed&version=1")["model_version"]
+    assert (shown["user_id"], made["created_by"]) == ("ann", "ann")

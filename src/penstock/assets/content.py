@@ -91,7 +91,7 @@ def find_asset(
 ) -> AssetVersion:
     """Return the version an asset reference names, among several kinds.
 
-    A label is ``latest``, an alias, or a stage, which names the greatest version in it.
+    A label is ``latest``, an alias, or a stage, which names the version in it that was created last.
 
     Raises
     ------

@@ -102,6 +102,7 @@ def shown_version(version: AssetVersion, *, with_aliases: bool = True) -> Json:
         "version": version.version,
         "creation_timestamp": version.created_at,
         "last_updated_timestamp": version.updated_at or version.created_at,
+        "user_id": version.created_by,
         "current_stage": version.stage or NO_STAGE,
         "description": version.description or "",
         "source": version.source or registered_location(version.name, version.version),

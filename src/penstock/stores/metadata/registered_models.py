@@ -180,14 +180,12 @@ def list_aliases(connection: Connection, name: str) -> list[str]:
 
 
 def latest_versions(connection: Connection, wanted: Sequence[str]) -> dict[str, list[AssetVersion]]:
-    """Return for each name the version with the greatest number of each stage."""
-    place = func.row_number().over(
-        partition_by=(versions.c.name, versions.c.stage),
-        order_by=(func.length(versions.c.version).desc(), versions.c.version.desc()),
-    )
+    """Return for each name and stage the version that was created last and is neither deleted nor archived."""
+    place = func.row_number().over(partition_by=(versions.c.name, versions.c.stage), order_by=versions.c.id.desc())
+    in_use = (~versions.c.is_deleted, ~versions.c.is_archived, is_number())
     ranked = (
         select(versions.c.id, place.label("place"))
-        .where(versions.c.kind == KIND.value, versions.c.name.in_(wanted), ~versions.c.is_deleted, is_number())
+        .where(versions.c.kind == KIND.value, versions.c.name.in_(wanted), *in_use)
         .subquery()
     )
     newest = select(ranked.c.id).where(ranked.c.place == 1)
