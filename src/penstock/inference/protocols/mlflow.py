@@ -141,7 +141,8 @@ def _of_text(name: str, cells: Any, dtype: str) -> list[Any]:
             return [_TRUTHS[text.lower()] for text in texts.tolist()]
         if np.dtype(dtype).kind in "iu":
             return _whole(texts).tolist()  # type: ignore[no-any-return]  # numpy's tolist is Any
-        return np.where(texts == "", "nan", texts).astype(np.float64).tolist()  # type: ignore[no-any-return]
+        numbers: list[Any] = np.where(texts == "", "nan", texts).astype(np.float64).tolist()
+        return numbers
     except (ValueError, KeyError, OverflowError) as error:
         raise BadInputError(f"column {name[:80]!r} holds something that is no {dtype}: {str(error)[:120]}") from error
 
