@@ -103,10 +103,10 @@ def _post(name: str, summary: str, form: Json, described: Optional[Json] = None)
     sample = (described or {}).get("sample_request")
     if sample is not None:
         content["application/json"]["examples"] = {"input_example": {"value": sample}}
-    outputs = {"$ref": "#/components/schemas/Outputs"}
+    outputs: Json = {"$ref": "#/components/schemas/Outputs"}
     if described is not None:
         content["text/csv"] = {"schema": {"type": "string"}}
-        outputs = {"type": "object", "properties": {"predictions": outputs}}  # type: ignore[dict-item] # JSON
+        outputs = {"type": "object", "properties": {"predictions": outputs}}
     problem = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         "operationId": name,

@@ -151,7 +151,7 @@ def _failures() -> Json:
 def _components(model: Model) -> Json:
     contract = model.contract
     names = [tensor.name for tensor in contract.inputs]
-    tensor = {
+    tensor: Json = {
         "type": "object",
         "required": ["name", "shape", "datatype"],
         "properties": {
@@ -162,7 +162,7 @@ def _components(model: Model) -> Json:
             "data": {"type": "array"},
         },
     }
-    given = {**tensor, "properties": {**tensor["properties"], "name": {"enum": names}}}  # type: ignore[dict-item]
+    given = {**tensor, "properties": {**tensor["properties"], "name": {"enum": names}}}
     common = {"id": {"type": "string"}, "parameters": {"type": "object"}}
     asked = {"type": "array", "items": {"type": "object", "required": ["name"]}}
     forms: Json = {
