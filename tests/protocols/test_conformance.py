@@ -74,6 +74,17 @@ def run(data): return data
 """
 
 
+def test_an_endpoints_own_address_and_head_are_answered(serve, key):
+    url = serve("scores", scores(), version="7", labels_txt="ant\nbee\ncat\ndog\n")
+    for address in (url, f"{url}/", f"{url}/v2/health/live/"):
+        place = Caller(Served(address, key, {}, {}))
+        assert place("GET", "").status == 200
+        answer = place("HEAD", "")
+        assert (answer.status, answer.body) == (200, b"")
+        options = place("OPTIONS", "", key=None)
+        assert (options.status, options.headers["allow"]) == (200, "GET, HEAD, OPTIONS")
+
+
 def test_a_script_speaks_azures_protocol_and_says_so(bench, key):
     bench.deploy("spoken", bench.script(SCRIPT, name="script"))
     call = Caller(Served(f"http://127.0.0.1:{bench.port}/endpoints/spoken", key, {}, {}))
