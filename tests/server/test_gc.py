@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import socket
+import struct
 import time
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from sqlalchemy import update
 from tests.server.harness import House
 from tests.server.test_run_search import make_experiment, make_run
@@ -91,6 +96,32 @@ def test_a_run_of_many_points_goes_while_others_log(fresh_house: House) -> None:
     assert collect(house)[-1]["removed"] == {"run": 1}
     house.ok("POST", "/api/2.0/mlflow/runs/log-metric", {"run_id": other, "key": "a", "value": 1, "timestamp": 1})
     assert [item["run_id"] for item in house.ok("GET", "/api/v1/runs?view=all")["items"]] == [other]
+
+
+@pytest.fixture
+def no_garbage_collector() -> Iterator[None]:
+    """The server runs it seldom; what waits for it waits for minutes."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_garbage_collector")
+def test_the_next_collection_may_begin_when_the_client_of_one_hung_up(fresh_house: House) -> None:
+    house = fresh_house
+    for number in range(400):
+        run_id = make_run(house, "0", f"gone{number:06d}", params={"p": "x" * 500})
+        house.ok("POST", f"/api/v1/runs/{run_id}:delete")
+    body = json.dumps({"older_than_s": 0})
+    head = f"POST /api/v1/gc HTTP/1.1\r\nHost: 127.0.0.1:{house.port}\r\nAuthorization: Bearer {house.token}\r\n"
+    for _ in range(4):
+        with socket.create_connection(("127.0.0.1", house.port), timeout=30) as client:
+            client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+            assert client.recv(1000).startswith((b"HTTP/1.1 200", b"HTTP/1.1 409"))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # hangs up with a reset
+    answers = (house.ask("POST", "/api/v1/gc", {"older_than_s": 0}) for _ in range(200))
+    done = next(answer for answer in answers if answer.status != 409)
+    assert json.loads(done.body.splitlines()[-1])["step"] == "done"
 
 
 def test_the_store_gives_space_back_when_asked(fresh_house: House) -> None:

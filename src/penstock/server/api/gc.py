@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Send
+from starlette.types import Scope as RequestScope
 
 from penstock.entities.base import Entity
 from penstock.entities.errors import PenstockError
@@ -93,7 +95,7 @@ def collect(request: Request, services: Wired, actor: Caller, body: Body) -> Res
     asked = read_entity(Collection, body or b"{}")
     steps = collector.collect(_scope(services.store, asked), actor=actor.name, vacuum=asked.vacuum)
     first = next(steps)  # a mistake is a problem, not a line
-    return StreamingResponse(_lines(first, steps), media_type="application/x-ndjson")
+    return _Steps(first, steps)
 
 
 def _scope(store: MetadataStore, asked: Collection) -> Scope:
@@ -104,7 +106,23 @@ def _scope(store: MetadataStore, asked: Collection) -> Scope:
     return Scope(older_than_ms=asked.older_than_s * 1000, run=run, experiment=asked.experiment)
 
 
-def _lines(first: Progress, steps: Generator[Progress, None, None]) -> Iterator[bytes]:
+class _Steps(StreamingResponse):
+    """What a collection does, a line each; it ends with its client, not when somebody collects its iterator."""
+
+    def __init__(self, first: Progress, steps: Generator[Progress, None, None]) -> None:
+        self._parts = (_lines(first, steps), steps)
+        super().__init__(self._parts[0], media_type="application/x-ndjson")
+
+    async def __call__(self, scope: RequestScope, receive: Receive, send: Send) -> None:
+        """Send all lines, then let the next collection begin, however this one ended."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:  # no thread is within a step any more: whoever waits for one is not interrupted
+            for part in self._parts:
+                part.close()
+
+
+def _lines(first: Progress, steps: Generator[Progress, None, None]) -> Generator[bytes, None, None]:
     try:
         yield msgspec.json.encode(first) + b"\n"
         for step in steps:
@@ -112,8 +130,6 @@ def _lines(first: Progress, steps: Generator[Progress, None, None]) -> Iterator[
     except PenstockError as error:
         body = problems.problem_body(error, problems.status_of(error))
         yield msgspec.json.encode({"step": "error", **body}) + b"\n"
-    finally:
-        steps.close()
 
 
 def _show_plan(removal: Removal, garbage: Garbage) -> dict[str, Any]:

@@ -8,6 +8,7 @@ long as it takes to copy the file.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ from sqlalchemy import Connection, text
 from penstock.stores.metadata.base import Space
 
 STEP_PAGES = 128
+_SLICE_S = 0.005
+"""Other writes wait for a step, and for its commit."""
 _INCREMENTAL = 2
 _RIGID = (
     "This file was made before its space could be given back while a server runs. Stop the server once and run: "
@@ -52,7 +55,12 @@ def _shrink(connection: Connection) -> int:
     before = _pragma(connection, "page_count")
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
-    driver.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()  # a step a page, of rows without columns
+    # A page at a time: of more, each would be a row without columns, of which the driver asks for the first alone.
+    end = time.monotonic() + _SLICE_S
+    for _ in range(STEP_PAGES):
+        driver.execute("PRAGMA incremental_vacuum(1)").close()
+        if time.monotonic() >= end:
+            break
     return (before - _pragma(connection, "page_count")) * _pragma(connection, "page_size")
 
 
