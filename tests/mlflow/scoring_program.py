@@ -157,7 +157,7 @@ def main(folder: Path, shim: str) -> None:
     package = types.ModuleType("penstock_shim")
     package.__path__ = [shim]
     sys.modules["penstock_shim"] = package
-    from penstock_shim.mlflow_scoring import load_pyfunc  # type: ignore[import-not-found]  # the worker's own name
+    from penstock_shim.mlflow_scoring import Request, load_pyfunc  # type: ignore[import-not-found]  # the worker's own name
 
     warnings.simplefilter("ignore")
     logging.disable(logging.ERROR)
@@ -169,7 +169,7 @@ def main(folder: Path, shim: str) -> None:
         cases[place.name] = []
         for content_type, body in requests_of(model, place):
             status, answer = ask(model, content_type, body)
-            reply = ours("POST", "/invocations", content_type, body.encode())
+            reply = ours(Request(body.encode(), "/invocations", content_type))
             said = reply.body.decode()
             cases[place.name].append(
                 {

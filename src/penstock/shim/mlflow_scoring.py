@@ -15,11 +15,14 @@ import traceback
 from importlib import import_module
 from typing import Any, Optional
 
+from .mlflow_openapi import openapi, swagger
+
 JSON, TEXT = "application/json", "text/plain"
 INPUT_DATA = "input_data"
 MODEL_FAILED = "The model failed on this request. Check the logs for more info."
 MAX_MESSAGE = 2000
-PATHS = ("/score", "/invocations")
+SPOKEN = "It speaks Azure ML: /score, /, /swagger.json, /openapi.json; MLflow: /invocations, /ping, /health, /version."
+_METHODS = {"/score": ("POST",), "/invocations": ("POST",), "/openapi.json": ("GET",), "/swagger.json": ("GET",)}
 _SPLIT = frozenset({"columns", "index", "data"})
 _START = '{"predictions": '
 _SERVING = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"
@@ -34,6 +37,28 @@ class Reply:
         self.status = status
         self.body = body
         self.content_type = content_type
+
+
+class Request:
+    """What a client asked."""
+
+    __slots__ = ("body", "content_type", "endpoint", "method", "path", "query")
+
+    def __init__(
+        self,
+        body: bytes,
+        path: str = "/score",
+        content_type: str = JSON,
+        method: str = "POST",
+        query: str = "",
+        endpoint: str = "",
+    ) -> None:
+        self.body = body
+        self.path = path
+        self.content_type = content_type
+        self.method = method
+        self.query = query
+        self.endpoint = endpoint
 
 
 class ModelFailed(Exception):
@@ -86,13 +111,21 @@ class PyfuncScorer:
         self._takes_params = "params" in inspect.signature(model.predict).parameters
         self._example = read_example(folder, getattr(model.metadata, "saved_input_example_info", None))
 
-    def __call__(self, method: str, path: str, content_type: str, body: bytes) -> Reply:
+    def __call__(self, request: Request) -> Reply:
         """Answer one request; never raises but for what ends the process."""
-        if path not in PATHS:
-            spoken = "It speaks Azure ML: /score; MLflow: /invocations, /ping, /health, /version."
-            return self._refuse(404, "there is nothing at %s. %s" % (path[:200], spoken), with_schema=False)
-        if method != "POST":
+        method, path, content_type, body = request.method, request.path, request.content_type, request.body
+        if path not in _METHODS:
+            text = "there is nothing at %s. %s" % (path[:200], SPOKEN)
+            if path.startswith("/v2"):
+                return Reply(404, json.dumps({"error": text}).encode("utf-8"))
+            return self._refuse(404, text, with_schema=False)
+        if method not in _METHODS[path]:
             return self._refuse(405, "%s is not for %s" % (method[:20], path), with_schema=False)
+        if path in ("/openapi.json", "/swagger.json"):
+            is_newer = path == "/openapi.json" or "version=3" in request.query
+            describe = openapi if is_newer else swagger
+            described = describe(request.endpoint or "model", _schema_json(self._schema), self._example)
+            return Reply(200, json.dumps(described).encode("utf-8"))
         if path == "/score" and INPUT_DATA.encode() in body:
             return self._azure(content_type, body)
         return self._invoke(content_type, body)

@@ -16,12 +16,13 @@ import traceback
 from typing import Any
 
 from . import mlflow_description, replica_host, score_log
-from .mlflow_scoring import JSON, PyfuncScorer, load_pyfunc
+from .mlflow_scoring import JSON, PyfuncScorer, Request, load_pyfunc
 from .score_script import Stopped, stop
 
 EXIT_CANNOT_LOAD = 3
 TOLD_TIMEOUT_S = 10.0
 _BLOCK = 1 << 20
+_ASKED = ("path", "content_type", "method", "query", "endpoint")
 
 
 class ChangedModel(Exception):
@@ -95,7 +96,7 @@ def framed(scorer: PyfuncScorer) -> replica_host.Answer:
             status, described = mlflow_description.answer(scorer.describe(), sent)
             return json.dumps({"status": status}).encode("utf-8"), described
         try:
-            reply = scorer(sent.get("method", "POST"), sent.get("path", "/score"), sent.get("content_type", JSON), body)
+            reply = scorer(Request(body, **{name: sent[name] for name in _ASKED if name in sent}))
         finally:
             replica_host.flush_output()
         if reply.status == 200 and reply.content_type == JSON:
