@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import bentoml
@@ -12,12 +13,11 @@ from starlette.routing import Route
 from work import load_digits, load_photos
 
 KIND = os.environ["BENCH_KIND"]
+LOADED = {}
 
 
 async def score(request: Request) -> JSONResponse:
-    found = Bench.inner_score
-    body = await request.body()
-    return JSONResponse(found(body))
+    return JSONResponse(LOADED[KIND](await request.body()))
 
 
 app = Starlette(routes=[Route("/score", score, methods=["POST"])])
@@ -26,13 +26,9 @@ app = Starlette(routes=[Route("/score", score, methods=["POST"])])
 @bentoml.asgi_app(app, path="/")
 @bentoml.service(workers=2, http={"host": "127.0.0.1"})
 class Bench:
-    inner_score = None
-
     def __init__(self) -> None:
-        import json
-
         work = load_digits() if KIND == "w1" else load_photos()
-        Bench.inner_score = (lambda body: work(json.loads(body)["data"])) if KIND == "w1" else work
+        LOADED[KIND] = (lambda body: work(json.loads(body)["data"])) if KIND == "w1" else work
 
     @bentoml.api
     def nothing(self) -> str:

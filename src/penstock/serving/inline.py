@@ -10,6 +10,7 @@ onnxruntime and numpy are imported with the first model, in a thread.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import mmap
 import os
@@ -281,6 +282,7 @@ class InlineModels:
             model.close()
             if not any(other.fingerprint == model.fingerprint for other in self._models.values()):
                 self._proofs.remove_marks(model.fingerprint)
+            self._on_change()  # another may have room now
 
     def end_if_hung(self, link: Link) -> InlineModel | None:
         """Give up and return the model of a link that hangs, if all its links do; a replica is started for it.
@@ -337,6 +339,7 @@ class InlineModels:
             on_free=self._on_free,
         )
         self._models[model.replica_id] = model
+        gc.freeze()  # what was imported and loaded stays: looking through it would hold up requests
         logger.info("%s/%s moved into the gateway (%s)", *key, model.placement)
         logs.add_line(log, f"the model runs in the {model.placement}")
         self._on_change()

@@ -148,7 +148,7 @@ def answerer(runtime: Model, complain: Callable[[str], None] = logger.error) -> 
             return pack_many(answer_many(runtime, answer, unpack_many(meta, body)))
         sent = _decode_meta(meta) if meta else _PLAIN
         try:
-            response = answer_request(runtime, _request(sent, body))
+            response = answer_request(runtime, _request(sent, body)) if meta else runtime.score(ScoreRequest(body))
         except ModelError as error:
             complain(str(error))
             return _encode(_Reply(status=500)), _encode(problem_fields(sent.path, error.message))
