@@ -111,6 +111,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def test_an_endpoint_has_keys_and_a_url(world):
     endpoint = world.endpoints.get_endpoint("digits")
     assert endpoint.scoring_uri == "http://gateway:1/endpoints/digits/score"
+    assert endpoint.openapi_uri == "http://gateway:1/endpoints/digits/openapi.json"
     assert endpoint.provisioning_state is ProvisioningState.SUCCEEDED
     keys = world.endpoints.credentials("digits")
     assert (keys.primary_key, keys.secondary_key) == ("key-0", "key-1")

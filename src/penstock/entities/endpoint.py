@@ -213,7 +213,8 @@ class OnlineDeploymentSpec(Entity):
 class OnlineEndpoint(Entity):
     """An endpoint as the server answers it; keys are only in ``get-credentials``.
 
-    ``warnings`` say what its spec asks for that has no effect here.
+    ``openapi_uri`` describes what is behind ``scoring_uri``. ``warnings`` say what its spec asks for that has no effect
+    here.
     """
 
     name: EndpointName
@@ -224,6 +225,7 @@ class OnlineEndpoint(Entity):
     rollout: Rollout | None = None
     mirrored: Mirrored | None = None
     scoring_uri: str
+    openapi_uri: str = ""
     created_at: TimestampMs
     created_by: str
     revision: int

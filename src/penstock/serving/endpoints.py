@@ -42,6 +42,7 @@ from penstock.stores.metadata.base import MetadataStore
 logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_CHARACTERS = 4000
+_URIS = {"scoring": "score", "openapi": "openapi.json"}
 
 
 def new_key() -> str:
@@ -145,7 +146,8 @@ class Endpoints:
                 mirror_traffic={n: share for n, share in mirror.items() if share and not traffic.get(n)},
                 rollout=known.rollout if known else None,
                 mirrored=known.mirrored if known else None,
-                scoring_uri=self._scoring_uri(spec.name),
+                scoring_uri=self._uri(spec.name, "score"),
+                openapi_uri=self._uri(spec.name, "openapi.json"),
                 warnings=endpoint_warnings(spec),
                 created_at=now,
                 created_by=actor,
@@ -462,11 +464,12 @@ class Endpoints:
         self._tell(deployment.endpoint_name)
 
     def _shown(self, endpoint: OnlineEndpoint) -> OnlineEndpoint:
-        """Return an endpoint with today's URL: the gateway's port may have changed since it was recorded."""
-        return endpoint.model_copy(update={"scoring_uri": self._scoring_uri(endpoint.name)})
+        """Return an endpoint with today's URLs: the gateway's port may have changed since it was recorded."""
+        uris = {f"{kind}_uri": self._uri(endpoint.name, path) for kind, path in _URIS.items()}
+        return endpoint.model_copy(update=uris)
 
-    def _scoring_uri(self, name: str) -> str:
-        return f"{self._gateway_url}/endpoints/{name}/score"
+    def _uri(self, name: str, path: str) -> str:
+        return f"{self._gateway_url}/endpoints/{name}/{path}"
 
     def _record(self, connection: Connection, actor: str, verb: str, endpoint: str, detail: Mapping[str, Any]) -> None:
         events.append_event(
