@@ -166,7 +166,7 @@ def test_a_process_that_nobody_asks_ends(tmp_path: Path) -> None:
 
 
 def test_without_a_process_to_start_threads_answer(tmp_path: Path) -> None:
-    def start(_: object) -> Any:
+    def start(*_: object) -> Any:
         raise FileNotFoundError("no interpreter")
 
     with open_house(tmp_path, readers=lambda store: Readers(store, start)) as house:

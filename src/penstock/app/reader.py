@@ -45,25 +45,30 @@ def main(arguments: list[str]) -> int:
         return refuse(error)
     gc.freeze()
     gc.enable()
-    with contextlib.suppress(BrokenPipeError):  # the server ended meanwhile
-        Worker(inherited_socket(), store, QUESTIONS).run()
+    files = socket.socket(fileno=int(os.environ["PENSTOCK_FILES_FD"]))
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the server ended meanwhile
+        Worker(inherited_socket(), files, store, QUESTIONS, home.root).run()
     # At once, whatever question is under way: nobody waits for it any more.
     os._exit(0)
 
 
 def reader_starter(
     home: Home, environment: Mapping[str, str] = os.environ
-) -> Callable[[socket.socket], subprocess.Popen[bytes]]:
+) -> Callable[[socket.socket, socket.socket], subprocess.Popen[bytes]]:
     """Return what starts a reader process of a workspace; its words go to this process's log."""
 
-    def start(line: socket.socket) -> subprocess.Popen[bytes]:
+    def start(line: socket.socket, files: socket.socket) -> subprocess.Popen[bytes]:
         # In this process's session: where the kernel shares processors by session, precedence counts within one.
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "penstock.app", "reader", "--workspace", str(home.root)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            env={**environment, "PENSTOCK_SOCKET_FD": str(line.fileno())},
-            pass_fds=[line.fileno()],
+            env={
+                **environment,
+                "PENSTOCK_SOCKET_FD": str(line.fileno()),
+                "PENSTOCK_FILES_FD": str(files.fileno()),
+            },
+            pass_fds=[line.fileno(), files.fileno()],
         )
 
     return start

@@ -131,6 +131,7 @@ _FAILURES = {
     416: "The range lies outside the file",
     422: "The spec has problems; each has a pointer",
     429: "As much of this runs as may at once; `Retry-After` says when to try again",
+    503: "This cannot be answered now",
     507: "The disk is full",
 }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from penstock.access.actors import Actor
@@ -16,7 +16,9 @@ from penstock.rules.column_names import parse_columns
 from penstock.rules.permissions import Action
 from penstock.server.api.callers import Body, Caller, Wired, read_entity
 from penstock.server.api.run_pages import SEARCH, PageAsked
+from penstock.server.hanging_up import caller_of, unless_gone
 from penstock.server.openapi import Schema, array, describe, record, text
+from penstock.server.readers.answers import AnswerResponse
 from penstock.server.services import Services
 
 router = APIRouter(tags=["runs"])
@@ -49,15 +51,16 @@ PAGE: Schema = {
 
 @router.post(
     "/runs/search",
-    **describe("Search runs", PAGE, takes=RunSearch, fails=(400, 422), action=Action.RUN_READ),
+    **describe("Search runs", PAGE, takes=RunSearch, fails=(400, 422, 429, 503), action=Action.RUN_READ),
 )
-async def search_runs(services: Wired, actor: Caller, body: Body) -> Response:
+async def search_runs(request: Request, services: Wired, actor: Caller, body: Body) -> Response:
     """Return a page of runs: AND, OR, NOT, parentheses, IN, LIKE and MATCHES in the filter, only the columns asked."""
-    return await answer_search(services, actor, read_entity(RunSearch, body or b"{}"))
+    return await answer_search(request, services, actor, read_entity(RunSearch, body or b"{}"))
 
 
-@router.get("/runs", **describe("List runs", PAGE, fails=(400, 422), action=Action.RUN_READ))
+@router.get("/runs", **describe("List runs", PAGE, fails=(400, 422, 429, 503), action=Action.RUN_READ))
 async def list_runs(
+    request: Request,
     services: Wired,
     actor: Caller,
     where: Annotated[str, Query(alias="filter", description="as in a search: metrics.accuracy > 0.9")] = "",
@@ -78,13 +81,14 @@ async def list_runs(
         limit=limit,
         next=following,
     )
-    return await answer_search(services, actor, search)
+    return await answer_search(request, services, actor, search)
 
 
-async def answer_search(services: Services, actor: Actor, search: RunSearch) -> Response:
+async def answer_search(request: Request, services: Services, actor: Actor, search: RunSearch) -> Response:
     """Return the page a search asks for."""
     asked = PageAsked(search.model_dump(mode="json"), actor)
-    return Response(await services.readers.answer(SEARCH, asked), media_type="application/json")
+    asking = services.readers.answer(SEARCH, asked, caller=caller_of(actor, request))
+    return AnswerResponse(await unless_gone(request, asking))
 
 
 def read_column_names(joined: str) -> RunColumns:

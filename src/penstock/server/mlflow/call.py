@@ -12,14 +12,17 @@ from anyio import to_thread
 from msgspec import Raw
 from sqlalchemy import Connection
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from penstock.access.actors import Actor, Role
 from penstock.access.audit import record_event
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.run import LifecycleStage, Metric
 from penstock.entities.tags import CREATOR_TAG
+from penstock.server.hanging_up import caller_of, unless_gone
 from penstock.server.mlflow.limits import check_content_type, required
 from penstock.server.mlflow.wire import StructT, read_body, read_query
+from penstock.server.readers.answers import AnswerResponse
 from penstock.server.readers.question import A, Question
 from penstock.server.services import Services
 from penstock.stores.metadata.run_log import RunRow, find_row, log_points
@@ -65,9 +68,12 @@ class Call:
 
         return await to_thread.run_sync(run)
 
-    async def answer(self, question: Question[A], argument: A) -> Raw:
+    async def answer(self, question: Question[A], argument: A) -> Raw | Response:
         """Return the finished JSON that a question gives; it is asked in a reader process where there is one."""
-        return Raw(await self.services.readers.answer(question, argument))
+        readers = self.services.readers
+        asking = readers.answer(question, argument, caller=caller_of(self.actor, self.request))
+        answer = await unless_gone(self.request, asking)
+        return AnswerResponse(answer) if answer.short is None else Raw(answer.short)
 
     async def log_point(self, run_id: str, metric: Metric) -> None:
         """Log one value to a run; raises as :meth:`check_run`."""

@@ -90,7 +90,8 @@ class MlflowDoor:
         handler = find_handler(method, path)
         if handler is not None:
             actor.check(action_of(method, path))
-            return msgspec.json.encode(await handler(call))
+            found = await handler(call)
+            return found if isinstance(found, Response) else msgspec.json.encode(found)
         if path.startswith(f"{ARTIFACTS}/") and method in FILE_HANDLERS:
             actor.check(action_of(method, path))
             return await FILE_HANDLERS[method](call, path.removeprefix(f"{ARTIFACTS}/"))

@@ -23,7 +23,7 @@ from penstock.entities.errors import (
     UnavailableError,
     UsageError,
 )
-from penstock.server.problems import BodyTooLargeError
+from penstock.server.problems import BodyTooLargeError, BusyError
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ _CODES: tuple[tuple[type[PenstockError], int, str], ...] = (
     (UnknownPathError, 404, "ENDPOINT_NOT_FOUND"),
     (BadRequestError, 400, "BAD_REQUEST"),
     (BodyTooLargeError, 413, "INVALID_PARAMETER_VALUE"),
+    (BusyError, 429, "REQUEST_LIMIT_EXCEEDED"),
     (NotFoundError, 404, "RESOURCE_DOES_NOT_EXIST"),
     (AuthenticationError, 401, "UNAUTHENTICATED"),
     (ForbiddenError, 403, "PERMISSION_DENIED"),
@@ -95,5 +96,7 @@ def _response(status: int, code: str, error: PenstockError) -> Response:
     headers = {"www-authenticate": 'Bearer realm="penstock"'} if status == 401 else {}
     if isinstance(error, WrongMethodError):
         headers["allow"] = error.allowed
+    if isinstance(error, BusyError):
+        headers["retry-after"] = str(error.retry_after_s)
     body = msgspec.json.encode({"error_code": code, "message": message})
     return Response(body, status, headers, "application/json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Raw, Struct
+from starlette.responses import Response
 
 from penstock.entities.errors import UsageError
 from penstock.server.mlflow.call import Call
@@ -40,7 +41,7 @@ class GetBulk(Struct):
     max_results: int = MAX_BULK
 
 
-async def get_history(call: Call) -> Raw:
+async def get_history(call: Call) -> Raw | Response:
     """Return a metric's points; those of an unknown run are none."""
     sent = await call.read(GetHistory)
     required(sent.run, "run_id")
@@ -52,7 +53,7 @@ async def get_history(call: Call) -> Raw:
     return await call.answer(HISTORY, HistoryAsked(call.actor, sent.run, sent.metric_key, most, sent.page_token))
 
 
-async def get_bulk(call: Call) -> Raw:
+async def get_bulk(call: Call) -> Raw | Response:
     """Return a metric's points of up to 100 runs, run by run in the order of their ids."""
     sent = await call.read(GetBulk)
     run_ids = _read_runs(call, "run_id", "GetMetricHistoryBulk")
@@ -60,7 +61,7 @@ async def get_bulk(call: Call) -> Raw:
     return await call.answer(BULK, BulkAsked(call.actor, run_ids, sent.metric_key, min(sent.max_results, MAX_BULK)))
 
 
-async def get_samples(call: Call) -> Raw:
+async def get_samples(call: Call) -> Raw | Response:
     """Return points spread evenly over a metric's history, for each of up to 100 runs."""
     sent = await call.read(GetSamples)
     run_ids = _read_runs(call, "run_ids", "GetMetricHistoryBulkInterval")

@@ -15,10 +15,13 @@ from sqlalchemy import Connection
 
 from penstock.access.actors import Actor
 from penstock.server.mlflow.paging import read_token
-from penstock.server.mlflow.wire import LARGEST, Json
+from penstock.server.mlflow.wire import LARGEST
 from penstock.server.readers.question import Question
 from penstock.stores.metadata.metric_history import Place, Row, read_history, sample_history
 from penstock.stores.metadata.run_log import RunRow, find_row
+
+LARGE = 10_000
+"""More points than these are much to ask for."""
 
 
 class _Point(Struct, gc=False):
@@ -72,27 +75,30 @@ class SamplesAsked(Struct, array_like=True):
     steps: tuple[int, int] | None
 
 
-def history_page(connection: Connection, asked: HistoryAsked) -> bytes:
-    """Return points of one run; those of an unknown run are none."""
+def history_page(connection: Connection, asked: HistoryAsked) -> Iterator[bytes]:
+    """Yield points of one run; those of an unknown run are none."""
     begin = _read_token(asked.page_token)
     run = _find(asked.actor, connection, asked.run_id)
     if run is None:
-        return _encoded({})
+        yield b"{}"
+        return
     start = {"after": begin.after} if begin.after else {"offset": begin.offset}
     most = asked.most
     limit = None if most is None else most + 1
-    encoded: list[bytes] = []
     count, last = 0, None
     for chunk in read_history(connection, run, asked.key, limit=limit, **start):
         has_more = most is not None and count + len(chunk) > most
         shown = chunk[:-1] if has_more else chunk
         if shown:
-            encoded.append(_encode(_Point(asked.key, *_shown(row)) for row in shown))
+            yield b"," if count else b'{"metrics":['
+            yield _encode(_Point(asked.key, *_shown(row)) for row in shown)
             count, last = count + len(shown), shown[-1]
-    answer: Json = {"metrics": _joined(encoded)} if encoded else {}
-    if last is not None and has_more:
-        answer["next_page_token"] = _make_token(begin.offset + count, last)
-    return _encoded(answer)
+    if last is None:
+        yield b"{}"
+    elif has_more:
+        yield b'],"next_page_token":%b}' % _encoded(_make_token(begin.offset + count, last))
+    else:
+        yield b"]}"
 
 
 def bulk_page(connection: Connection, asked: BulkAsked) -> bytes:
@@ -121,9 +127,13 @@ def samples_page(connection: Connection, asked: SamplesAsked) -> bytes:
     return _encoded({"metrics": _joined(encoded)} if encoded else {})
 
 
-HISTORY = Question("mlflow.metrics.history", HistoryAsked, history_page)
-BULK = Question("mlflow.metrics.bulk", BulkAsked, bulk_page)
-SAMPLES = Question("mlflow.metrics.samples", SamplesAsked, samples_page)
+HISTORY = Question(
+    "mlflow.metrics.history", HistoryAsked, history_page, lambda asked: asked.most is None or asked.most > LARGE
+)
+BULK = Question("mlflow.metrics.bulk", BulkAsked, bulk_page, lambda asked: asked.most > LARGE)
+SAMPLES = Question(
+    "mlflow.metrics.samples", SamplesAsked, samples_page, lambda asked: asked.most * len(asked.run_ids) > LARGE
+)
 
 
 def _find(actor: Actor, connection: Connection, run_id: str) -> RunRow | None:

@@ -23,7 +23,7 @@ from penstock.server.mlflow import (
 from penstock.server.mlflow.call import Call
 from penstock.server.mlflow.wire import Json
 
-Handler = Callable[[Call], Awaitable[Json | Raw]]
+Handler = Callable[[Call], Awaitable[Json | Raw | Response]]
 """Gives an answer that is to be encoded, or one that is finished."""
 
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from penstock.access.actors import Actor
 from penstock.rules.filters.mlflow import parse_run_filter, parse_run_order
-from penstock.server.mlflow.limits import check_page, read_view
+from penstock.server.mlflow.limits import USUAL_PAGE, check_page, read_view
 from penstock.server.mlflow.paging import make_token, read_experiment_id, read_token
 from penstock.server.mlflow.shown_inputs import shown_inputs, shown_outputs
 from penstock.server.mlflow.wire import LARGEST, Json, SearchRuns
@@ -65,8 +65,8 @@ _encode = msgspec.json.Encoder().encode
 _NONE = RunInputs()
 
 
-def search_page(connection: Connection, asked: RunsAsked) -> bytes:
-    """Return a page of the runs that the caller may see."""
+def search_page(connection: Connection, asked: RunsAsked) -> Iterator[bytes]:
+    """Yield a page of the runs that the caller may see."""
     sent, actor = asked.sent, asked.actor
     limit, offset, view = check_page(sent.max_results), read_token(sent.page_token), read_view(sent.run_view_type)
     wanted = tuple(read_experiment_id(str(experiment_id)) for experiment_id in sent.experiment_ids)
@@ -81,22 +81,31 @@ def search_page(connection: Connection, asked: RunsAsked) -> bytes:
         offset=offset,
     )
     found = find_runs(connection, query)
-    answer: Json = {"runs": encode_runs(connection, found.rows)} if found.rows else {}
-    if found.next is not None:
-        answer["next_page_token"] = make_token(offset + limit)
-    return _encode(answer)
+    following = None if found.next is None else make_token(offset + limit)
+    if not found.rows:
+        yield _encode({} if following is None else {"next_page_token": following})
+        return
+    yield b'{"runs":['
+    yield from _pieces(connection, found.rows)
+    yield b"]}" if following is None else b'],"next_page_token":%b}' % _encode(following)
 
 
-SEARCH = Question("mlflow.runs.search", RunsAsked, search_page)
+SEARCH = Question("mlflow.runs.search", RunsAsked, search_page, lambda asked: asked.sent.max_results > USUAL_PAGE)
 
 
 def encode_runs(connection: Connection, rows: Sequence[int]) -> Raw:
     """Return the JSON array of runs, given by their rows, in that order."""
-    parts: list[bytes] = []
+    return Raw(b"[" + b"".join(_pieces(connection, rows)) + b"]")
+
+
+def _pieces(connection: Connection, rows: Sequence[int]) -> Iterator[bytes]:
+    is_first = True
     for part in read_runs(connection, rows):
         inputs = inputs_of(connection, [run.info.id for run in part.runs if run.has_inputs])
-        parts.append(_encode([_run(run, part.names, inputs.get(run.info.id, _NONE)) for run in part.runs])[1:-1])
-    return Raw(b"[" + b",".join(part for part in parts if part) + b"]")
+        encoded = _encode([_run(run, part.names, inputs.get(run.info.id, _NONE)) for run in part.runs])[1:-1]
+        if encoded:
+            yield encoded if is_first else b"," + encoded
+            is_first = False
 
 
 def _run(run: ShownRun, names: Mapping[int, str], inputs: RunInputs) -> _Run:

@@ -7,6 +7,7 @@ import re
 
 from msgspec import Raw
 from sqlalchemy import Connection
+from starlette.responses import Response
 
 from penstock.access.actors import Role
 from penstock.assets.sources import adopt_waiting
@@ -121,7 +122,7 @@ async def update_run(call: Call) -> Json:
     return {"run_info": shown_info(run)}
 
 
-async def search_runs(call: Call) -> Raw:
+async def search_runs(call: Call) -> Raw | Response:
     """Return a page of the runs of some experiments that a filter finds, in an order."""
     sent = await call.read(SearchRuns)
     return await call.answer(SEARCH, RunsAsked(sent, call.actor))

@@ -1,7 +1,8 @@
 """How server and reader process talk over their socket: a head of fixed size, then bytes.
 
-A question is its number, then a packed ``[name, argument]``. An answer is the number of its question and whether there
-is one, then the answer itself as it goes to the client.
+A question is its number, then a packed ``[name, argument]``. An answer is the number of its question and what became of
+it, then the answer itself as it goes to the client. A long answer is a file without a name, whose descriptor has come
+over a second socket before. The server may take a question back, and asks now and then whether there is anybody.
 """
 
 from __future__ import annotations
@@ -9,24 +10,18 @@ from __future__ import annotations
 import socket
 import struct
 
-QUESTION = struct.Struct("!QQ")
-"""Number, length."""
+ASK, DROP, PING = 0, 1, 2
+QUESTION = struct.Struct("!BQQ")
+"""Kind, number, length."""
+READY, ANSWERED, FILED, FAILED, NO_SPACE, ALIVE = range(6)
+"""A reader says once that it takes questions; then it answers, or says that it could not."""
 ANSWER = struct.Struct("!QBQ")
 """Number, status, length."""
-READY, ANSWERED, FAILED = 0, 1, 2
-"""A reader says once that it takes questions; then it answers, or says that it could not."""
-
-_SHORT = 1 << 16
 
 
 def send_answer(to: socket.socket, number: int, status: int, answer: bytes = b"") -> None:
     """Write an answer; called by one thread at a time."""
-    head = ANSWER.pack(number, status, len(answer))
-    if len(answer) <= _SHORT:
-        to.sendall(head + answer)
-    else:
-        to.sendall(head)
-        to.sendall(answer)
+    to.sendall(ANSWER.pack(number, status, len(answer)) + answer)
 
 
 def receive(source: socket.socket, size: int) -> bytes | None:

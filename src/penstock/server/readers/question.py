@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
 A = TypeVar("A")
+
+
+def _never(_: Any) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +26,13 @@ class Question(Generic[A]):
     kind : type
         Of the argument: what msgspec packs and unpacks without loss, such as a Struct.
     run : callable
-        Changes nothing and keeps nothing: it may be asked twice, in two processes. What it raises, who asks gets.
+        Changes nothing and keeps nothing: it may be asked twice, in two processes. What it raises, who asks gets. A
+        long answer is yielded in pieces.
+    is_large : callable
+        Whether much is asked for. Such questions leave room for the others.
     """
 
     name: str
     kind: type[A]
-    run: Callable[[Connection, A], bytes]
+    run: Callable[[Connection, A], bytes | Iterator[bytes]]
+    is_large: Callable[[A], bool] = _never

@@ -59,6 +59,13 @@ class MetadataReader(Protocol):
         """Open a read-only snapshot; statements that write fail."""
         ...
 
+    def interrupt(self, connection: Connection) -> None:
+        """Let the statement that runs now on a snapshot's connection fail, if one does; called from another thread.
+
+        Whoever calls it makes sure that the snapshot is still open.
+        """
+        ...
+
     def close(self) -> None:
         """Release everything."""
         ...

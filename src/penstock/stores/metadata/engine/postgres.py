@@ -133,6 +133,10 @@ class PostgresMetadataStore:
         """Open a read-only snapshot; statements that write fail."""
         return self._reader.read()
 
+    def interrupt(self, connection: Connection) -> None:
+        """Let the statement that runs on a snapshot's connection fail."""
+        self._reader.interrupt(connection)
+
     def read_elsewhere(self) -> AbstractContextManager[None]:
         """Do nothing: the server knows its readers."""
         return nullcontext()

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
+from weakref import WeakSet
 
 import psycopg
 from sqlalchemy import Connection, NullPool, create_engine
@@ -24,6 +25,7 @@ from penstock.stores.metadata.engine.postgres_session import (
 )
 
 _IDLE_READERS = 8
+_CANCEL_S = 2.0
 
 
 def open_postgres_reader(url: str) -> PostgresReader:
@@ -88,6 +90,7 @@ class PostgresReader:
     def __init__(self, sessions: PostgresSessions) -> None:
         self._sessions = sessions
         self._idle: deque[Connection] = deque()
+        self._interrupted: WeakSet[Session] = WeakSet()
         self._is_closed = False
 
     @property
@@ -107,6 +110,17 @@ class PostgresReader:
                     yield connection
             finally:
                 self._give_back(connection)
+
+    def interrupt(self, connection: Connection) -> None:
+        """Let the statement that runs on a snapshot's connection fail; its session is not used again.
+
+        The server hears of it on a connection of its own, perhaps only when the statement is over.
+        """
+        session = session_of(connection)
+        if session is not None:
+            self._interrupted.add(session)
+            with suppress(psycopg.Error):
+                session.cancel_safe(timeout=_CANCEL_S)
 
     def close(self) -> None:
         """Close the sessions; those in use are closed when they are given back."""
@@ -131,7 +145,7 @@ class PostgresReader:
 
     def _give_back(self, connection: Connection) -> None:
         session = session_of(connection)
-        if session is None or session.closed:
+        if session is None or session.closed or session in self._interrupted:
             discard(connection)
             return
         self._idle.append(connection)

@@ -109,6 +109,10 @@ class SqliteMetadataStore:
         """Open a read-only snapshot; statements that write fail."""
         return self._reader.read()
 
+    def interrupt(self, connection: Connection) -> None:
+        """Let the statement that runs on a snapshot's connection fail."""
+        self._reader.interrupt(connection)
+
     @contextmanager
     def read_elsewhere(self) -> Iterator[None]:
         """Know of a process that reads; the log is not begun anew meanwhile."""

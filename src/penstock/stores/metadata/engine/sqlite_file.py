@@ -117,6 +117,12 @@ class SqliteReader:
                 self._idle.append(connection)
                 self._trim(0 if self._is_closed else _IDLE_READERS)
 
+    def interrupt(self, connection: Connection) -> None:
+        """Let the statement that runs on a snapshot's connection fail."""
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.interrupt()
+
     def close(self) -> None:
         """Close the connections; those in use are closed when they are given back."""
         self._is_closed = True
