@@ -125,3 +125,22 @@ def test_a_model_that_fails_says_why_and_where_its_log_is(lab, deployment_file: 
     assert message.endswith("…")
     assert len(shown.out.splitlines()) == len([line for line in shown.out.splitlines() if ":  " in line])
     assert lab("online-endpoint", "delete", "-n", "sums", "--yes").status == 0
+
+
+def test_an_endpoint_is_exported(lab, deployment_file: Path, tmp_path: Path) -> None:
+    assert lab("online-endpoint", "create", "-n", "away").status == 0
+    out = tmp_path / "out"
+    assert lab("online-endpoint", "export", "-n", "away", "-o", out).status == 3
+    assert lab("online-deployment", "create", "-f", deployment_file, "-e", "away", "--all-traffic").status == 0
+    out.mkdir()
+    done = lab("online-endpoint", "export", "-n", "away", "--target", "docker", "-o", out)
+    assert done.status == 0, done.err
+    assert "away/blue" in done.err
+    assert (out / "code" / "score.py").read_text() == SCORE
+    assert (out / "model" / "nothing").is_dir() or (out / "model" / "model.txt").is_file()
+    assert {"serve.py", "requirements.txt", "README.md", "Dockerfile", "runner"} <= {p.name for p in out.iterdir()}
+    assert lab("online-endpoint", "export", "-n", "away", "-o", out).status == 2
+    assert lab("online-endpoint", "export", "-n", "away", "--target", "zip", "-o", tmp_path / "new").status == 2
+    assert not list(tmp_path.glob(".*"))
+    assert lab("online-endpoint", "export", "-n", "away", "-d", "green", "-o", tmp_path / "new").status == 3
+    assert lab("online-endpoint", "delete", "-n", "away", "--yes").status == 0

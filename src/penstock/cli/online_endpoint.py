@@ -141,6 +141,32 @@ def list_(workspace: WorkspaceOption = None, output: OutputOption = None, query:
     emit(list(open_rest(workspace).list_endpoints()), columns=COLUMNS, output=output, query=query)
 
 
+@command(
+    app,
+    "export",
+    "penstock online-endpoint export -n digits -o digits-alone",
+    "penstock online-endpoint export -n digits --deployment-name blue --target docker -o digits-image",
+)
+def export(
+    name: NameOption,
+    folder: Annotated[Path, typer.Option("--output-folder", "-o", metavar="FOLDER", help="A new or empty folder.")],
+    deployment: Annotated[
+        str | None, typer.Option("--deployment-name", "-d", help="This one; else the one with most traffic.")
+    ] = None,
+    target: Annotated[str, typer.Option("--target", help="folder, or docker for one with a Dockerfile.")] = "folder",
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Write a folder that scores without Penstock.
+
+    It holds the runner, the model, the code, pinned requirements, and a README with the commands. It needs no network
+    once its requirements are installed.
+    """
+    from penstock.sdk.export import export_deployment
+
+    exported, files = export_deployment(open_rest(workspace), name, deployment, target, folder)
+    note(f"Wrote {files} files of {name}/{exported} to {folder}; its README.md says how it is started")
+
+
 @command(app, "delete", "penstock online-endpoint delete -n digits --yes")
 def delete(name: NameOption, yes: YesOption = False, workspace: WorkspaceOption = None) -> None:
     """Delete an endpoint with its deployments.

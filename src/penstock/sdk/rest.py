@@ -305,6 +305,10 @@ class Rest:
         """Delete a deployment."""
         self.http.delete(self._deployment(endpoint, name))
 
+    def open_export(self, endpoint: str, name: str, target: str) -> Response:
+        """Open a tar of a deployment that runs alone."""
+        return self.http.request("GET", f"{self._deployment(endpoint, name)}/export?target={target}")
+
     def read_deployment_log(self, endpoint: str, name: str, *, lines: int) -> str:
         """Return the last lines a deployment's processes wrote."""
         answer = self.http.request("GET", self._deployment(endpoint, name) + "/logs", query={"lines": lines})

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 from sqlalchemy import Connection
 
 from penstock.compute.environments.base import EnvironmentBackend
@@ -25,11 +26,12 @@ from penstock.entities.endpoint import (
     ProvisioningState,
     RolloutSpec,
 )
-from penstock.entities.errors import ConflictError, PenstockError, SpecError, UsageError
+from penstock.entities.errors import ConflictError, NotFoundError, PenstockError, SpecError, UsageError
 from penstock.rules.traffic import check_traffic
 from penstock.rules.unapplied import endpoint_warnings
 from penstock.serving.acknowledged import Acknowledged
 from penstock.serving.deployment_spec import Resolved, resolve
+from penstock.serving.desired import Desired, DesiredDeployment
 from penstock.serving.logs import read_tail
 from penstock.serving.mlflow_models import MlflowModels, Plan
 from penstock.serving.model_check import ModelCheck
@@ -392,6 +394,16 @@ class Endpoints:
         gateway keeps what it has of it until then.
         """
         return self._wanted.read()
+
+    def find_desired(self, endpoint: str, name: str) -> DesiredDeployment:
+        """Return one deployment with all that a replica is started with; raises NotFoundError."""
+        self.get_deployment(endpoint, name)
+        desired = msgspec.convert(self.desired(), Desired)
+        found = (d for e in desired.endpoints if e.name == endpoint for d in e.deployments if d.name == name)
+        deployment = next(found, None)
+        if deployment is None:
+            raise NotFoundError(f'deployment "{name}" of endpoint "{endpoint}" was just deleted')
+        return deployment
 
     def note_applied(self, revision: int) -> None:
         """Take what the gateway says it applies: the revision it has when it asks for a newer one."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import IO, Annotated, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from penstock.entities.base import Entity
 from penstock.entities.endpoint import (
@@ -25,6 +29,7 @@ from penstock.server.api.callers import Body, Caller, Wired, check_name, read_en
 from penstock.server.openapi import array, describe, record, text
 from penstock.server.preconditions import etag, unchanged
 from penstock.server.services import Services
+from penstock.serving.export import write_export
 
 router = APIRouter(prefix="/online-endpoints", tags=["online-endpoints"])
 
@@ -217,6 +222,43 @@ def delete_deployment(services: Wired, actor: Caller, endpoint: str, name: str) 
     """Delete a deployment that takes no traffic."""
     services.endpoints.delete_deployment(endpoint, name, actor=actor.name)
     return Response(None, 204)
+
+
+@router.get(
+    f"{DEPLOYMENT}/export",
+    **describe(
+        "Download a deployment that runs alone",
+        {"type": "string", "format": "binary"},
+        media="application/x-tar",
+        fails=(404, 409, 422),
+        action=Action.ENDPOINT_READ,
+    ),
+)
+def export_deployment(
+    services: Wired,
+    _: Caller,
+    endpoint: str,
+    name: str,
+    target: Annotated[str, Query(description="`folder`, or `docker` for one with a Dockerfile")] = "folder",
+) -> Response:
+    """Return a tar of a folder that scores without Penstock: runner, model, code, pinned requirements, README."""
+    deployment = services.endpoints.find_desired(endpoint, name)
+    file = tempfile.TemporaryFile()  # noqa: SIM115 # it is closed when it was sent
+    try:
+        write_export(file, endpoint, deployment, services.blobs, target=target, interpreter=sys.executable)
+        size = file.seek(0, os.SEEK_CUR)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    headers = {"Content-Length": str(size)}
+    return StreamingResponse(_pieces(file), media_type="application/x-tar", headers=headers)
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(1 << 18):
+            yield piece
 
 
 @router.get(
