@@ -210,3 +210,11 @@ def test_models_that_declare_resources_stay_out(bench):
     report = bench.deploy("sums", bench.adding(1.0, resources={"requests": {"memory": "1Gi"}}))
     assert report["measured"]["placement"] == "replica"
     assert len(bench.replicas()) == 1
+
+
+def test_two_deployments_of_one_model_do_not_share_their_marks(tmp_path):
+    proofs = Proofs(tmp_path)
+    first, second = proofs.open_marks("model", 4096), proofs.open_marks("model", 2)
+    first[4095] = 1  # beyond the end of a file that had been cut it would end this process
+    assert (len(first), len(second), second[0]) == (4096, 2, 0)
+    assert list(tmp_path.iterdir()) == [tmp_path / "model.running"]

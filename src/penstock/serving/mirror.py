@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 
 MAX_COPIES = 32
 MAX_BYTES = 64 * 2**20
-_SEED = 0x5851F42D4C957F2D
+SEED = 0x5851F42D4C957F2D
+"""Where the sequence of copies starts: elsewhere than that of the split, so that each deployment's requests are copied."""
 
 
 class Mirror:
@@ -44,7 +45,7 @@ class Mirror:
         self.backend = backend
         self.tally = tally
         # A sequence of its own: in step with the split's, the copies would all be of requests with one answerer.
-        self._picker = LowDiscrepancyPicker({"yes": percent, "no": 100 - percent}, _SEED)
+        self._picker = LowDiscrepancyPicker({"yes": percent, "no": 100 - percent}, SEED)
         self._under_way: set[asyncio.Task[None]] = set()
         self._bytes = 0
         self._is_over = False

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -86,10 +88,20 @@ class Proofs:
             self._path(fingerprint, "loading").unlink(missing_ok=True)
 
     def open_marks(self, fingerprint: str, workers: int) -> mmap.mmap:
-        """Return a byte a worker, which others can read after this process was killed."""
-        path = self._write(fingerprint, "running", bytes(workers))
-        with path.open("r+b") as file:
-            return mmap.mmap(file.fileno(), workers)
+        """Return a byte a worker, which others can read after this process was killed.
+
+        The file is put in place whole: another deployment of the same model may have the one before it mapped, and a
+        file that shrinks under a map ends the process.
+        """
+        path = self._path(fingerprint, "running")
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".running-", dir=self._folder)
+        with os.fdopen(descriptor, "r+b") as file:
+            file.write(bytes(workers))
+            file.flush()
+            marks = mmap.mmap(file.fileno(), workers)
+        Path(name).replace(path)
+        return marks
 
     def remove_marks(self, fingerprint: str) -> None:
         """Note that a model runs here no more."""
