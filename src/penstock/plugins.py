@@ -79,7 +79,7 @@ def load(name: str) -> Any:
         raise UsageError(f"{plugin.target} does not exist", hint=f"Mend the entry point of {name}.") from error
 
 
-def load_module(name: str, *, extra: str | None = None) -> ModuleType:
+def load_module(name: str, *, extra: str | None = None, needed_by: str = "") -> ModuleType:
     """Import a third-party module that not every process needs.
 
     Parameters
@@ -88,6 +88,8 @@ def load_module(name: str, *, extra: str | None = None) -> ModuleType:
         The module, such as ``onnxruntime``.
     extra : str, optional
         The extra it comes with; default is what ``MODULES`` says.
+    needed_by : str
+        What it is loaded for, such as ``a data frame``; the error says it.
 
     Raises
     ------
@@ -97,7 +99,7 @@ def load_module(name: str, *, extra: str | None = None) -> ModuleType:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        raise _missing(name, error, MODULES.get(name, "") if extra is None else extra) from error
+        raise _missing(needed_by or name, error, MODULES.get(name, "") if extra is None else extra) from error
 
 
 def names(group: str) -> list[str]:
@@ -127,7 +129,8 @@ def _entry_points() -> Mapping[str, Plugin]:
 
 def _missing(name: str, error: ModuleNotFoundError, extra: str) -> MissingPartError:
     package = f"'penstock[{extra}]'" if extra else "--force-reinstall penstock"
+    module = f"the module {error.name!r}"
     return MissingPartError(
-        f"{name} needs the module {error.name!r}, which is not installed",
+        f"{module} is not installed" if name == error.name else f"{name} needs {module}, which is not installed",
         hint=f"Install it with: python -m pip install {package}",
     )

@@ -75,5 +75,9 @@ def test_parts_are_loaded_by_name():
 
 
 def test_a_missing_library_names_the_extra():
+    with pytest.raises(MissingPartError, match=r"^the module 'penstock_has_no_such_module' is not installed"):
+        load_module("penstock_has_no_such_module", extra="ray")
+    with pytest.raises(MissingPartError, match=r"^a fleet needs the module"):
+        load_module("penstock_has_no_such_module", needed_by="a fleet")
     with pytest.raises(MissingPartError, match=r"pip install 'penstock\[ray\]'"):
         load_module("penstock_has_no_such_module", extra="ray")

@@ -222,3 +222,23 @@ def test_mlflow_sees_who_made_a_version(house: House) -> None:
     made = register(house, "signed")
     shown = house.ok("GET", "/api/2.0/mlflow/model-versions/get?name=signed&version=1")["model_version"]
     assert (shown["user_id"], made["created_by"]) == ("ann", "ann")
+
+
+def test_a_shortened_id_names_a_run_in_addresses(house: House) -> None:
+    digest, size = house.services.blobs.put(b"weights")
+    entry = TreeEntry(path="outputs/model.onnx", digest=digest, size=size)
+    for name in ("shortened-one", "shortened-two"):
+        house.submit(name=name)
+        house.services.store.write(lambda c, n=name: artifacts.put_artifacts(c, n, [entry], now=1))
+    for path in ("runs:/shortened-o/outputs", "azureml://jobs/shortened-o/outputs/artifacts/paths/outputs"):
+        made = house.ok("POST", "/api/v1/models", {"name": "short", "path": path})
+        assert (made["job_name"], made["source_path"]) == (
+            "shortened-one",
+            path.replace("shortened-o", "shortened-one"),
+        )
+    several = house.ask("POST", "/api/v1/models", {"name": "short", "path": "runs:/shortened/outputs"})
+    assert (several.status, several.json["errors"][0]["pointer"]) == (422, "/path")
+    assert "shortened-one, shortened-two" in several.json["errors"][0]["hint"]
+    inputs = {"model": {"type": "uri_folder", "path": "runs:/shortened-t/outputs"}}
+    job = house.ok("POST", "/api/v1/jobs", {"command": "true", "inputs": inputs})
+    assert job["spec"]["inputs"]["model"]["path"] == "runs:/shortened-two/outputs"

@@ -228,3 +228,12 @@ def test_job_token_sees_its_experiment_only(house: House) -> None:
     ):
         answer = house.ask(method, path, SPEC if method == "POST" else None, token=token)
         assert (answer.status, answer.json["code"]) == (403, "forbidden"), path
+
+
+def test_jobs_of_an_experiment_that_is_not_there_are_refused_with_the_nearest(house: House) -> None:
+    house.submit(experiment_name="listed-digits")
+    found = house.ok("GET", "/api/v1/jobs?experiment_name=listed-digits")["items"]
+    experiment_id = house.ok("GET", "/api/v1/experiments/listed-digits")["id"]
+    assert house.ok("GET", f"/api/v1/jobs?experiment_name={experiment_id}")["items"] == found != []
+    answer = house.ask("GET", "/api/v1/jobs?experiment_name=listed-digit")
+    assert (answer.status, answer.json["hint"]) == (400, 'Did you mean "listed-digits"?')

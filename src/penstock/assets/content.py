@@ -5,7 +5,7 @@ Read-only; used when an asset is registered, a job's inputs are placed and a dep
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -24,6 +24,7 @@ from penstock.stores.metadata import (
     runs,
     trees,
 )
+from penstock.stores.metadata.search import run_lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Content:
     """What a reference holds: a tree, or a URI that is fetched where it is used.
 
     ``name`` is the last component of the path (a model's folder or file name); ``job_name`` the job it came
-    from, ``model_id`` the logged model; ``ref`` the exact reference after labels were resolved.
+    from, ``model_id`` the logged model; ``ref`` the exact one, without labels and shortened ids.
     """
 
     tree: Tree | None
@@ -69,9 +70,12 @@ def find_content(connection: Connection, reference: str, kinds: tuple[AssetKind,
             job_name=asset.job_name,
         )
     if isinstance(parsed, references.JobOutputReference):
-        return _job_output(connection, parsed, reference)
+        whole = replace(parsed, job=_whole_id(connection, parsed.job))
+        return _job_output(connection, whole, reference if whole == parsed else str(whole))
     if isinstance(parsed, references.RunReference):
-        run = runs.get_run(connection, parsed.run_id, details=False)
+        run = runs.get_run(connection, _whole_id(connection, parsed.run_id), details=False)
+        if run.run_id != parsed.run_id:
+            reference = str(replace(parsed, run_id=run.run_id))
         logged = run_model_tree(connection, run.run_id, parsed.path)
         if logged is not None:
             return Content(logged, ref=reference, name=parsed.path.rpartition("/")[2], job_name=run.run_id)
@@ -183,6 +187,20 @@ def _job_output(connection: Connection, parsed: references.JobOutputReference, r
         )
     path = "/".join(part for part in (root.strip("/"), parsed.path.strip("/")) if part)
     return _artifacts(connection, job.name, path, reference)
+
+
+def _whole_id(connection: Connection, reference: str) -> str:
+    """Return the id of the run that an id or a unique beginning of it means; itself where there is none.
+
+    Raises
+    ------
+    UsageError
+        If it fits several; the hint names some.
+    """
+    try:
+        return run_lookup.resolve_run(connection, reference)
+    except NotFoundError:
+        return reference
 
 
 def _artifacts(connection: Connection, run_id: str, path: str, reference: str) -> Content:

@@ -294,6 +294,6 @@ def _data_type(tree: Tree, declared: AssetType) -> AssetType:
 
 
 def _source_path(path: str, content: Content) -> str:
-    if content.asset is not None:
-        return content.ref  # an alias may point elsewhere tomorrow
+    if content.asset is not None or content.job_name:
+        return content.ref  # an alias may point elsewhere tomorrow, a shortened id may fit two runs
     return content.name if path.startswith("tree:") else path

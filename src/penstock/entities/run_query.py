@@ -14,21 +14,6 @@ Every = Literal["*"]
 Names = Annotated[tuple[str, ...] | Every, Field(description="names, or * for all")]
 View = Literal["active", "deleted", "all"]
 
-ATTRIBUTES = (
-    "run_id",
-    "run_name",
-    "experiment_id",
-    "experiment_name",
-    "status",
-    "user_id",
-    "start_time",
-    "end_time",
-    "duration",
-    "lifecycle_stage",
-    "artifact_uri",
-)
-"""What every run has, by the names that filters use; times are RFC 3339 in JSON, a duration is milliseconds."""
-
 
 class RunColumns(Entity):
     """Which columns travel; what is not named does not."""

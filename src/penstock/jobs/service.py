@@ -20,12 +20,14 @@ from penstock.jobs.reach import Reach
 from penstock.jobs.transitions import move
 from penstock.jobs.watch import Feed
 from penstock.rules import lifecycle, names
+from penstock.rules.suggest import did_you_mean
 from penstock.stores.blobs.base import BlobStore
 from penstock.stores.metadata import artifacts, events, experiments, jobs, runs
 from penstock.stores.metadata.base import MetadataStore
+from penstock.stores.metadata.search.run_lookup import SHORTEST_PREFIX, lookup_hint
 
 DEFAULT_EXPERIMENT = "Default"
-SHORTEST_PREFIX = 6
+MOST_COMPARED = 1000
 
 
 class Jobs:
@@ -164,8 +166,16 @@ class Jobs:
         limit: int = 50,
         after: str | None = None,
     ) -> list[Job]:
-        """Return jobs, newest first."""
+        """Return jobs, newest first.
+
+        Raises
+        ------
+        UsageError
+            If no experiment has that name or id.
+        """
         with self._store.read() as connection:
+            if experiment_name is not None:
+                experiment_name = _find_experiment(connection, experiment_name)
             return jobs.list_jobs(
                 connection, statuses=statuses, experiment_name=experiment_name, limit=limit, after=after
             )
@@ -225,7 +235,7 @@ def find_job(connection: Connection, reference: str) -> Job:
             return job
     if not found or len(reference) < SHORTEST_PREFIX:
         is_run = runs.find_run(connection, reference, details=False) is not None
-        hint = f"It is a run: penstock run show {reference}" if is_run else "List them with: penstock job list"
+        hint = f"It is a run: penstock run show {reference}" if is_run else lookup_hint(reference, "job")
         raise NotFoundError(f'no job "{reference}"', hint=hint, ref=f"job:{reference}")
     if len(found) > 1:
         raise UsageError(f'"{reference}" fits several jobs', hint="Such as " + ", ".join(job.name for job in found))
@@ -240,3 +250,15 @@ def _ensure_experiment(connection: Connection, name: str, actor: str, now: int) 
         ref = f"experiment:{made.experiment_id}"
         events.append_event(connection, actor=actor, verb="create", ref=ref, detail={"name": name}, now=now)
     return made
+
+
+def _find_experiment(connection: Connection, wanted: str) -> str:
+    """Return the name of the experiment that a name or an id means."""
+    if experiments.find_experiment_by_name(connection, wanted) is not None:
+        return wanted
+    try:
+        return experiments.get_experiment(connection, wanted).name
+    except NotFoundError:
+        known = [one.name for one in experiments.list_experiments(connection, limit=MOST_COMPARED)]
+        hint = did_you_mean(wanted, known) or "List them with: penstock experiment list"
+        raise UsageError(f'no experiment has the name or id "{wanted}"', hint=hint) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penstock.entities.errors import UsageError
+from penstock.entities.run_attributes import ATTRIBUTES
 from penstock.rules.suggest import did_you_mean
 
 KINDS = ("attributes", "metrics", "params", "tags")
@@ -19,7 +20,7 @@ def parse_columns(names: Iterable[str]) -> Columns:
     Raises
     ------
     UsageError
-        If a name has another prefix than metrics, params, tags or attributes.
+        If a name has another prefix than metrics, params, tags or attributes, or is no attribute.
     """
     found: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for name in filter(None, (name.strip() for name in names)):
@@ -28,5 +29,13 @@ def parse_columns(names: Iterable[str]) -> Columns:
         if kind is None or (dot and not key):
             hint = did_you_mean(prefix, _PREFIXES) or "Write metrics.NAME, params.NAME, tags.NAME or an attribute."
             raise UsageError(f'"{name}" is no column of a run', hint=hint)
+        if kind == "attributes" and (key if dot else name) not in {*ATTRIBUTES, "*"}:
+            raise UsageError(f'"{name}" is no column of a run', hint=_attribute_hint(key if dot else name))
         found[kind].append(key if dot else name)
     return {kind: "*" if "*" in keys else keys for kind, keys in found.items()}
+
+
+def _attribute_hint(name: str) -> str:
+    if name in _PREFIXES:
+        return f"Write {_PREFIXES[name]}.NAME."
+    return did_you_mean(name, ATTRIBUTES) or f"Write metrics.NAME, params.NAME, tags.NAME, or {', '.join(ATTRIBUTES)}."

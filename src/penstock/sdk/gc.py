@@ -7,6 +7,7 @@ from typing import Any
 
 from penstock.entities.errors import InternalError, UsageError
 from penstock.rules.durations import parse_duration
+from penstock.sdk.arguments import check_days
 from penstock.sdk.rest import Json, Rest
 
 DAY_S = 24 * 3600
@@ -39,7 +40,8 @@ class Collected:
 
 def scope_of(*, older_than_days: float = 30, run: str | None = None, experiment: str | None = None) -> Json:
     """Return the body of a request."""
-    scope: dict[str, Any] = {"older_than_s": round(older_than_days * DAY_S), "run": run, "experiment": experiment}
+    days = check_days(older_than_days, "older_than_days")
+    scope: dict[str, Any] = {"older_than_s": round(days * DAY_S), "run": run, "experiment": experiment}
     return {key: value for key, value in scope.items() if value is not None}
 
 

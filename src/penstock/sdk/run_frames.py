@@ -54,7 +54,7 @@ def frame_of_runs(runs: Iterable[Json], columns: dict[str, list[str] | str] | No
     MissingPartError
         If pandas is not installed.
     """
-    pandas = load_module("pandas")
+    pandas = load_module("pandas", needed_by="a data frame")
     rows = [flatten(run) for run in runs]
     always = set(ATTRIBUTES) if columns is None and not rows else {"run_id"}
     names = _order(always | {name for row in rows for name in row}, columns)
@@ -80,7 +80,7 @@ def frame_of_points(points: Sequence[Json]) -> DataFrame:
     MissingPartError
         If pandas is not installed.
     """
-    pandas = load_module("pandas")
+    pandas = load_module("pandas", needed_by="a data frame")
     return pandas.DataFrame(
         {
             "step": pandas.Series([point["step"] for point in points], dtype="int64"),
@@ -92,7 +92,7 @@ def frame_of_points(points: Sequence[Json]) -> DataFrame:
 
 def _times(texts: Sequence[str | None]) -> Any:
     """Return a column of times; pandas' own parser goes through nanoseconds, which end in 2262."""
-    numpy, pandas = load_module("numpy"), load_module("pandas")
+    numpy, pandas = load_module("numpy"), load_module("pandas", needed_by="a data frame")
     plain = ["NaT" if text is None else text.removesuffix("Z") for text in texts]
     return pandas.Series(numpy.array(plain, dtype="datetime64[ms]")).dt.tz_localize("UTC")
 

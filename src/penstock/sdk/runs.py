@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from penstock.entities.errors import UsageError
 from penstock.rules.column_names import parse_columns
+from penstock.sdk.arguments import check_id, check_limit, check_tags, check_text, check_texts
 from penstock.sdk.files import download_run_files
 from penstock.sdk.response import check_folder
 from penstock.sdk.rest import Json, Rest
@@ -123,7 +125,7 @@ class RunsClient:
         *,
         order_by: str | Sequence[str] = ...,
         experiments: str | Sequence[str] | None = ...,
-        columns: Sequence[str] | None = ...,
+        columns: str | Sequence[str] | None = ...,
         limit: int | None = ...,
         view: str = ...,
         as_dicts: Literal[False] = ...,
@@ -136,7 +138,7 @@ class RunsClient:
         *,
         order_by: str | Sequence[str] = ...,
         experiments: str | Sequence[str] | None = ...,
-        columns: Sequence[str] | None = ...,
+        columns: str | Sequence[str] | None = ...,
         limit: int | None = ...,
         view: str = ...,
         as_dicts: Literal[True],
@@ -148,7 +150,7 @@ class RunsClient:
         *,
         order_by: str | Sequence[str] = (),
         experiments: str | Sequence[str] | None = None,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
         limit: int | None = 1000,
         view: str = "active",
         as_dicts: bool = False,
@@ -163,7 +165,7 @@ class RunsClient:
             Such as ``metrics.accuracy desc``; newest first without it.
         experiments : str or sequence of str, optional
             Names or ids; all without it.
-        columns : sequence of str, optional
+        columns : str or sequence of str, optional
             Such as ``["metrics.accuracy", "params.*", "status"]``; all without it. Fewer are faster.
         limit : int, optional
             At most so many; None for all.
@@ -175,11 +177,11 @@ class RunsClient:
         Raises
         ------
         SpecError
-            If the filter or the order cannot be read, or names what no run has but for a misspelling.
+            If the filter or the order cannot be read. A name that no run has finds nothing, with a warning.
         MissingPartError
             If pandas is not installed.
         """
-        chosen = None if columns is None else parse_columns(columns)
+        chosen = None if columns is None else parse_columns(_column_names(columns))
         found = self.iterate(
             filter, order_by=order_by, experiments=experiments, columns=columns, limit=limit, view=view
         )
@@ -191,17 +193,17 @@ class RunsClient:
         *,
         order_by: str | Sequence[str] = (),
         experiments: str | Sequence[str] | None = None,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
         limit: int | None = None,
         view: str = "active",
     ) -> Iterator[Json]:
         """Yield the runs as REST shows them, asked for a page at a time; see :meth:`search`."""
         selection = selection_of(filter, order_by, experiments, columns, view)
-        return self._rest.search_runs(selection, limit=limit)
+        return self._rest.search_runs(selection, limit=check_limit(limit), say=_warn)
 
     def get(self, run_id: str) -> RunRecord:
         """Return a run by its id, or a unique prefix of at least six characters."""
-        return RunRecord(self._rest, self._rest.get_run(run_id))
+        return RunRecord(self._rest, self._rest.get_run(check_id(run_id)))
 
     def metric_history(
         self,
@@ -222,7 +224,7 @@ class RunsClient:
             At most so many, evenly apart; at least 2.
         """
         span = {"from_step": from_step, "to_step": to_step, "max_points": max_points}
-        return frame_of_points(list(self._rest.read_history(run_id, key, **span)))
+        return frame_of_points(list(self._rest.read_history(check_id(run_id), key, **span)))
 
     def export(
         self,
@@ -231,7 +233,7 @@ class RunsClient:
         *,
         order_by: str | Sequence[str] = (),
         experiments: str | Sequence[str] | None = None,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
         view: str = "active",
         what: What = "runs",
     ) -> Path:
@@ -258,39 +260,49 @@ class RunsClient:
 
     def rename(self, run_id: str, name: str) -> RunRecord:
         """Give a run another name for people."""
-        return RunRecord(self._rest, self._rest.change_run(run_id, {"run_name": name}))
+        return RunRecord(self._rest, self._rest.change_run(check_id(run_id), {"run_name": name}))
 
     def set_tags(self, run_id: str, tags: Mapping[str, str | None]) -> RunRecord:
         """Set tags; one that is None is removed, the others stay."""
-        return RunRecord(self._rest, self._rest.change_run(run_id, {"tags": dict(tags)}))
+        return RunRecord(self._rest, self._rest.change_run(check_id(run_id), {"tags": check_tags(tags)}))
 
     def delete(self, run_id: str) -> RunRecord:
         """Hide a run from searches; it can be restored until a permanent deletion."""
-        return RunRecord(self._rest, self._rest.delete_run(run_id))
+        return RunRecord(self._rest, self._rest.delete_run(check_id(run_id)))
 
     def restore(self, run_id: str) -> RunRecord:
         """Show a deleted run again."""
-        return RunRecord(self._rest, self._rest.delete_run(run_id, restore=True))
+        return RunRecord(self._rest, self._rest.delete_run(check_id(run_id), restore=True))
 
 
 def selection_of(
     filter: str,
     order_by: str | Sequence[str],
     experiments: str | Sequence[str] | None,
-    columns: Sequence[str] | None,
+    columns: str | Sequence[str] | None,
     view: str = "active",
 ) -> Json:
     """Return the part of a request that says which runs and columns are meant."""
     selection: dict[str, Any] = {
-        "filter": filter,
-        "order_by": [order_by] if isinstance(order_by, str) else list(order_by),
+        "filter": check_text(filter, "filter"),
+        "order_by": check_texts(order_by, "order_by"),
         "view": view,
     }
     if experiments is not None:
-        selection["experiments"] = [experiments] if isinstance(experiments, str) else list(experiments)
+        selection["experiments"] = check_texts(experiments, "experiments")
     if columns is not None:
-        selection["columns"] = parse_columns(columns)
+        selection["columns"] = parse_columns(_column_names(columns))
     return selection
+
+
+def _column_names(columns: Any) -> list[str]:
+    """Return names of columns: of one text, those between its commas."""
+    return columns.split(",") if isinstance(columns, str) else check_texts(columns, "columns")
+
+
+def _warn(line: str) -> None:
+    """Say what the server remarks on a search, where the caller's program says warnings."""
+    warnings.warn(line, UserWarning, stacklevel=2)
 
 
 def format_of(path: Path) -> str:

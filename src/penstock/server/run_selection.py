@@ -1,7 +1,8 @@
 """From what a caller selects to a query of runs: experiments found, filter read, names checked.
 
 Shared by the search, which answers a page, and the export, which answers all of them. What is wrong is a problem at
-the member it is in, with the nearest name; a name that is merely not there yet finds nothing and is remarked on.
+the member it is in; a name that no run has finds nothing and is remarked on, with the nearest that one has: a query
+that somebody repeats every night does not break where its runs are collected, or not there yet.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from sqlalchemy import Connection
 
 from penstock.access.actors import Actor
 from penstock.entities.errors import NotFoundError, Problem, SpecError, UsageError
-from penstock.entities.run_query import ATTRIBUTES, RunSelection
+from penstock.entities.run_attributes import ATTRIBUTES
+from penstock.entities.run_query import RunSelection
 from penstock.rules.filters.extended import parse_filter, parse_order
 from penstock.rules.filters.orders import check_keys
 from penstock.rules.filters.tree import And, Comparison, Condition, Field, Not, Op, Or, OrderKey, Scope
@@ -45,7 +47,7 @@ class Selected:
     Parameters
     ----------
     warnings : tuple of str
-        One sentence for each name that no run has.
+        What is to be said of each name that no run has.
     """
 
     query: RunQuery
@@ -72,9 +74,9 @@ def read_selection(connection: Connection, selection: RunSelection, actor: Actor
     _refuse_twice(order)
     warnings: list[str] = []
     for field in dict.fromkeys(_fields(where)):
-        warnings += _check_name(connection, field, ids, "/filter", selection.filter)
-    for index, key in enumerate(order):
-        warnings += _check_name(connection, key.field, ids, f"/order_by/{index}", selection.order_by[index])
+        warnings += _remark(connection, field, ids)
+    for key in order:
+        warnings += _remark(connection, key.field, ids)
     chosen = selection.columns
     for index, name in enumerate(chosen.attributes if chosen.attributes != "*" else ()):
         if name not in ATTRIBUTES:
@@ -153,10 +155,8 @@ def _find_experiment(connection: Connection, name: str) -> str | None:
         return None
 
 
-def _check_name(
-    connection: Connection, field: Field, ids: tuple[str, ...] | None, pointer: str, text: str
-) -> list[str]:
-    """Raise SpecError where a name looks like another one that exists; return a remark where it is just not there."""
+def _remark(connection: Connection, field: Field, ids: tuple[str, ...] | None) -> list[str]:
+    """Return what to say of a name that no run has, with the name that was perhaps meant."""
     kind = _KINDS.get(field.scope)
     if kind is None or field.key.startswith("mlflow."):  # its clients set those, nobody misspells them
         return []
@@ -168,10 +168,7 @@ def _check_name(
         return []
     message = f'no run here has a {_WORDS[field.scope]} "{field.key}"'
     hint = did_you_mean(field.key, run_columns.list_names(connection, kind, ids, limit=MAX_NAMES_COMPARED))
-    if not hint:
-        return [message]
-    column = text.find(field.key) + 1
-    raise SpecError([Problem(f"column {column}: {message}" if column else message, pointer, hint=hint)])
+    return [f"{message}. {hint}" if hint else message]
 
 
 def _read_filter(text: str) -> Condition | None:

@@ -68,7 +68,7 @@ def check(connection: Connection, spec: CommandJobSpec, reach: Reach | None = No
         if _is_content(given):
             pointer = join_pointer(["inputs", name, "path"])
             content = _find(connection, str(given.path), INPUT_KINDS, pointer, problems, reach)
-            if content is not None and content.asset is not None:
+            if content is not None and (content.asset is not None or content.job_name):
                 inputs[name] = given.model_copy(update={"path": content.ref})
     if spec.code is not None:
         _find(connection, spec.code, (AssetKind.CODE,), "/code", problems, reach)

@@ -24,9 +24,7 @@ def resolve_run(connection: Connection, reference: str) -> str:
     if reference in found:
         return reference
     if not found or len(reference) < SHORTEST_PREFIX:
-        raise NotFoundError(
-            f'no run "{reference[:300]}"', hint="List them with: penstock run list", ref=f"run:{reference[:300]}"
-        )
+        raise NotFoundError(f'no run "{reference[:300]}"', hint=lookup_hint(reference), ref=f"run:{reference[:300]}")
     if len(found) > 1:
         raise UsageError(f'"{reference}" fits several runs', hint="Such as " + ", ".join(found))
     return found[0]
@@ -38,3 +36,9 @@ def _starting_with(connection: Connection, prefix: str) -> list[str]:
     beyond = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     wanted = and_(runs.c.run_id >= prefix, runs.c.run_id < beyond)
     return list(connection.execute(select(runs.c.run_id).where(wanted).order_by(runs.c.run_id).limit(3)).scalars())
+
+
+def lookup_hint(reference: str, noun: str = "run") -> str:
+    """Return what helps somebody whose id names nothing; says nothing of what there is."""
+    short = f"An id may be cut to {SHORTEST_PREFIX} characters, not fewer. " if len(reference) < SHORTEST_PREFIX else ""
+    return f"{short}List them with: penstock {noun} list"
