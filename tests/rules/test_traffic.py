@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.rules.traffic import LowDiscrepancyPicker, check_traffic
+from penstock.rules.traffic import SECOND_STEP, LowDiscrepancyPicker, check_traffic
 
 
 @pytest.mark.parametrize("traffic", [{}, {"blue": 0}, {"blue": 100}, {"blue": 90, "green": 10}, {"gone": 0}])
@@ -76,3 +78,12 @@ def test_counts_stay_close_to_the_weights(weights, seed, picks):
     allowed = 2 + 1.5 * picks.bit_length()
     assert all(abs(counts[name] - picks * weight / total) <= allowed for name, weight in weights.items())
     assert all(counts[name] == 0 for name, weight in weights.items() if weight == 0)
+
+
+@pytest.mark.parametrize(("live", "copied"), [(50, 50), (60, 20), (90, 10), (10, 50), (99, 1)])
+def test_a_second_choice_falls_alike_on_what_the_first_chose(live, copied):
+    split = LowDiscrepancyPicker({"blue": live, "green": 100 - live})
+    mirror = LowDiscrepancyPicker({"yes": copied, "no": 100 - copied}, step=SECOND_STEP)
+    both = Counter((split.pick(), mirror.pick()) for _ in range(10_000))
+    for name, share in (("blue", live), ("green", 100 - live)):
+        assert both[name, "yes"] == pytest.approx(share * copied, abs=40)  # draws would be off by as much as 150

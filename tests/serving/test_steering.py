@@ -8,8 +8,7 @@ from collections import Counter
 
 import pytest
 
-from penstock.rules.traffic import LowDiscrepancyPicker
-from penstock.serving.mirror import SEED
+from penstock.rules.traffic import SECOND_STEP, LowDiscrepancyPicker
 
 BODY = {"data": [[0, 0]]}
 SETTINGS = {"max_concurrent_requests_per_instance": 8}
@@ -178,13 +177,14 @@ def test_copies_are_made_of_their_share_counted_and_discarded(lab, tmp_path):
     lab.deploy_quietly(lab.adding(1.0, name="red", request_settings=SETTINGS))
     assert ask_many(lab, 500) == {("blue", 200): 500}
     assert ask_many(lab, 50, azureml_model_deployment="blue") == {("blue", 200): 50}
-    picker = LowDiscrepancyPicker({"yes": 20, "no": 80}, SEED)
+    picker = LowDiscrepancyPicker({"yes": 20, "no": 80}, step=SECOND_STEP)
     chosen = sum(picker.pick() == "yes" for _ in range(500))
     assert chosen == pytest.approx(100, abs=6)
-    news = lab.door.wait_news(
-        lambda one: "mirrored" in one and one["mirrored"]["copies"] + one["mirrored"]["dropped"] == chosen
-    )
-    news = news["mirrored"]
+
+    def is_all(one):
+        return "mirrored" in one and one["mirrored"]["copies"] + one["mirrored"]["dropped"] == chosen
+
+    news = lab.door.wait_news(is_all)["mirrored"]
     assert news["to"] == "green"
     assert len(path.read_text()) == news["copies"]
     assert news["failures"] == news["copies"] // 2

@@ -11,6 +11,8 @@ from itertools import accumulate
 from penstock.entities.errors import Problem
 
 _GOLDEN = 0x9E3779B97F4A7C15
+SECOND_STEP = 0x6A09E667F3BCC909
+"""The root of 2, for a second choice about the same requests that is none of the first."""
 _MASK = (1 << 64) - 1
 MAX_MIRROR_PERCENT = 50
 
@@ -78,6 +80,8 @@ class LowDiscrepancyPicker:
         Name to weight; names with weight 0 are never picked.
     seed : int
         Where the sequence starts.
+    step : int
+        The irrational number it goes by, times 2^64; with bounded partial quotients.
 
     References
     ----------
@@ -85,15 +89,16 @@ class LowDiscrepancyPicker:
        discrepancy of (n·α) with bounded partial quotients is O(log N / N).
     """
 
-    __slots__ = ("_bounds", "_names", "_only", "_position", "_total")
+    __slots__ = ("_bounds", "_names", "_only", "_position", "_step", "_total")
 
-    def __init__(self, weights: Mapping[str, int], seed: int = 0) -> None:
+    def __init__(self, weights: Mapping[str, int], seed: int = 0, *, step: int = _GOLDEN) -> None:
         live = sorted((name, weight) for name, weight in weights.items() if weight > 0)
         self._names = [name for name, _ in live]
         self._bounds = list(accumulate(weight for _, weight in live))
         self._total = self._bounds[-1] if self._bounds else 0
         self._only = self._names[0] if len(self._names) == 1 else None
         self._position = seed & _MASK
+        self._step = step
 
     @property
     def only(self) -> str | None:
@@ -106,7 +111,7 @@ class LowDiscrepancyPicker:
             return self._only
         if not self._total:
             return None
-        self._position = (self._position + _GOLDEN) & _MASK
+        self._position = (self._position + self._step) & _MASK
         point = (self._position * self._total) >> 64
         for name, bound in zip(self._names, self._bounds, strict=True):
             if point < bound:

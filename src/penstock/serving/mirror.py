@@ -10,7 +10,7 @@ import asyncio
 import logging
 
 from penstock.rules.rollout import BUCKETS, Counts, bucket_end_s
-from penstock.rules.traffic import LowDiscrepancyPicker
+from penstock.rules.traffic import SECOND_STEP, LowDiscrepancyPicker
 from penstock.serving.backend import Backend
 from penstock.serving.codes import QueueFullError, ScoringError, answered_status
 from penstock.serving.codes import is_failure as is_bad
@@ -20,8 +20,6 @@ logger = logging.getLogger(__name__)
 
 MAX_COPIES = 32
 MAX_BYTES = 64 * 2**20
-SEED = 0x5851F42D4C957F2D
-"""Where the sequence of copies starts: elsewhere than that of the split, so that each deployment's requests are copied."""
 
 
 class Mirror:
@@ -44,8 +42,8 @@ class Mirror:
         self.percent = percent
         self.backend = backend
         self.tally = tally
-        # A sequence of its own: in step with the split's, the copies would all be of requests with one answerer.
-        self._picker = LowDiscrepancyPicker({"yes": percent, "no": 100 - percent}, SEED)
+        # In step with the split's sequence, the copies could all be of requests that one deployment answers.
+        self._picker = LowDiscrepancyPicker({"yes": percent, "no": 100 - percent}, step=SECOND_STEP)
         self._under_way: set[asyncio.Task[None]] = set()
         self._bytes = 0
         self._is_over = False
