@@ -52,7 +52,7 @@ class PyfuncProcess:
         self.place = Place("r1", folder / "r1.sock", folder / "log")
         self.parent, self.keep = os.pipe()
         self.sockets = []
-        self.links = queue.SimpleQueue()
+        self.links: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
         self.process = launch_mlflow(
             self.place, self.parent, deployment, model=model, identity={"replica_id": "r1"}, workers=WORKERS
         )
@@ -60,7 +60,8 @@ class PyfuncProcess:
     def load(self):
         control = self.connect("control")
         while True:
-            self.state = json.loads(frames.read_frame(control)[1])
+            _, meta, _ = frames.read_frame(control) or (0, b"{}", b"")
+            self.state = json.loads(meta)
             if self.state["state"] in ("ready", "failed"):
                 break
         for _ in range(WORKERS if self.state["state"] == "ready" else 0):
@@ -84,7 +85,7 @@ class PyfuncProcess:
             frames.send(
                 link, frames.pack_head(frames.REQUEST, json.dumps(meta).encode(), len(request.body)), request.body
             )
-            _, said, body = frames.read_frame(link)
+            _, said, body = frames.read_frame(link) or (0, b"", b"")
         finally:
             self.links.put(link)
         reply = json.loads(said) if said else {}
@@ -171,8 +172,8 @@ def test_its_doors(start, model):
     assert "ValueError: secret" in runtime.place.log.read_text()
     status, said = ask({}, "/openapi.json", "GET")
     assert (status, said["openapi"]) == (200, "3.1.0")
-    sample = said["paths"]["/score"]["post"]["requestBody"]["content"]["application/json"]["example"]
-    assert ask(sample, "/score") == (200, [2.0, 3.0])
+    sample = said["paths"]["/score"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    assert ask(sample["input_example"]["value"], "/score") == (200, [2.0, 3.0])
     assert ask({}, "/swagger.json", "GET")[1]["swagger"] == "2.0"
     status, said = ask({}, "/v2/models/m/infer")
     assert (status, "MLflow: /invocations" in said["error"]) == (404, True)

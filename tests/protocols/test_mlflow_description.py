@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -34,17 +33,16 @@ DESCRIBED: dict[str, dict[str, Any]] = {
 def test_it_is_valid_openapi(described):
     for query, version in (("", "3.1.0"), ("version=3", "3.0.3"), ("version=3.1", "3.1.0")):
         path = "/swagger.json" if query else "/openapi.json"
-        status, body = answer(described, {"path": path, "query": query, "endpoint": "house", "version": "4"})
-        document = OpenAPI.model_validate_json(body)
+        status, said = answer(described, path, query, "house", "4")
+        document = OpenAPI.model_validate(said)
         assert (status, document.openapi, document.info.version) == (200, version, "4")
-    status, body = answer(described, {"path": "/swagger.json", "endpoint": "house"})
-    assert json.loads(body)["swagger"] == "2.0"
-    assert json.loads(body)["basePath"] == "/endpoints/house"
-    assert answer(described, {"path": "/swagger.json", "query": "version=8"})[0] == 404
+    status, said = answer(described, "/swagger.json", "", "house", "4")
+    assert (status, said["swagger"], said["basePath"]) == (200, "2.0", "/endpoints/house")
+    assert answer(described, "/swagger.json", "version=8", "house", "4")[0] == 404
 
 
 def test_columns_params_and_the_example_are_shown():
-    said = json.loads(answer(DESCRIBED["columns"], {"path": "/openapi.json"})[1])
+    said = answer(DESCRIBED["columns"], "/openapi.json", "", "house", "4")[1]
     content = said["paths"]["/invocations"]["post"]["requestBody"]["content"]["application/json"]
     assert content["examples"]["input_example"]["value"] == DESCRIBED["columns"]["sample_request"]
     record = content["schema"]["properties"]["dataframe_records"]["items"]
@@ -52,5 +50,6 @@ def test_columns_params_and_the_example_are_shown():
     assert record["properties"]["tags"] == {"type": "array", "items": {"type": "string"}}
     assert record["properties"]["weights"]["additionalProperties"] == {"type": "number"}
     assert content["schema"]["properties"]["params"]["properties"]["k"] == {"type": "integer", "default": 3}
-    tensor = json.loads(answer(DESCRIBED["tensor"], {"path": "/openapi.json"})[1])["components"]["schemas"]["Outputs"]
+    said = answer(DESCRIBED["tensor"], "/openapi.json", "", "house", "4")[1]
+    tensor = said["components"]["schemas"]["Outputs"]
     assert tensor["items"] == {"type": "array", "items": {"type": "number"}, "minItems": 64, "maxItems": 64}

@@ -5,12 +5,12 @@ Standard library only, Python >= 3.9.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Optional
 from urllib.parse import parse_qs
 
 PATHS = ("/openapi.json", "/swagger.json")
-VERSIONS = {"2": "2", "2.0": "2", "3": "3", "3.0": "3", "3.1": "3.1"}
+VERSIONS = {"2": "", "2.0": "", "3": "3.0.3", "3.0": "3.0.3", "3.1": "3.1.0"}
+_FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 Json = dict[str, Any]
 _TYPES: dict[str, Json] = {
     "boolean": {"type": "boolean"},
@@ -36,85 +36,89 @@ _FAILURE: Json = {
 }
 
 
-def answer(described: Json, sent: Json) -> tuple[int, bytes]:
-    """Return status and body of one of ``PATHS``.
+def answer(described: Json, path: str, query: str, name: str, version: str) -> tuple[int, Json]:
+    """Return status and document of one of ``PATHS``.
 
     Parameters
     ----------
     described : dict
         What ``PyfuncScorer.describe`` returns.
-    sent : dict
-        The request: ``path``, ``query``, and ``endpoint`` and ``version`` under which the model is served.
+    path, query : str
+        Of the request.
+    name, version : str
+        The endpoint under which the model is served, and the registered model's version.
     """
-    if sent.get("path") == "/openapi.json":
-        return 200, json.dumps(describe(described, sent, "3.1", _all_paths(described))).encode("utf-8")
-    wanted = parse_qs(sent.get("query", "")).get("version", ["2"])[-1]
-    version = VERSIONS.get(wanted)
-    if version is None:
-        said = "Swagger version [%s] is not valid. Supported versions: [2, 3, 3.1]." % wanted[:20]
-        return 404, json.dumps({"message": said}).encode("utf-8")
-    if version == "2":
-        return 200, json.dumps(_swagger(described, sent)).encode("utf-8")
-    paths = {"/score": {"post": _post("RunMLService", "Azure ML's protocol.", _azure_form(described))}}
-    return 200, json.dumps(describe(described, sent, version, paths)).encode("utf-8")
+    about = {"title": name, "version": version, "description": "Scores with the model behind %s." % name}
+    if path == "/openapi.json":
+        return 200, describe(described, about, "3.1.0", _all_paths(described))
+    wanted = parse_qs(query).get("version", ["2"])[-1]
+    if wanted not in VERSIONS:
+        return 404, {"message": "Swagger version [%s] is not valid. Supported versions: [2, 3, 3.1]." % wanted[:20]}
+    if not VERSIONS[wanted]:
+        return 200, _swagger(described, about)
+    score = _post("RunMLService", "Azure ML's protocol.", _azure_form(described), azure_example(described), "Outputs")
+    return 200, describe(described, about, VERSIONS[wanted], {"/score": {"post": score}})
 
 
-def describe(described: Json, sent: Json, version: str, paths: Json) -> Json:
+def describe(described: Json, about: Json, version: str, paths: Json) -> Json:
     """Return an OpenAPI document with these paths."""
     return {
-        "openapi": "3.1.0" if version == "3.1" else "3.0.3",
-        "info": _info(sent),
-        "servers": [{"url": _base(sent)}],
+        "openapi": version,
+        "info": about,
+        "servers": [{"url": "/endpoints/%s" % about["title"]}],
         "security": [{"key": []}],
         "paths": paths,
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": {"Outputs": _schema_of(described.get("outputs")), "Problem": _FAILURE},
+            "schemas": {
+                "Outputs": _schema_of(described.get("outputs")),
+                "Predictions": {
+                    "type": "object",
+                    "properties": {"predictions": {"$ref": "#/components/schemas/Outputs"}},
+                },
+                "Problem": _FAILURE,
+            },
         },
     }
 
 
-def _info(sent: Json) -> Json:
-    name = sent.get("endpoint") or "model"
-    return {
-        "title": name,
-        "version": sent.get("version", "1"),
-        "description": "Scores with the model behind %s." % name,
-    }
-
-
-def _base(sent: Json) -> str:
-    return "/endpoints/%s" % (sent.get("endpoint") or "model")
+def azure_example(described: Json) -> Optional[Json]:
+    """Return the input example as a request of Azure ML's form."""
+    example = described.get("sample_request") or {}
+    data = next((example[form] for form in _FORMS if form in example), None)
+    if data is None:
+        return None
+    return {"input_data": data, "params": example["params"]} if "params" in example else {"input_data": data}
 
 
 def _all_paths(described: Json) -> Json:
-    paths: Json = {
-        "/invocations": {"post": _post("invocations", "MLflow's protocol.", _mlflow_form(described), described)},
-        "/score": {"post": _post("score", "Azure ML's protocol.", _azure_form(described))},
-    }
+    form, example = _mlflow_form(described), described.get("sample_request")
+    invocations = _post("invocations", "MLflow's protocol.", form, example, "Predictions")
+    invocations["requestBody"]["content"]["text/csv"] = {"schema": {"type": "string"}}
+    score = _post("score", "Azure ML's protocol.", _azure_form(described), azure_example(described), "Outputs")
+    paths: Json = {"/invocations": {"post": invocations}, "/score": {"post": score}}
     for path, (name, summary) in _GETS.items():
         said = {"200": {"description": summary, "content": {"application/json": {"schema": {}}}}}
         paths[path] = {"get": {"operationId": name, "summary": summary, "responses": said}}
     return paths
 
 
-def _post(name: str, summary: str, form: Json, described: Optional[Json] = None) -> Json:
-    content: Json = {"application/json": {"schema": form}}
-    sample = (described or {}).get("sample_request")
-    if sample is not None:
-        content["application/json"]["examples"] = {"input_example": {"value": sample}}
-    outputs: Json = {"$ref": "#/components/schemas/Outputs"}
-    if described is not None:
-        content["text/csv"] = {"schema": {"type": "string"}}
-        outputs = {"type": "object", "properties": {"predictions": outputs}}
+def _post(name: str, summary: str, form: Json, example: Optional[Json], answered: str) -> Json:
+    content: Json = {"schema": form}
+    if example is not None:
+        content["examples"] = {"input_example": {"value": example}}
+    outputs = {"application/json": {"schema": {"$ref": "#/components/schemas/%s" % answered}}}
     problem = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         "operationId": name,
         "summary": summary,
-        "requestBody": {"required": True, "content": content},
+        "requestBody": {"required": True, "content": {"application/json": content}},
         "responses": {
-            "200": {"description": "The predictions.", "content": {"application/json": {"schema": outputs}}},
-            "400": {"description": "The request does not fit the model's signature.", "content": problem},
+            "200": {"description": "The predictions.", "content": outputs},
+            "400": {
+                "description": "The request does not fit the signature; schema says what does.",
+                "content": problem,
+            },
             "401": {"description": "No key, or a wrong one."},
             "424": {"description": "The model failed.", "content": problem},
         },
@@ -137,7 +141,7 @@ def _mlflow_form(described: Json) -> Json:
     return {
         "type": "object",
         "properties": {**forms, "params": params},
-        "oneOf": [{"required": [form]} for form in forms],
+        "oneOf": [{"required": [form]} for form in _FORMS],
     }
 
 
@@ -148,14 +152,14 @@ def _azure_form(described: Json) -> Json:
     return {"type": "object", "properties": {**properties, "params": form["properties"]["params"]}}
 
 
-def _swagger(described: Json, sent: Json) -> Json:
+def _swagger(described: Json, about: Json) -> Json:
     problem = {"description": "What is wrong.", "schema": {"$ref": "#/definitions/ErrorResponse"}}
     good = {"description": "The predictions.", "schema": {"$ref": "#/definitions/ServiceOutput"}}
     payload = {"name": "serviceInputPayload", "in": "body", "schema": {"$ref": "#/definitions/ServiceInput"}}
-    given: Json = {"type": "object", "properties": {"input_data": {"type": "object"}}}
-    sample = described.get("sample_request")
-    if isinstance(sample, dict) and "dataframe_split" in sample:
-        given["example"] = {"input_data": sample["dataframe_split"]}
+    given: Json = {"type": "object", "properties": {"input_data": {}, "params": {"type": "object"}}}
+    example = azure_example(described)
+    if example is not None:
+        given["example"] = example
     score = {
         "operationId": "RunMLService",
         "security": [{"Bearer": []}],
@@ -164,8 +168,8 @@ def _swagger(described: Json, sent: Json) -> Json:
     }
     return {
         "swagger": "2.0",
-        "info": _info(sent),
-        "basePath": _base(sent),
+        "info": about,
+        "basePath": "/endpoints/%s" % about["title"],
         "schemes": ["https", "http"],
         "consumes": ["application/json"],
         "produces": ["application/json"],

@@ -15,7 +15,7 @@ import traceback
 from importlib import import_module
 from typing import Any, Optional
 
-from .mlflow_openapi import openapi, swagger
+from . import mlflow_description
 
 JSON, TEXT = "application/json", "text/plain"
 INPUT_DATA = "input_data"
@@ -42,7 +42,7 @@ class Reply:
 class Request:
     """What a client asked."""
 
-    __slots__ = ("body", "content_type", "endpoint", "method", "path", "query")
+    __slots__ = ("body", "content_type", "endpoint", "method", "path", "query", "version")
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Request:
         method: str = "POST",
         query: str = "",
         endpoint: str = "",
+        version: str = "1",
     ) -> None:
         self.body = body
         self.path = path
@@ -59,6 +60,7 @@ class Request:
         self.method = method
         self.query = query
         self.endpoint = endpoint
+        self.version = version
 
 
 class ModelFailed(Exception):
@@ -121,11 +123,11 @@ class PyfuncScorer:
             return self._refuse(404, text, with_schema=False)
         if method not in _METHODS[path]:
             return self._refuse(405, "%s is not for %s" % (method[:20], path), with_schema=False)
-        if path in ("/openapi.json", "/swagger.json"):
-            is_newer = path == "/openapi.json" or "version=3" in request.query
-            describe = openapi if is_newer else swagger
-            described = describe(request.endpoint or "model", _schema_json(self._schema), self._example)
-            return Reply(200, json.dumps(described).encode("utf-8"))
+        if path in mlflow_description.PATHS:
+            status, document = mlflow_description.answer(
+                self.describe(), path, request.query, request.endpoint or "model", request.version
+            )
+            return Reply(status, json.dumps(document).encode("utf-8"))
         if path == "/score" and INPUT_DATA.encode() in body:
             return self._azure(content_type, body)
         return self._invoke(content_type, body)

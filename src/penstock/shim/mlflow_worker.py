@@ -15,14 +15,14 @@ import threading
 import traceback
 from typing import Any
 
-from . import mlflow_description, replica_host, score_log
+from . import replica_host, score_log
 from .mlflow_scoring import JSON, PyfuncScorer, Request, load_pyfunc
 from .score_script import Stopped, stop
 
 EXIT_CANNOT_LOAD = 3
 TOLD_TIMEOUT_S = 10.0
 _BLOCK = 1 << 20
-_ASKED = ("path", "content_type", "method", "query", "endpoint")
+_ASKED = ("path", "content_type", "method", "query", "endpoint", "version")
 
 
 class ChangedModel(Exception):
@@ -92,9 +92,6 @@ def framed(scorer: PyfuncScorer) -> replica_host.Answer:
 
     def answer(meta: bytes, body: bytes) -> tuple[bytes, bytes]:
         sent: dict[str, Any] = json.loads(meta) if meta else {}
-        if sent.get("path") in mlflow_description.PATHS:
-            status, described = mlflow_description.answer(scorer.describe(), sent)
-            return json.dumps({"status": status}).encode("utf-8"), described
         try:
             reply = scorer(Request(body, **{name: sent[name] for name in _ASKED if name in sent}))
         finally:
