@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from penstock.inference.runtimes.base import ScoreRequest
+from penstock.inference.runtimes.batching import BatchGain
 from penstock.inference.runtimes.onnx import OnnxRuntime
 from penstock.serving.batches import batch_size
 from penstock.serving.desired import Batching
@@ -96,6 +97,15 @@ def test_a_model_whose_rows_see_each_other_takes_no_batches(tmp_path):
 def test_a_model_of_fixed_length_takes_no_batches(tmp_path):
     runtime = model_of(tmp_path, helper.make_node("MatMul", ["x", "w"], ["y"]), shape=(1, 2), out=(1, 2))
     assert not runtime.batching.is_right
+
+
+def test_a_long_running_model_is_tried_only_where_batches_are_asked_for(linear):
+    linear.batching = BatchGain(is_right=False)
+    linear.run_ms = 100.0
+    linear.measure_batching()
+    assert not linear.batching.is_right
+    linear.measure_batching(is_asked_for=True)
+    assert linear.batching.is_right
 
 
 @pytest.mark.parametrize(

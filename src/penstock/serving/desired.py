@@ -104,6 +104,7 @@ class DesiredDeployment(msgspec.Struct, frozen=True):
             self.postprocessing,
             self.request_settings.max_concurrent_requests_per_instance,
             self.resources,
+            self.batching.enabled is True,
             self.runtime,
         )
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]

@@ -281,6 +281,7 @@ class Fleet:
                     "preprocessing": deployment.preprocessing,
                     "postprocessing": deployment.postprocessing,
                     "resources": deployment.resources,
+                    "batching": deployment.batching.enabled is True,
                     "workers": min(workers, len(replica.cores) or os.cpu_count() or 1),
                     "log": str(replica.place.log),
                 }

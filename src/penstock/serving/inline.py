@@ -362,6 +362,7 @@ def assignment(deployment: DesiredDeployment, path: Path) -> dict[str, Any]:
         "preprocessing": deployment.preprocessing,
         "postprocessing": deployment.postprocessing,
         "resources": deployment.resources,
+        "batching": deployment.batching.enabled is True,
     }
 
 

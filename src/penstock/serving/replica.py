@@ -111,7 +111,7 @@ def load_runtime(assignment: Mapping[str, Any]) -> OnnxRuntime:
         assignment.get("resources"),
     )
     runtime.warm_up()
-    runtime.measure_batching()
+    runtime.measure_batching(is_asked_for=assignment.get("batching") is True)
     return runtime
 
 

@@ -28,6 +28,7 @@ from penstock.inference.labels import find_labels, read_labels
 from penstock.inference.outputs import find_classifier
 from penstock.inference.runtimes.base import ScoreRequest, ScoreResponse
 from penstock.inference.runtimes.batching import (
+    MOST_ASKED_MS,
     MOST_MS,
     BatchGain,
     Prepared,
@@ -207,10 +208,13 @@ class OnnxRuntime:
             times.append((time.perf_counter() - started) * 1000.0)
         self.run_ms = min(times)
 
-    def measure_batching(self) -> None:
-        """Find out what a batch gives and keep it in ``batching``; a long-running model on a CPU gains nothing."""
-        is_short = self.run_ms is not None and self.run_ms <= MOST_MS
-        if is_short and takes_batches(self.contract.inputs, self.contract.outputs):
+    def measure_batching(self, *, is_asked_for: bool = False) -> None:
+        """Find out what a batch gives and keep it in ``batching``.
+
+        A long-running model on a CPU gains nothing, so it is tried only where that ``is_asked_for``.
+        """
+        most_ms = MOST_ASKED_MS if is_asked_for else MOST_MS
+        if self.run_ms is not None and self.run_ms <= most_ms and takes_batches(self.contract.inputs, self.contract.outputs):
             self.batching = measure_gain(self._run, self.contract.inputs)
 
     def score(self, request: ScoreRequest) -> ScoreResponse:
