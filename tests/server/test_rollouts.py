@@ -58,6 +58,7 @@ def test_a_release_goes_on_as_the_gateway_tells_and_every_decision_is_an_event(h
     news(house, "steps", first, second, last)
     news(house, "steps", first, second, last)
     over = house.ok("GET", f"{BASE}/steps")
+    assert over["revision"] > began["revision"] > 0
     assert over["traffic"] == {"blue": 0, "green": 100}
     assert (over["rollout"]["state"], len(over["rollout"]["decisions"])) == ("Succeeded", 3)
     assert sorted(verbs(house, "steps")) == ["rollout-advance", "rollout-advance", "rollout-finish", "rollout-start"]

@@ -110,8 +110,7 @@ class RolloutRecords:
             started_by=actor,
             updated_at=now,
         )
-        endpoint = _with(endpoint, rollout)
-        table.save_endpoint(connection, endpoint)
+        endpoint = table.save_endpoint(connection, _with(endpoint, rollout))
         self._record(connection, actor, "rollout-start", endpoint.name, _detail(rollout))
         return endpoint
 
@@ -144,8 +143,7 @@ class RolloutRecords:
         if action == "abort":
             changes["percent"] = 0
         rollout = endpoint.rollout.model_copy(update=changes)
-        endpoint = _with(endpoint, rollout)
-        table.save_endpoint(connection, endpoint)
+        endpoint = table.save_endpoint(connection, _with(endpoint, rollout))
         self._record(connection, actor, f"rollout-{action}", endpoint.name, _detail(rollout))
         return endpoint
 

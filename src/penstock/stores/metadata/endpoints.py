@@ -88,9 +88,16 @@ def set_traffic(
     return endpoint
 
 
-def save_endpoint(connection: Connection, endpoint: OnlineEndpoint, *, is_served_anew: bool = True) -> None:
-    """Replace an endpoint's record as it is; ``is_served_anew`` says that the gateway must hear of it."""
+def save_endpoint(connection: Connection, endpoint: OnlineEndpoint, *, is_served_anew: bool = True) -> OnlineEndpoint:
+    """Replace an endpoint's record and return it.
+
+    ``is_served_anew`` says that the gateway must hear of it; it has its next revision then.
+    """
+    if is_served_anew:
+        revision = next_number(connection, counters, f"endpoint:{endpoint.name}")
+        endpoint = endpoint.model_copy(update={"revision": revision})
     _write_endpoint(connection, endpoint, is_served_anew=is_served_anew)
+    return endpoint
 
 
 def get_keys(connection: Connection, name: str) -> EndpointKeys:
