@@ -86,7 +86,7 @@ class ConvertedRuntime(OnnxRuntime):
         finally:
             self._is_checked = True
 
-    def measure_batching(self) -> None:
+    def measure_batching(self, *, is_asked_for: bool = False) -> None:
         """Leave requests alone: they come in forms of their own."""
 
     def score(self, request: ScoreRequest) -> ScoreResponse:
