@@ -17,6 +17,7 @@ References
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -246,14 +247,15 @@ def _log_choose(n: int, k: int) -> float:
 
 def bucket_of(seconds: float) -> int:
     """Return the bucket of a latency: four per doubling, from 10 µs on."""
-    if seconds <= SHORTEST_S:
-        return 0
-    return min(BUCKETS - 1, math.ceil(BUCKETS_PER_DOUBLING * math.log2(seconds / SHORTEST_S)))
+    return bisect_left(_ENDS, seconds)
 
 
 def bucket_end_s(bucket: int) -> float:
     """Return the longest latency of a bucket, in seconds."""
     return SHORTEST_S * math.exp2(bucket / BUCKETS_PER_DOUBLING)
+
+
+_ENDS = [bucket_end_s(bucket) for bucket in range(BUCKETS - 1)]
 
 
 def check_plan(steps: Sequence[int], pointer: str = "/rollout/steps") -> list[Problem]:
