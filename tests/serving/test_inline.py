@@ -8,6 +8,8 @@ import pytest
 from onnx import TensorProto, helper
 from tests.serving.test_rollout import Load
 
+from penstock.serving.desired import DesiredDeployment
+from penstock.serving.inline import LOOP_BODY_BYTES, InlineModel
 from penstock.serving.proofs import BARRED_S, Proofs
 
 SETTINGS = {"max_concurrent_requests_per_instance": 8}
@@ -218,3 +220,19 @@ def test_two_deployments_of_one_model_do_not_share_their_marks(tmp_path):
     first[4095] = 1  # beyond the end of a file that had been cut it would end this process
     assert (len(first), len(second), second[0]) == (4096, 2, 0)
     assert list(tmp_path.iterdir()) == [tmp_path / "model.running"]
+
+
+def test_what_is_large_or_came_compressed_is_not_for_the_event_loop(tmp_path):
+    model = InlineModel(
+        ("sums", "blue"),
+        DesiredDeployment("blue", 1),
+        answer=lambda meta, body: (b"", body),
+        measured={},
+        marks=Proofs(tmp_path).open_marks("model", 1),
+        workers=0,
+        is_quick=True,
+        on_free=print,
+    )
+    assert model.direct(b"", b"small") == (b"", b"small")
+    assert model.direct(b'{"headers":{"content-encoding":"gzip"}}', b"small") is None
+    assert model.direct(b"", b" " * (LOOP_BODY_BYTES + 1)) is None

@@ -159,8 +159,11 @@ class InlineModel:
             self._since_ms = int(time.monotonic() * 1000)
 
     def direct(self, meta: bytes, body: bytes) -> Reply | None:
-        """Answer a small request at once, on the event loop; None for one that is for a thread."""
-        if not self.is_quick or len(body) > LOOP_BODY_BYTES:
+        """Answer a small request at once, on the event loop; None for one that is for a thread.
+
+        So is one that came compressed: nobody knows how large it becomes.
+        """
+        if not self.is_quick or len(body) > LOOP_BODY_BYTES or b'"content-encoding"' in meta:
             return None
         marks = self._marks
         began = time.perf_counter()
