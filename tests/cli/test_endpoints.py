@@ -144,3 +144,46 @@ def test_an_endpoint_is_exported(lab, deployment_file: Path, tmp_path: Path) -> 
     assert not list(tmp_path.glob(".*"))
     assert lab("online-endpoint", "export", "-n", "away", "-d", "green", "-o", tmp_path / "new").status == 3
     assert lab("online-endpoint", "delete", "-n", "away", "--yes").status == 0
+
+
+def test_habits_of_the_az_command_line(lab, deployment_file: Path, tmp_path: Path) -> None:
+    done = lab(
+        "online-endpoint", "create", "-n", "habits", "--auth-mode", "key", "--local", "true", "--no-wait", "--web"
+    )
+    assert done.status == 0, done.err
+    assert "--local, --no-wait, --web mean nothing here and are ignored" in done.err
+    done = lab("online-deployment", "create", "-f", deployment_file, "-e", "habits", "--all-traffic", "--local",
+               "--skip-script-validation", "--set", "instance_count=1", "-o", "json")  # fmt: skip
+    assert done.data["provisioning_state"] == "Succeeded"
+    assert "--local, --skip-script-validation mean nothing here" in done.err
+    changed = lab("online-deployment", "update", "-n", "blue", "-e", "habits", "--set", "tags.a=b", "-o", "json").data
+    assert changed["revision"] > done.data["revision"]
+    assert changed["spec"]["tags"] == {"a": "b"}
+    assert changed["spec"]["code_configuration"] == done.data["spec"]["code_configuration"]
+    assert lab("online-deployment", "update", "-n", "blue", "-e", "habits").status == 2
+    log = lab(
+        "online-deployment", "get-logs", "-n", "blue", "-e", "habits", "--container", "inference-server", "-l", "5"
+    )
+    assert "up" in log.out
+    keys = lab(
+        "online-endpoint", "regenerate-keys", "-n", "habits", "--key-type", "secondary", "--no-wait", "-o", "json"
+    )
+    assert keys.status == 0
+    assert lab("online-endpoint", "delete", "-n", "habits", "--yes", "--no-wait").status == 0
+
+
+def test_a_log_is_followed(lab, workspace_folder: Path, deployment_file: Path) -> None:
+    from penstock.cli.session import open_rest
+    from penstock.sdk.endpoints import follow_log
+
+    assert lab("online-endpoint", "create", "-n", "told").status == 0
+    assert lab("online-deployment", "create", "-f", deployment_file, "-e", "told", "--all-traffic").status == 0
+    followed = follow_log(open_rest(str(workspace_folder)), "told", "blue", lines=1)
+    assert next(followed).endswith("\n")
+    log = workspace_folder / "logs" / "endpoints" / "told" / "blue.log"
+    with log.open("a") as file:
+        file.write("a new line\nand half of")
+    assert next(followed) == "a new line\n"
+    log.write_text("begun anew\n")
+    assert next(followed) == "begun anew\n"
+    assert lab("online-endpoint", "delete", "-n", "told", "--yes").status == 0

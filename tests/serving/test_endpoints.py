@@ -350,11 +350,13 @@ def test_what_gets_traffic_is_not_deleted(world):
 
 def test_the_log_is_read(world):
     world.deploy(model=world.model())
-    assert world.endpoints.read_log("digits", "blue", 5) == ""
+    assert world.endpoints.read_log("digits", "blue", 5) == ("", 0)
     file = world.root / "logs" / "endpoints" / "digits" / "blue.log"
     file.parent.mkdir(parents=True)
     file.write_text("\n".join(f"line {number}" for number in range(100)))
-    assert world.endpoints.read_log("digits", "blue", 2) == "line 98\nline 99"
+    text, end = world.endpoints.read_log("digits", "blue", 2)
+    assert text == "line 98\nline 99"
+    assert world.endpoints.read_log("digits", "blue", 2, after=end) == ("", end)
     with pytest.raises(NotFoundError):
         world.endpoints.read_log("digits", "green", 2)
 

@@ -7,7 +7,8 @@ on its version.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import typer
@@ -20,8 +21,8 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
-# `az ml` flags that mean nothing here; True where a value follows.
-_FOREIGN_FLAGS = {
+# `az ml` flags that mean nothing where a command does not have them; True where a value follows, None where one may.
+_FOREIGN_FLAGS: dict[str, bool | None] = {
     "-g": True,
     "--resource-group": True,
     "--subscription": True,
@@ -30,7 +31,16 @@ _FOREIGN_FLAGS = {
     "--only-show-errors": False,
     "--verbose": False,
     "--debug": False,
+    "--local": None,
+    "--local-enable-gpu": None,
+    "--skip-script-validation": False,
+    "--vscode-debug": None,
+    "--package-model": None,
+    "--web": False,
+    "--no-wait": False,
+    "--container": True,
 }
+_TRUTHS = frozenset({"true", "false"})
 
 
 class PenstockCommand(TyperCommand):
@@ -38,7 +48,8 @@ class PenstockCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Drop the flags of ``az ml`` that mean nothing here, with one warning line."""
-        kept, dropped = _without_foreign(args)
+        own = {name for parameter in self.params for name in parameter.opts}
+        kept, dropped = _without_foreign(args, own)
         if dropped and not ctx.resilient_parsing:
             verbs = "means nothing here and is" if len(dropped) == 1 else "mean nothing here and are"
             sys.stderr.write(f"warning: {', '.join(dropped)} {verbs} ignored\n")
@@ -78,19 +89,21 @@ def command(app: typer.Typer, name: str, *examples: str) -> Callable[[FunctionT]
     return app.command(name, cls=PenstockCommand, epilog="\n".join(examples) or None)
 
 
-def _without_foreign(args: list[str]) -> tuple[list[str], list[str]]:
+def _without_foreign(args: list[str], own: Collection[str]) -> tuple[list[str], list[str]]:
     kept: list[str] = []
     dropped: list[str] = []
-    rest = iter(args)
-    for argument in rest:
+    rest = deque(args)
+    while rest:
+        argument = rest.popleft()
         if argument == "--":
             kept += [argument, *rest]
             break
         flag, equals, _ = argument.partition("=")
-        if flag in _FOREIGN_FLAGS:
-            dropped.append(flag)
-            if _FOREIGN_FLAGS[flag] and not equals:
-                next(rest, None)
-        else:
+        if flag not in _FOREIGN_FLAGS or flag in own:
             kept.append(argument)
+            continue
+        dropped.append(flag)
+        takes_value = _FOREIGN_FLAGS[flag]
+        if rest and not equals and (takes_value or (takes_value is None and rest[0].lower() in _TRUTHS)):
+            rest.popleft()
     return kept, dropped

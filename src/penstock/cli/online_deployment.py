@@ -22,6 +22,7 @@ from penstock.cli.options import (
 )
 from penstock.cli.output import Format, emit, note, warn
 from penstock.cli.session import open_rest
+from penstock.entities.errors import UsageError
 from penstock.sdk.rest import Json
 
 app = make_group("Put models behind an endpoint.")
@@ -82,9 +83,16 @@ def create(
     _put(file, name, endpoint, all_traffic, no_wait, overrides, workspace, output, query, create=True)
 
 
-@command(app, "update", "penstock online-deployment update -f blue.yml --set instance_count=2")
+@command(
+    app,
+    "update",
+    "penstock online-deployment update -f blue.yml --set instance_count=2",
+    "penstock online-deployment update -n blue -e digits --set request_settings.request_timeout_ms=9000",
+)
 def update(
-    file: DeploymentFile,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", metavar="YAML", help="Its YAML file; else --set changes what it has.")
+    ] = None,
     name: OptionalNameOption = None,
     endpoint: OptionalEndpointOption = None,
     all_traffic: AllTrafficOption = False,
@@ -98,11 +106,13 @@ def update(
 
     Waits until the new revision answers.
     """
+    if file is None and not (name and endpoint and overrides):
+        raise UsageError("nothing to update", hint="Give -f FILE, or -n NAME -e ENDPOINT with --set.")
     _put(file, name, endpoint, all_traffic, no_wait, overrides, workspace, output, query, create=False)
 
 
 def _put(
-    file: Path,
+    file: Path | None,
     name: str | None,
     endpoint: str | None,
     all_traffic: bool,
@@ -115,13 +125,16 @@ def _put(
     create: bool,
 ) -> None:
     from penstock.sdk.endpoints import roll_out
-    from penstock.sdk.submit import check_file, put_deployment_file
+    from penstock.sdk.submit import change_deployment, check_file, put_deployment_file
 
     check_file(file)
     rest = open_rest(workspace, create=create)
     began = time.monotonic()
-    said = {"name": name, "endpoint_name": endpoint}
-    deployment = put_deployment_file(rest, file, said, overrides or (), say=note)
+    if file is None:
+        deployment = change_deployment(rest, endpoint or "", name or "", overrides or ())
+    else:
+        said = {"name": name, "endpoint_name": endpoint}
+        deployment = put_deployment_file(rest, file, said, overrides or (), say=note)
     warn(deployment)
     deployment = roll_out(rest, deployment, all_traffic=all_traffic, wait=not no_wait)
     if deployment["ready_revision"] == deployment["revision"]:
@@ -175,13 +188,24 @@ def delete(
     note(f"Deleted deployment {name} of endpoint {endpoint}")
 
 
-@command(app, "get-logs", "penstock online-deployment get-logs -n blue -e digits --lines 100")
+@command(
+    app,
+    "get-logs",
+    "penstock online-deployment get-logs -n blue -e digits --lines 100",
+    "penstock online-deployment get-logs -n blue -e digits --follow",
+)
 def get_logs(
     name: NameOption,
     endpoint: EndpointOption,
     lines: Annotated[int, typer.Option("--lines", "-l", min=1, help="The last so many lines.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what is written; Ctrl-C ends it.")] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Print the last lines that a deployment's processes wrote."""
+    if follow:
+        from penstock.sdk.endpoints import follow_log
+
+        for piece in follow_log(open_rest(workspace), endpoint, name, lines=lines):
+            typer.echo(piece, nl=False)
     text = open_rest(workspace).read_deployment_log(endpoint, name, lines=lines)
     typer.echo(text, nl=not text.endswith("\n"))

@@ -28,6 +28,19 @@ from penstock.entities.errors import UsageError
 
 app = make_group("Give models a stable URL.")
 
+_JSON = "application/json"
+_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+    ".webp": "image/webp",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".csv": "text/csv",
+}
+
 COLUMNS = {
     "NAME": "name",
     "STATE": "provisioning_state",
@@ -63,6 +76,7 @@ DETAILS = {
 def create(
     file: FileOption = None,
     name: OptionalNameOption = None,
+    auth_mode: Annotated[str | None, typer.Option("--auth-mode", help="key, which clients send.")] = None,
     overrides: SetOption = None,
     workspace: WorkspaceOption = None,
     output: OutputOption = None,
@@ -76,7 +90,7 @@ def create(
 
     check_file(file)
     rest = open_rest(workspace, create=True)
-    endpoint = put_endpoint(rest, file, {"name": name}, overrides or ())
+    endpoint = put_endpoint(rest, file, {"name": name, "auth_mode": auth_mode}, overrides or ())
     warn(endpoint)
     emit(endpoint, columns=DETAILS, output=output, query=query)
 
@@ -184,6 +198,7 @@ def delete(name: NameOption, yes: YesOption = False, workspace: WorkspaceOption 
     app,
     "invoke",
     "penstock online-endpoint invoke -n digits -r request.json",
+    "penstock online-endpoint invoke -n digits -r nine.png",
     "echo '{\"data\": [[0, 1]]}' | penstock online-endpoint invoke -n digits -r -",
 )
 def invoke(
@@ -191,6 +206,9 @@ def invoke(
     request: Annotated[str, typer.Option("--request-file", "-r", help="The file to send; - reads standard input.")],
     deployment: Annotated[
         str | None, typer.Option("--deployment-name", "-d", help="This one, whatever the shares say.")
+    ] = None,
+    content_type: Annotated[
+        str | None, typer.Option("--content-type", help="What it is; else the file's name says, and JSON is meant.")
     ] = None,
     workspace: WorkspaceOption = None,
     output: OutputOption = None,
@@ -200,7 +218,8 @@ def invoke(
     from penstock.sdk.endpoints import invoke as score
 
     body = _read(request)
-    answer = score(open_rest(workspace), name, body, deployment=deployment)
+    kind = content_type or _TYPES.get(Path(request).suffix.lower(), _JSON)
+    answer = score(open_rest(workspace), name, body, deployment=deployment, content_type=kind)
     try:
         data = json.loads(answer)
     except ValueError:

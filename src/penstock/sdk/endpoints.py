@@ -26,6 +26,7 @@ from penstock.sdk.wire import as_entity, as_json
 
 WAIT_ROUND_S = 25
 READY_TIMEOUT_S = 600.0
+FOLLOW_S = 0.5
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 MODEL_FAILED = 424
 
@@ -182,6 +183,17 @@ def wait_ready(rest: Rest, deployment: Json, *, timeout_s: float = READY_TIMEOUT
                 hint=log_hint(endpoint, name),
             )
         deployment = rest.get_deployment(endpoint, name, wait_s=WAIT_ROUND_S)
+
+
+def follow_log(rest: Rest, endpoint: str, deployment: str, *, lines: int) -> Iterator[str]:
+    """Yield the last lines of a deployment's log, then what is written to it, for ever."""
+    text, end = rest.read_deployment_log_after(endpoint, deployment, lines=lines)
+    yield text if not text or text.endswith("\n") else f"{text}\n"
+    while True:
+        time.sleep(FOLLOW_S)
+        text, end = rest.read_deployment_log_after(endpoint, deployment, after=end)
+        if text:
+            yield text
 
 
 def log_hint(endpoint: str, deployment: str) -> str:

@@ -311,8 +311,12 @@ class Rest:
 
     def read_deployment_log(self, endpoint: str, name: str, *, lines: int) -> str:
         """Return the last lines a deployment's processes wrote."""
-        answer = self.http.request("GET", self._deployment(endpoint, name) + "/logs", query={"lines": lines})
-        return answer.read().decode("utf-8", "replace")
+        return self.read_deployment_log_after(endpoint, name, lines=lines)[0]
+
+    def read_deployment_log_after(self, endpoint: str, name: str, **query: int | None) -> tuple[str, int]:
+        """Return the last ``lines``, or all lines since the offset ``after``, and the offset at which they end."""
+        answer = self.http.request("GET", self._deployment(endpoint, name) + "/logs", query=query)
+        return answer.read().decode("utf-8", "replace"), int(answer.headers.get("X-Log-Offset") or 0)
 
     # -- tokens and the audit log
 

@@ -159,6 +159,15 @@ def put_deployment_file(
     return _sent(loaded, lambda: rest.put_deployment(as_json(loaded.spec)))
 
 
+def change_deployment(rest: Rest, endpoint: str, name: str, overrides: Iterable[str]) -> Json:
+    """Change a recorded deployment's settings as ``--set`` says and return it as it is then."""
+    from penstock.entities.endpoint import OnlineDeploymentSpec
+    from penstock.rules.validation import validate_entity
+
+    known = rest.get_deployment(endpoint, name)["spec"]
+    return put_deployment(rest, validate_entity(OnlineDeploymentSpec, _assigned(known, overrides)))
+
+
 def put_deployment(rest: Rest, spec: OnlineDeploymentSpec) -> Json:
     """Create or update a deployment built in Python and return it as it is then."""
     from penstock.sdk.spec.endpoints import close_deployment

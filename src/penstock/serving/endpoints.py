@@ -32,7 +32,8 @@ from penstock.rules.unapplied import endpoint_warnings
 from penstock.serving.acknowledged import Acknowledged
 from penstock.serving.deployment_spec import Resolved, resolve
 from penstock.serving.desired import Desired, DesiredDeployment
-from penstock.serving.logs import read_tail
+from penstock.serving.logs import length as log_length
+from penstock.serving.logs import read_after, read_tail
 from penstock.serving.mlflow_models import MlflowModels, Plan
 from penstock.serving.model_check import ModelCheck
 from penstock.serving.rollout_record import GATEWAY_ACTOR, RolloutRecords
@@ -382,10 +383,20 @@ class Endpoints:
         self._store.write(operation)
         self._tell_and_wait(endpoint)
 
-    def read_log(self, endpoint: str, name: str, lines: int) -> str:
-        """Return the last lines that a deployment's processes wrote; raises NotFoundError."""
+    def read_log(self, endpoint: str, name: str, lines: int, after: int | None = None) -> tuple[str, int]:
+        """Return the last lines that a deployment's processes wrote, or those since ``after``, and where they end.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such deployment.
+        """
         self.get_deployment(endpoint, name)
-        return read_tail(self._log_file(endpoint, name), max_bytes=1 << 20, max_lines=lines)
+        log = self._log_file(endpoint, name)
+        if after is not None:
+            return read_after(log, after)
+        end = log_length(log)
+        return read_tail(log, max_bytes=1 << 20, max_lines=lines), end
 
     def desired(self) -> dict[str, Any]:
         """Return what the gateway should run, with its ``revision``.

@@ -37,3 +37,25 @@ def read_tail(log: Path, offset: int = 0, *, max_bytes: int = 4096, max_lines: i
         file.seek(max(offset, size - max_bytes))
         return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-max_lines:])
     return ""
+
+
+def read_after(log: Path, offset: int, *, max_bytes: int = 1 << 20) -> tuple[str, int]:
+    """Return the whole lines that a log got since it was ``offset`` bytes long, and how long it is with them.
+
+    A log that is shorter by now was begun anew, and is read from its beginning.
+    """
+    with contextlib.suppress(OSError), log.open("rb") as file:
+        if file.seek(0, os.SEEK_END) < offset:
+            offset = 0
+        file.seek(offset)
+        content = file.read(max_bytes)
+        end = len(content) if len(content) == max_bytes else content.rfind(b"\n") + 1
+        return content[:end].decode("utf-8", "replace"), offset + end
+    return "", 0
+
+
+def length(log: Path) -> int:
+    """Return how many bytes a log has."""
+    with contextlib.suppress(OSError):
+        return log.stat().st_size
+    return 0

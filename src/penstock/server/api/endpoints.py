@@ -271,6 +271,8 @@ def read_logs(
     endpoint: str,
     name: str,
     lines: Annotated[int, Query(ge=1, le=10000, description="how many of the last lines")] = 50,
+    after: Annotated[int | None, Query(ge=0, description="instead, all lines since this `X-Log-Offset`")] = None,
 ) -> Response:
-    """Return the last lines that a deployment's processes wrote."""
-    return Response(services.endpoints.read_log(endpoint, name, lines), media_type="text/plain; charset=utf-8")
+    """Return the last lines that a deployment's processes wrote; `X-Log-Offset` says where they end."""
+    content, end = services.endpoints.read_log(endpoint, name, lines, after)
+    return Response(content, media_type="text/plain; charset=utf-8", headers={"X-Log-Offset": str(end)})
