@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from penstock.entities.errors import UnavailableError
 from penstock.stores.metadata import runs
+from penstock.stores.metadata.engine import gate
 from penstock.stores.metadata.engine.sqlite import SqliteMetadataStore
+from penstock.stores.metadata.engine.sqlite_file import SqliteFile, SqliteReader
 from penstock.testing.fixtures import make_run
 
 MIB = 2**20
 LOOK = text("SELECT count(*) FROM tags")
+ENDLESS = text("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n")
 
 
 @pytest.fixture
@@ -63,6 +67,73 @@ def test_readers_that_take_turns_do_not_let_the_log_grow(store: SqliteMetadataSt
             thread.join()
     assert len(seen) > 100
     assert grown < 80
+
+
+def test_overlapping_readers_of_other_processes_leave_the_log_within_its_bound(tmp_path: Path) -> None:
+    store = SqliteMetadataStore(tmp_path / "metadata.db", longest_log_bytes=8 * MIB)
+    run_id = make_run(store)
+    enough = threading.Event()
+    seen = []
+
+    def read(delay_s: float) -> None:
+        """Look for 0.3 s at a time, as a process beside the server does, which only the gate tells of the writer."""
+        reader = SqliteReader(SqliteFile(tmp_path / "metadata.db"))
+        enough.wait(delay_s)
+        while not enough.is_set():
+            with reader.read() as connection:
+                seen.append(connection.execute(LOOK).scalar_one())
+                enough.wait(0.3)
+        reader.close()
+
+    threads = [threading.Thread(target=read, args=(delay_s,)) for delay_s in (0, 0.15)]
+    for thread in threads:
+        thread.start()
+    grown = []
+    try:
+        for _ in range(10):
+            write(store, run_id, 5)
+            grown.append(size(store, tmp_path))
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
+    assert len(seen) > 1
+    assert max(grown) < 24
+    write(store, run_id, 20)
+    assert size(store, tmp_path) < 20
+    store.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["metadata.db"]
+
+
+def test_a_read_without_end_is_given_up_before_the_log_has_none(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(gate, "LONGEST_SNAPSHOT_S", 0.1)
+    store = SqliteMetadataStore(tmp_path / "metadata.db", longest_log_bytes=4 * MIB)
+    run_id = make_run(store)
+    has_begun = threading.Event()
+    ends = []
+
+    def read() -> None:
+        with store.read() as connection:
+            connection.execute(LOOK)
+            has_begun.set()
+            connection.execute(ENDLESS).scalar_one()
+
+    def read_in_vain() -> None:
+        with pytest.raises(UnavailableError, match="given up"):
+            read()
+        ends.append(size(store, tmp_path))
+
+    thread = threading.Thread(target=read_in_vain)
+    thread.start()
+    assert has_begun.wait(10)
+    write(store, run_id, 12)
+    thread.join()
+    assert ends[0] < 16
+    write(store, run_id, 6)
+    assert size(store, tmp_path) < 12
+    with store.read() as connection:  # the same connection
+        assert connection.execute(LOOK).scalar_one() > 0
+    store.close()
 
 
 def test_a_long_read_holds_nobody_up_and_its_log_is_used_again(store: SqliteMetadataStore, tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ SQLite's own way is to do it within a commit, again with every commit as long as
 older snapshot, and never to begin the log anew while readers overlap: a client that searches all the time slows
 every write and lets the log grow as long as it goes on. Here a thread of its own copies while the writer goes on;
 a log that has become long is begun anew between two groups of writes when nobody reads, which costs the writer no
-wait. Only where there is always a reader and the log has become far longer, the writer pauses until those of the
-moment are done, which those that come after do not hold up.
+wait. Only where there is always a reader and the log has become far longer, the writer closes the gate to new ones
+and pauses until those of the moment are done. At twice that length it waits until they are done or given up.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from penstock.stores.metadata.engine.gate import GateKeeper
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +33,12 @@ _LOOK_EVERY_S = 0.005
 """To look at the file costs a commit an eighth of its time."""
 _LONG_PAGES = 8192
 """A log of so many pages, 32 MB, is begun anew when nobody reads."""
-_PAUSE_MS = 250
-"""So long it waits; a reader that takes longer lets the log grow to twice its size first."""
+PAGE_BYTES = 4096
+LONG_BYTES = _LONG_PAGES * PAGE_BYTES
+_PAUSE_MS = 2000
+"""So long it waits for readers; where that is not enough, it tries again when the log has grown by a quarter."""
+_LAST_PAUSE_MS = 10_000
+"""And so long at twice the length. Longer only a process can read that was stopped; then the log grows on."""
 
 
 class Checkpoints:
@@ -46,6 +52,8 @@ class Checkpoints:
         The file of the log.
     is_read : callable
         Tells whether somebody reads now, as far as is known.
+    gate : GateKeeper
+        Closed while the writer waits.
     longest_pages : int
         From so many pages on the writer waits for readers. Where that is seldom, as for 256 MB, such a pause is
         met by less than one write in a hundred.
@@ -56,13 +64,15 @@ class Checkpoints:
         connect: Callable[[], sqlite3.Connection],
         log: Path,
         is_read: Callable[[], bool],
+        gate: GateKeeper,
         longest_pages: int,
     ) -> None:
         self._connect = connect
         self._log = log
         self._is_read = is_read
-        self._least_pages = longest_pages
+        self._gate = gate
         self._longest_pages = longest_pages
+        self._pause_at = longest_pages
         self._pages = 0
         self._look_at = 0.0
         self._commits = 0
@@ -81,14 +91,18 @@ class Checkpoints:
         is_time = now >= self._look_at
         rows = writer.total_changes
         pages = _PAGES_PER_COMMIT * self._commits + (rows - self._seen_rows) // _ROWS_PER_PAGE
+        size = self._seen_bytes
         if is_time:
             self._look_at = now + _LOOK_EVERY_S
-        if pages >= _PAGES or (is_time and self._size() - self._seen_bytes >= _BYTES):
+            size = self._size()
+        if pages >= _PAGES or size - self._seen_bytes >= _BYTES:
             self._commits, self._seen_rows, self._seen_bytes = 0, rows, self._size()
             self._wake.set()
+        if size // PAGE_BYTES >= max(2 * self._longest_pages, self._pause_at):  # the thread cannot keep up
+            self._is_long, self._pages = True, size // PAGE_BYTES
         if self._is_long:
-            if self._pages >= self._longest_pages:
-                self._begin_anew(writer, _PAUSE_MS)
+            if self._pages >= self._pause_at:
+                self._pause(writer)
             elif not self._is_read():
                 self._begin_anew(writer, 0)
 
@@ -116,22 +130,33 @@ class Checkpoints:
                     logger.warning("the log of the metadata store could not be copied", exc_info=True)
                     continue
                 self._pages = pages
-                self._is_long = pages >= _LONG_PAGES
+                self._is_long = pages >= min(_LONG_PAGES, self._longest_pages)
         finally:
             connection.close()
 
-    def _begin_anew(self, writer: sqlite3.Connection, pause_ms: int) -> None:
+    def _pause(self, writer: sqlite3.Connection) -> None:
+        is_last = self._pages >= 2 * self._longest_pages
+        with self._gate.closed(is_urgent=is_last):
+            is_done = self._begin_anew(writer, _LAST_PAUSE_MS if is_last else _PAUSE_MS)
+        if not is_done:
+            self._pause_at = self._pages + self._longest_pages // 4
+        if is_last and not is_done:
+            logger.warning(
+                "the log of the metadata store has %d MB, for some process has read all the while", self._size() >> 20
+            )
+
+    def _begin_anew(self, writer: sqlite3.Connection, pause_ms: int) -> bool:
         # Whether or not it succeeds, it is tried again only after the thread has copied the next pages.
         self._is_long = False
         (patience_ms,) = writer.execute("PRAGMA busy_timeout").fetchone()
         try:
             writer.execute(f"PRAGMA busy_timeout={pause_ms}").close()
-            is_busy, pages, _ = writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-            if not is_busy:
-                self._longest_pages = self._least_pages
-            elif pause_ms:
-                self._longest_pages = max(self._least_pages, 2 * pages)
+            is_busy, _, _ = writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
         except sqlite3.Error:
             logger.warning("the log of the metadata store could not be begun anew", exc_info=True)
+            return False
         finally:
             writer.execute(f"PRAGMA busy_timeout={patience_ms}").close()
+        if not is_busy:
+            self._pause_at = self._longest_pages
+        return not is_busy

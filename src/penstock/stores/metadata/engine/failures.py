@@ -11,6 +11,7 @@ from penstock.entities.errors import InternalError, OutOfSpaceError, PenstockErr
 
 # The low byte of an extended result code is its family: https://sqlite.org/rescode.html
 _FULL, _READONLY, _CANTOPEN, _BUSY, _LOCKED, _IOERR, _CORRUPT, _NOTADB, _TOOBIG = 13, 8, 14, 5, 6, 10, 11, 26, 18
+_INTERRUPT = 9
 _FILE_LIMIT_HINT = "Free space there or move the workspace; nothing of this request was kept."
 
 
@@ -51,6 +52,11 @@ def _from_sqlite(error: sqlite3.Error, path: Path) -> PenstockError:
         )
     if family in (_CORRUPT, _NOTADB):
         return UnavailableError(f"{path} is not an intact database ({error})", hint="Restore it from a backup.")
+    if family == _INTERRUPT:
+        return UnavailableError(
+            "the read was given up, for it took so long that the log of changes became too long",
+            hint="Ask for less at once, or again when less is written.",
+        )
     if family == _TOOBIG:
         return UsageError("a text is larger than the database takes (1 GB)")
     return InternalError(f"a statement failed: {error}")

@@ -19,9 +19,10 @@ from sqlalchemy import Connection
 from penstock.clock import now_ms
 from penstock.entities.errors import UnavailableError
 from penstock.stores.metadata.base import Space
-from penstock.stores.metadata.engine.checkpoints import Checkpoints
+from penstock.stores.metadata.engine.checkpoints import LONG_BYTES, PAGE_BYTES, Checkpoints
 from penstock.stores.metadata.engine.failures import translate
 from penstock.stores.metadata.engine.filesystem import refuse_network
+from penstock.stores.metadata.engine.gate import GateKeeper
 from penstock.stores.metadata.engine.schema import prepare_schema
 from penstock.stores.metadata.engine.space import file_space, shrink_file
 from penstock.stores.metadata.engine.sqlite_file import SqliteFile, SqliteReader
@@ -30,12 +31,10 @@ from penstock.stores.metadata.engine.writer import Link, Writer
 T = TypeVar("T")
 
 LONGEST_LOG_BYTES = 256 * 2**20
-_PAGE_BYTES = 4096
 
 _WRITER = (
     "PRAGMA auto_vacuum=INCREMENTAL",  # works on a new file only; see space.py
     "PRAGMA journal_mode=WAL",
-    "PRAGMA journal_size_limit=67108864",
     "PRAGMA cache_size=-16384",
     "PRAGMA wal_autocheckpoint=0",  # see checkpoints.py
 )
@@ -51,7 +50,8 @@ class SqliteMetadataStore:
     clock : callable
         Returns ms UTC; used only for rows that opening a new database makes.
     longest_log_bytes : int
-        Of the write-ahead log: from this size on the writer waits for readers to make it short again.
+        Of the write-ahead log: from this size on the writer waits for readers to make it short again, and at twice
+        the size until they are done or given up.
 
     Raises
     ------
@@ -75,10 +75,11 @@ class SqliteMetadataStore:
             ) from error
         self._path = path
         file = SqliteFile(path)
+        shortened = f"PRAGMA journal_size_limit={min(LONG_BYTES, longest_log_bytes)}"
         self._reader = SqliteReader(file)
         self._elsewhere: list[None] = []
         with file.translated():
-            writer = file.open(_WRITER).execution_options(is_writer=True)
+            writer = file.open((*_WRITER, shortened)).execution_options(is_writer=True)
             try:
                 with writer.begin():
                     prepare_schema(writer, path, now=clock())
@@ -152,7 +153,8 @@ class _FileLink(Link):
     ) -> None:
         super().__init__(lambda error: translate(error, path))
         log = path.with_name(f"{path.name}-wal")
-        self._checkpoints = Checkpoints(connect, log, is_read, longest_log_bytes // _PAGE_BYTES)
+        self._gate = GateKeeper(path)
+        self._checkpoints = Checkpoints(connect, log, is_read, self._gate, longest_log_bytes // PAGE_BYTES)
 
     def after_group(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection
@@ -161,3 +163,4 @@ class _FileLink(Link):
 
     def close(self) -> None:
         self._checkpoints.close()
+        self._gate.close()

@@ -6,6 +6,7 @@ A reader keeps a few connections open, sees the last commit of whatever process 
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +17,15 @@ from sqlalchemy.exc import DBAPIError
 
 from penstock.entities.errors import UnavailableError
 from penstock.stores.metadata.engine.failures import translate
+from penstock.stores.metadata.engine.gate import Gate
 from penstock.stores.metadata.engine.patterns import regexp
 
 _IDLE_READERS = 8
 _EVERY = ("PRAGMA busy_timeout=10000", "PRAGMA foreign_keys=ON", "PRAGMA synchronous=FULL")
 _READER = ("PRAGMA query_only=ON",)
+_BEGAN = "began"
+_STEPS = 1_000_000
+"""Of SQLite's machine, some ten ms: so often a read looks whether it has to make room."""
 
 
 class SqliteFile:
@@ -84,6 +89,7 @@ class SqliteReader:
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
+        self._gate = Gate(file.path)
         self._idle: deque[Connection] = deque()
         self._used: list[None] = []
         self._is_closed = False
@@ -107,7 +113,9 @@ class SqliteReader:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                connection = self._file.open(_READER)
+                connection = self._open()
+            self._gate.wait()
+            connection.info[_BEGAN] = time.monotonic()
             self._used.append(None)
             try:
                 with connection.begin():
@@ -128,6 +136,14 @@ class SqliteReader:
         self._is_closed = True
         self._trim(0)
         self._file.close()
+        self._gate.close()
+
+    def _open(self) -> Connection:
+        connection = self._file.open(_READER)
+        driver, info = connection.connection.driver_connection, connection.info
+        assert isinstance(driver, sqlite3.Connection)
+        driver.set_progress_handler(lambda: self._gate.is_overdue(info[_BEGAN]), _STEPS)
+        return connection
 
     def _trim(self, keep: int) -> None:
         while len(self._idle) > keep:
