@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -117,6 +118,20 @@ def test_a_model_that_is_not_converted_says_why(oracle: Cases, folder: Path, tmp
     report, _ = convert(folder / name, tmp_path)
     assert report["verdict"] == "refused"
     assert REFUSED[name] in report["reason"]
+
+
+def test_a_model_of_another_scikit_learn_is_converted_in_an_environment_of_its_own(
+    oracle: Cases, folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "other"
+    shutil.copytree(folder / "logistic", copy)
+    text = (copy / "MLmodel").read_text()
+    (copy / "MLmodel").write_text(re.sub(r"sklearn_version: .*", "sklearn_version: 1.0.0", text))
+    report, served = convert(copy, tmp_path)
+    assert report["verdict"] == "equal", report
+    assert report["versions"]["mlflow"] == FULL[1][0].partition("==")[2]
+    for case in oracle["logistic"]:
+        check_case(ConvertedRuntime(served), case)
 
 
 def record() -> None:

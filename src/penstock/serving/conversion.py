@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -31,6 +32,8 @@ from penstock.stores.blobs.base import BlobStore
 
 FORMAT = 1
 SAMPLES = 1000
+MAX_MODEL_BYTES = 512 * 2**20
+TIMEOUT_S = 600.0
 REPORT_FILE = "conversion.json"
 SERVED = ("model.onnx", "MLmodel", REPORT_FILE)
 EQUAL, REFUSED, FAILED = "equal", "refused", "failed"
@@ -98,8 +101,12 @@ class Conversions:
         """Try to convert a model and return the report; takes seconds, or minutes where an environment is built."""
         assert model.sklearn is not None
         key = self._key(tree, environment)
-        if model.sklearn.problem or find_spec("onnxruntime") is None:
-            reason = model.sklearn.problem or "onnxruntime is not installed here (extra onnx)"
+        reason = model.sklearn.problem
+        if not reason and tree.size > MAX_MODEL_BYTES:
+            reason = f"it has more than {MAX_MODEL_BYTES >> 20} MB"
+        if not reason and find_spec("onnxruntime") is None:
+            reason = "onnxruntime is not installed here (extra onnx)"
+        if reason:
             return self._pass(key, {"verdict": REFUSED, "reason": reason})
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(self._folder / f"{key}.lock", None) as lock:
@@ -221,7 +228,14 @@ class _Attempt:
             lines[:] = [*lines[-8:], line]
             self._log(line)
 
-        status = run_builder(command, environment=environment, lock=self._lock, log=keep, should_stop=None)
+        ends_at = time.monotonic() + TIMEOUT_S
+
+        def is_late() -> bool:
+            if time.monotonic() > ends_at:
+                raise PenstockError(f"the conversion took longer than {TIMEOUT_S:g} s")
+            return False
+
+        status = run_builder(command, environment=environment, lock=self._lock, log=keep, should_stop=is_late)
         if status:
             raise PenstockError(f"the converter ended with status {status}: " + "\n".join(lines)[-800:])
 
