@@ -6,12 +6,16 @@ import http.client
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.server.harness import House, open_house
 from tests.server.test_run_search import make_experiment, make_run
@@ -19,6 +23,8 @@ from tests.server.test_run_search import make_experiment, make_run
 from penstock.access.audit import record_event
 from penstock.entities.settings import ServerSettings, Settings
 from penstock.server.beside import WORKER
+from penstock.server.export_order import EventsExport, Order
+from penstock.stores.metadata.events import EventQuery
 
 RUNS = 300
 LONG = "x" * 100_000
@@ -86,6 +92,38 @@ def test_an_export_that_fails_is_a_broken_transfer(narrow: House) -> None:
         with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
             answer.read()
     assert narrow.ask("GET", "/api/v1/events:export").status == 200
+
+
+def test_an_export_ends_with_a_client_that_hangs_up_before_the_first_byte(narrow: House) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", narrow.port)
+    connection.request("GET", "/api/v1/runs:export", headers={"Authorization": f"Bearer {narrow.token}"})
+    while not (found := workers()):
+        pass
+    os.kill(found[0], signal.SIGSTOP)
+    connection.close()
+    deadline = time.monotonic() + 30
+    while narrow.ask("GET", "/api/v1/events:export").status == 429:
+        assert time.monotonic() < deadline, "the process was not ended"
+    while workers():
+        pass
+
+
+def test_a_worker_that_fails_says_why_and_ends_with_its_status(house: House) -> None:
+    url, file = house.services.store.address
+    order = msgspec.json.encode(Order(url, str(file), EventsExport(EventQuery(), 0))) + b"\n"
+    with Path("/dev/full").open("wb") as full:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", WORKER], stdin=subprocess.PIPE, stdout=full, stderr=subprocess.PIPE
+        )
+        assert worker.stdin is not None
+        assert worker.stderr is not None
+        with worker:
+            worker.stdin.write(order)
+            worker.stdin.flush()  # and it stays open, as the server's does
+            said = worker.stderr.read().decode()
+    assert (worker.returncode, "Fatal Python error" in said) == (1, False)
+    assert "an export or verification failed" in said
+    assert "No space left on device" in said
 
 
 def test_all_of_an_export_arrives_however_slowly_it_is_taken(narrow: House) -> None:

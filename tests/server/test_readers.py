@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import select
 import signal
@@ -19,6 +21,8 @@ from tests.server.harness import House, open_house
 from penstock.app.reader import reader_starter
 from penstock.home import Home
 from penstock.server.readers.pool import Readers, usual_number
+from penstock.server.readers.process import LOOK_S
+from penstock.server.readers.worker import AT_ONCE
 from penstock.stores.metadata.base import MetadataStore
 from penstock.stores.metadata.engine.postgres import PostgresMetadataStore
 
@@ -38,10 +42,12 @@ BROKEN = (
 )
 
 
-def with_processes(folder: Path, *, url: str = "", idle_s: float = PATIENCE_S) -> Callable[[MetadataStore], Readers]:
+def with_processes(
+    folder: Path, *, url: str = "", idle_s: float = PATIENCE_S, look_s: float = LOOK_S
+) -> Callable[[MetadataStore], Readers]:
     """Return what gives a store real reader processes."""
     environment = {**os.environ, "PENSTOCK_STORES__METADATA": url}
-    return lambda store: Readers(store, reader_starter(Home(folder), environment), most=1, idle_s=idle_s)
+    return lambda store: Readers(store, reader_starter(Home(folder), environment), most=1, idle_s=idle_s, look_s=look_s)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -157,6 +163,41 @@ def test_a_process_that_is_killed_loses_no_question_and_is_replaced(house: House
         os.kill(pid, signal.SIGKILL)
         assert [set(one.result()) for one in asked] == [made] * 6
     assert wait_reader(house) != pid
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content"),
+    [
+        ("POST", f"{MLFLOW}/runs/search", {"experiment_ids": ["0"]}),
+        ("GET", f"{MLFLOW}/metrics/get-history?run_id=x&metric_key=loss", None),
+        ("POST", "/api/v1/runs/search", {}),
+        ("GET", "/api/v1/runs", None),
+    ],
+)
+def test_what_clients_asked_who_hung_up_is_not_asked(tmp_path: Path, method: str, path: str, content: Any) -> None:
+    readers = with_processes(tmp_path, look_s=PATIENCE_S)
+    with open_house(tmp_path, readers=readers) as house:
+        pid = wait_reader(house)
+        os.kill(pid, signal.SIGSTOP)
+        asked = [http.client.HTTPConnection("127.0.0.1", house.port) for _ in range(6)]
+        for one in asked:
+            headers = {"Authorization": f"Bearer {house.token}", "Content-Type": "application/json"}
+            one.request(method, path, None if content is None else json.dumps(content), headers)
+        wait_demand(house, lambda demand: demand == len(asked))
+        for one in asked:
+            one.close()
+        wait_demand(house, lambda demand: demand <= AT_ONCE)  # what the process has already
+        os.kill(pid, signal.SIGCONT)
+        wait_demand(house, lambda demand: demand == 0)
+        assert house.ask(method, path, content).status == 200
+        assert house.services.readers.pids == [pid]
+
+
+def wait_demand(house: House, is_so: Callable[[int], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so(house.services.readers.demand):
+        assert time.monotonic() < deadline
+        house.ok("GET", "/api/v1")
 
 
 def test_a_process_that_nobody_asks_ends(tmp_path: Path) -> None:

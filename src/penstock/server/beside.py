@@ -10,23 +10,27 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing, suppress
 from typing import Any
 
 import msgspec
 from anyio import to_thread
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
-from penstock.entities.errors import InternalError
+from penstock.entities.errors import InternalError, UnavailableError
 from penstock.server.export_order import EventsExport, EventsVerification, Order, RunsExport
+from penstock.server.hanging_up import unless_gone
 from penstock.server.problems import MEDIA_TYPE, BusyError
 from penstock.stores.metadata.base import MetadataStore
 
 WORKER = "penstock.server.export_worker"
 PIECE_BYTES = 1 << 16
 RETRY_AFTER_S = 10
+SILENT_S = 300.0
+"""A process that writes nothing for so long is stuck."""
 _LONGEST_LINE = 1 << 20
 
 
@@ -47,7 +51,12 @@ class Beside:
         self._running = 0
 
     async def answer(
-        self, task: RunsExport | EventsExport | EventsVerification, *, media: str, filename: str = ""
+        self,
+        request: Request,
+        task: RunsExport | EventsExport | EventsVerification,
+        *,
+        media: str,
+        filename: str = "",
     ) -> Response:
         """Return the answer that a process makes while it is sent; or the problem that it found.
 
@@ -57,10 +66,14 @@ class Beside:
             If as many run already as may.
         InternalError
             If the process ended without a word.
+        UnavailableError
+            If it says nothing.
+        ClientDisconnect
+            If the client hung up before it said anything.
         """
         url, file = self._store.address
         pieces = self._run(msgspec.json.encode(Order(url, str(file), task)) + b"\n")
-        first = await anext(pieces)
+        first = await unless_gone(request, _next(pieces))
         problem = msgspec.json.decode(first)
         if problem:
             await pieces.aclose()
@@ -80,15 +93,16 @@ class Beside:
         process: subprocess.Popen[bytes] | None = None
         transport: asyncio.BaseTransport | None = None
         try:
-            process = await to_thread.run_sync(_start, order)
+            process = await _start()
             assert process.stdout is not None
+            await to_thread.run_sync(_tell, process, order)
             reader = asyncio.StreamReader(limit=_LONGEST_LINE)
             loop = asyncio.get_running_loop()
             transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
-            first = await reader.readline()
+            first = await _in_time(reader.readline())
             if first.endswith(b"\n"):
                 yield first
-                while piece := await reader.read(PIECE_BYTES):
+                while piece := await _in_time(reader.read(PIECE_BYTES)):
                     yield piece
             if await to_thread.run_sync(process.wait) != 0 or not first:
                 raise InternalError(
@@ -115,25 +129,48 @@ class _Closing(StreamingResponse):
             await super().stream_response(send)
 
 
-def _start(order: bytes) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        # -P: the current folder may hold a uuid.py, and holds nothing of ours.
-        [sys.executable, "-P", "-m", WORKER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
+async def _start() -> subprocess.Popen[bytes]:
+    # -P: the current folder may hold a uuid.py, and holds nothing of ours.
+    command = [sys.executable, "-P", "-m", WORKER]
+    pipe = subprocess.PIPE
+    starting = asyncio.ensure_future(asyncio.to_thread(subprocess.Popen, command, stdin=pipe, stdout=pipe))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(lambda done: None if done.exception() else _end(done.result()))
+        raise
+
+
+def _tell(process: subprocess.Popen[bytes], order: bytes) -> None:
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # it died at once, which its status says
         process.stdin.write(order)
         process.stdin.flush()
-    return process
+
+
+async def _next(pieces: AsyncGenerator[bytes, None]) -> bytes:
+    return await anext(pieces)
+
+
+async def _in_time(reading: Awaitable[bytes]) -> bytes:
+    try:
+        async with asyncio.timeout(SILENT_S):
+            return await reading
+    except TimeoutError as error:
+        raise UnavailableError(
+            f"the process that makes the file did nothing for {SILENT_S:.0f} s", hint="Is the disk or the store stuck?"
+        ) from error
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process without waiting for it; one that nobody waits for would stay as a zombie."""
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):
-        process.stdin.close()
     if process.returncode is None:
         process.kill()
-        threading.Thread(target=process.wait, name="export-end", daemon=True).start()
+    threading.Thread(target=_bury, args=(process,), name="export-end", daemon=True).start()
+
+
+def _bury(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    process.wait()
+    with suppress(BrokenPipeError):  # what it never read
+        process.stdin.close()

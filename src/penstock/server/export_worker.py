@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -72,10 +73,18 @@ def _end_with(source: IO[bytes]) -> None:
     os._exit(1)
 
 
-if __name__ == "__main__":
+def _run() -> int:
     try:
-        status = main(sys.stdin.buffer, sys.stdout.buffer)
-    except BrokenPipeError:
-        os._exit(1)
-    # At once: the thread that watches standard input would be waited for.
-    os._exit(status)
+        return main(sys.stdin.buffer, sys.stdout.buffer)
+    except BrokenPipeError:  # the server is gone, or the client
+        return 1
+    except PenstockError as error:
+        sys.stderr.write(f"an export or verification failed: {error}\n")
+    except BaseException:
+        sys.stderr.write(f"an export or verification failed: {traceback.format_exc()}")
+    return 1
+
+
+if __name__ == "__main__":
+    # At once, whatever happened: the thread that watches standard input would be waited for.
+    os._exit(_run())

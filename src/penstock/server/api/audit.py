@@ -160,7 +160,7 @@ async def verify_events(
     if min(limit, (await to_thread.run_sync(_head, services)).seq - (after or 0)) <= SHORT_WALK:
         return Response(await to_thread.run_sync(_walk, services, task), media_type="application/json")
     beside: Beside = request.app.state.beside
-    return await beside.answer(task, media="application/json")
+    return await beside.answer(request, task, media="application/json")
 
 
 def _walk(services: Services, task: EventsVerification) -> bytes:
@@ -188,4 +188,4 @@ async def export_events(
 ) -> Response:
     """Send the entries as they were when it began, one JSON object a line, with their hashes."""
     beside: Beside = request.app.state.beside
-    return await beside.answer(EventsExport(wanted, after or 0), media=MEDIA["jsonl"], filename="events.jsonl")
+    return await beside.answer(request, EventsExport(wanted, after or 0), media=MEDIA["jsonl"], filename="events.jsonl")

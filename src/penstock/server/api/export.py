@@ -70,4 +70,4 @@ async def export_by_query(
 async def _answer(request: Request, actor: Actor, asked: RunExport) -> Response:
     beside: Beside = request.app.state.beside
     task = RunsExport(asked.model_dump(mode="json"), actor)
-    return await beside.answer(task, media=MEDIA[asked.format], filename=f"runs.{asked.format}")
+    return await beside.answer(request, task, media=MEDIA[asked.format], filename=f"runs.{asked.format}")
