@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import http.client
 import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -187,3 +189,28 @@ def test_a_log_is_followed(lab, workspace_folder: Path, deployment_file: Path) -
     log.write_text("begun anew\n")
     assert next(followed) == "begun anew\n"
     assert lab("online-endpoint", "delete", "-n", "told", "--yes").status == 0
+
+
+def test_the_gateways_counts_are_for_whoever_may_read(lab, deployment_file: Path) -> None:
+    def scrape(address: str, token: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
+        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        found = answer.status, answer.read()
+        connection.close()
+        return found
+
+    assert lab("online-endpoint", "create", "-n", "counted").status == 0
+    assert lab("online-deployment", "create", "-f", deployment_file, "-e", "counted", "--all-traffic").status == 0
+    assert lab("online-endpoint", "invoke", "-n", "counted", "-r", "-", stdin=b'{"data": [4]}').status == 0
+    address = lab("online-endpoint", "show", "-n", "counted", "-o", "json").data["scoring_uri"]
+    key = lab("online-endpoint", "get-credentials", "-n", "counted", "--query", "primary_key", "-o", "tsv").out.strip()
+    made = lab("token", "create", "-n", "prometheus", "--role", "reader", "-o", "json")
+    assert made.status == 0, made.err
+    status, page = scrape(address, made.data["secret"])
+    assert status == 200
+    assert b'penstock_requests_total{endpoint="counted",deployment="blue",code="2xx"} 1' in page
+    assert scrape(address, key)[0] == 401  # a client's key opens its endpoint alone
+    assert scrape(address, "wrong")[0] == 401
+    assert lab("token", "revoke", "prometheus", "--yes").status == 0
+    assert lab("online-endpoint", "delete", "-n", "counted", "--yes").status == 0
