@@ -215,7 +215,8 @@ def main(arguments: list[str]) -> int:
         errors = ", ".join(f"{count / len(mine):.1f} × {what}" for what, count in sorted(bad.items())) or "none"
         times = [one.recovery_s for one in mine]
         print(
-            f"| {victim} | {deployment} | {len(mine)} | {times[0]:.3f}, {statistics.median(times):.3f}, {max(times):.3f} "
+            f"| {victim} | {deployment} | {len(mine)} "
+            f"| {times[0]:.3f}, {statistics.median(times):.3f}, {max(times):.3f} "
             f"| {max(one.longest_s for one in mine):.3f} | {errors} |"
         )
     wrong = list(problems(found))
