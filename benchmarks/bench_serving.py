@@ -338,6 +338,7 @@ def compare_w2(targets: dict[str, Target], size: Size) -> Iterator[Result | Comp
             yield Comparison(f"W2 at {at}, score.py", script.rates(at), theirs.rates(at), "/s", 1.15, name)
     spread = [load.p99_s / load.p50_s for load in mine.loads[8]]
     yield Result("W2 at 8, p99 as a share of p50", spread, "x", 2.0)
+    yield Result("gateway with the photo classifier, after load", [gateway_rss_mb()], "MB", MOST_RSS_MB)
 
 
 def compare_answers(targets: dict[str, Target], photos: Path) -> Iterator[Result]:

@@ -324,6 +324,21 @@ def test_a_failed_update_gives_the_gateway_the_ready_revision_back(world):
     assert wanted()[1] == 4
 
 
+def test_what_was_measured_is_shown_and_where_a_model_runs_is_no_event(world):
+    world.deploy(model=world.model(), batching={"enabled": True, "max_batch_size": 4})
+    (wanted,) = world.desired()["endpoints"][0]["deployments"]
+    assert wanted["batching"] == {"enabled": True, "max_batch_size": 4}
+    assert wanted["request_settings"]["max_queue_wait_ms"] is None
+    measured = {"run_ms": 0.02, "placement": "replica"}
+    first = report(world, 1, "ready", measured=measured)
+    assert first.measured == measured
+    moved = report(world, 1, "ready", measured={**measured, "placement": "gateway, on the event loop"})
+    assert moved.measured["placement"] == "gateway, on the event loop"
+    assert moved.ready_at == first.ready_at
+    assert world.verbs().count("deployment-ready") == 1
+    assert report(world, 1, "ready").measured == moved.measured
+
+
 def test_news_of_what_was_deleted_change_nothing(world):
     world.deploy(model=world.model())
     before = world.desired()
