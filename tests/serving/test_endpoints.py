@@ -326,7 +326,7 @@ def test_a_failed_update_gives_the_gateway_the_ready_revision_back(world):
 
 def test_what_was_measured_is_shown_and_where_a_model_runs_is_no_event(world):
     world.deploy(model=world.model(), batching={"enabled": True, "max_batch_size": 4})
-    (wanted,) = world.desired()["endpoints"][0]["deployments"]
+    (wanted,) = world.desired()["deployments"]
     assert wanted["batching"] == {"enabled": True, "max_batch_size": 4}
     assert wanted["request_settings"]["max_queue_wait_ms"] is None
     measured = {"run_ms": 0.02, "placement": "replica"}
