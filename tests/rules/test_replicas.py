@@ -94,6 +94,22 @@ def test_fewer_instances_drain_the_newest():
     assert decision.routes == {KEY: ("a",)}
 
 
+def test_a_model_in_the_gateway_takes_the_place_of_its_replica():
+    moved = replica("moved", is_inline=True, since=10)
+    decision = look([target()], [replica("proof"), moved])
+    assert decision.routes == {KEY: ("moved",)}
+    assert decision.drains == ["proof"]
+    assert decision.starts == []
+
+
+def test_a_model_in_the_gateway_answers_until_its_successors_are_ready():
+    moved = replica("moved", "", is_inline=True)
+    decision = look([target(instances=2)], [moved, replica("n1")])
+    assert decision.routes == {KEY: ("moved",)}
+    decision = look([target(instances=2)], [moved, replica("n1"), replica("n2")])
+    assert (decision.routes, decision.drains) == ({KEY: ("n1", "n2")}, ["moved"])
+
+
 def test_a_start_of_an_older_fingerprint_is_given_up():
     assert look([target()], [replica("a", "older", STARTING)]).drains == ["a"]
 

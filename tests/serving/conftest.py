@@ -29,7 +29,7 @@ INTERNAL_TOKEN = "internal-token-of-the-tests"
 PATIENCE_S = 60.0
 
 _GATEWAY = """
-import resource, socket, sys
+import json, resource, socket, sys
 from pathlib import Path
 from penstock.entities.settings import GatewaySettings
 from penstock.home import Home
@@ -38,7 +38,7 @@ listening_fd, parent_fd, spares = int(sys.argv[2]), int(sys.argv[3]), int(sys.ar
 if len(sys.argv) > 7:
     resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[7]), int(sys.argv[7])))
 settings = GatewaySettings(
-    max_body_bytes=1 << 20, drain_timeout_s=20.0, start_timeout_s=float(sys.argv[4]), buffered_bytes=int(sys.argv[6])
+    max_body_bytes=1 << 20, drain_timeout_s=20.0, start_timeout_s=float(sys.argv[4]), **json.loads(sys.argv[6])
 )
 home = Home(Path(sys.argv[1]))
 sys.exit(serve_gateway(home, settings, socket.socket(fileno=listening_fd), parent_fd=parent_fd, spares=spares))
@@ -182,11 +182,11 @@ class Bench:
         start_timeout_s: float = 120.0,
         spares: int = 0,
         open_files: int = 0,
-        buffered_bytes: int = 1 << 28,
+        **settings: int,
     ) -> subprocess.Popen[bytes]:
         source = str(Path(penstock.__file__).parent.parent)
         arguments = [str(self.home.root), str(self.listening.fileno()), str(self.pipe_read)]
-        arguments += [str(start_timeout_s), str(spares), str(buffered_bytes)]
+        arguments += [str(start_timeout_s), str(spares), json.dumps(settings)]
         arguments += [str(open_files)] if open_files else []
         with (self.home.root / "gateway.log").open("ab") as log:
             gateway = subprocess.Popen(

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from onnx import TensorProto, helper
+from tests.serving.conftest import adding_model
 from tests.serving.test_rollout import Load
 
 from penstock.serving.desired import DesiredDeployment
@@ -205,6 +206,21 @@ def test_a_model_that_hangs_in_the_gateway_goes_back_to_a_replica(bench, eventua
     eventually(lambda: bench.ask(body={"data": [[2]]}).status == 200)
     eventually(lambda: placement(bench) == "replica")
     assert "goes back to a replica" in bench.log()
+
+
+def test_models_move_in_as_long_as_they_fit_together(bench, eventually):
+    size = len(adding_model(1.0))
+    bench.start_gateway(inline_bytes=2 * size + size // 2)
+    for number in range(3):
+        bench.deploy_quietly(bench.adding(float(number), name=f"blue-{number}"))
+        bench.door.wait_report(f"blue-{number}", 1, count=1 + (number < 2))
+    assert len(bench.replicas()) == 1
+    assert placement(bench, name="blue-2") == "replica"
+    with bench.door.changed:
+        entry = bench.door.endpoints["sums"]
+        kept = [deployment for deployment in entry["deployments"] if deployment["name"] != "blue-0"]
+    bench.door.change("sums", deployments=kept)
+    eventually(lambda: placement(bench, name="blue-2").startswith("gateway"))  # there is room now
 
 
 def test_models_that_declare_resources_stay_out(bench):
