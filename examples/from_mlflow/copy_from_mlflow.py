@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.request import urlopen
 
 import mlflow
 from mlflow import MlflowClient
@@ -261,13 +262,28 @@ class Copier:
                     upload(new, local)
 
 
+def check_answer(side: Side) -> None:
+    """End with one sentence where no MLflow server answers; one try is enough to know."""
+    try:
+        with urlopen(side.uri.rstrip("/") + "/version", timeout=10):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise SystemExit(f"error: no MLflow server answers at {side.uri}: {reason}") from error
+
+
 def main() -> None:
     """Copy from the server that the command line names to the one that the environment names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="URL of the MLflow server to copy from")
-    source = parser.parse_args().source
+    address = parser.parse_args().source
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise SystemExit('error: MLFLOW_TRACKING_URI says where to copy to: eval "$(penstock env)" sets it')
     target = Side(os.environ["MLFLOW_TRACKING_URI"], os.environ.get("MLFLOW_TRACKING_TOKEN", ""))
-    Copier(Side(source, os.environ.get("SOURCE_TRACKING_TOKEN", "")), target).copy_everything()
+    source = Side(address, os.environ.get("SOURCE_TRACKING_TOKEN", ""))
+    for side in (source, target):
+        check_answer(side)
+    Copier(source, target).copy_everything()
 
 
 if __name__ == "__main__":

@@ -121,3 +121,9 @@ def test_model_is_registered_from_an_alias(lab, folder: Path) -> None:
     assert copied["source_path"] == "azureml:origin:1"
     again = lab("model", "create", "-n", "copy", "-p", "models:/origin@best", "-o", "json").data
     assert copied["tree"] == again["tree"] == lab("model", "show", "-n", "origin", "-o", "json").data["tree"]
+
+
+def test_an_update_of_nothing_names_every_option(lab) -> None:
+    said = lab("model", "update", "-n", "d", "-v", "3").err
+    assert all(option in said for option in ("--set tags.KEY=VALUE", "--description", "--alias", "--stage"))
+    assert "--alias" not in lab("data", "update", "-n", "d", "-v", "3").err

@@ -78,3 +78,13 @@ def test_a_deployment_that_does_not_fit_is_refused_at_its_lines(lab, model_folde
     assert 'Did you mean "labels.txt"?' in done.err
     assert json.loads(lab("online-deployment", "list", "-e", "means", "-o", "json").out) == []
     assert lab("online-endpoint", "delete", "-n", "means", "--yes").status == 0
+
+
+def test_a_registered_model_is_named_as_with_every_other_verb(lab, model_folder: Path) -> None:
+    assert lab("model", "create", "-n", "seen", "-p", model_folder).status == 0
+    expected = lab("model", "inspect", "seen", "-o", "json").data
+    for words in (["-n", "seen"], ["-n", "seen", "-v", "1"], ["-n", "seen", "-l", "latest"], ["seen:1"]):
+        assert lab("model", "inspect", *words, "-o", "json").data == expected, words
+    for words in ([], ["seen", "-n", "seen"], ["seen", "-v", "1"]):
+        wrong = lab("model", "inspect", *words)
+        assert (wrong.status, "-n digits -v 3" in wrong.err) == (2, True), words

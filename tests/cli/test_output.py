@@ -111,3 +111,20 @@ def test_the_first_and_the_last_time_there_is_are_shown_in_every_zone(capsys, mo
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_details_have_one_form_and_long_values_are_cut(capsys) -> None:
+    events = [{"detail": {"job": None, "path": "x"}}, {"detail": {"tags": {"a": "b"}, "n": 1, "to": ["x"]}}]
+    assert printed(capsys, events, columns={"DETAIL": "detail"}).splitlines() == [
+        "DETAIL",
+        "path=x",
+        'tags={"a": "b"}, n=1, to=["x"]',
+    ]
+    run = {"params": {"long": "x" * 6000, "short": "1"}}
+    emit(run, columns={"params": "params"})
+    shown = capsys.readouterr()
+    assert len(shown.out) < 400
+    assert "x…, short=1" in shown.out
+    assert shown.err == "Long values are cut; whole with -o json.\n"
+    emit(run, columns={"params": "params"}, output=Format.TSV)
+    assert len(capsys.readouterr().out) > 6000

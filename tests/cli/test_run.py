@@ -153,6 +153,11 @@ def test_tags_and_names_change(lab: Cli, make: Make) -> None:
     }
     assert "best" not in lab("run", "tag", run_id, "--remove", "best", "-o", "json").data
     assert lab("run", "tag", run_id, "nonsense").status == 2
+    keyless = lab("run", "tag", run_id, "=x")
+    assert (keyless.status, '"=x" has no key before the "="' in keyless.err) == (2, True)
+    assert lab("run", "tag", run_id, "--remove", "").status == 2
+    assert 'no key before the "="' in lab("experiment", "create", "keyless", "--tag", "=x").err
+    assert "Which experiments" in lab("experiment", "list", "--help").out
 
 
 def test_a_change_that_changes_nothing_is_no_event(lab: Cli, make: Make, workspace_folder: Path) -> None:

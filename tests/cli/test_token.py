@@ -62,7 +62,8 @@ def test_a_token_is_made_listed_used_and_revoked(
         (("--role", "owner"), "owner"),
         (("--role", "reader", "--expires", "soon"), "90d"),
         (("--role", "reader", "--expires", "2020-01-01T00:00:00Z"), "past"),
-        (("--role", "reader", "--expires", "2020-01-01"), "90d"),
+        (("--role", "reader", "--expires", "2020-01-01"), "expires lies in the past: 2020-01-02 00:00 UTC"),
+        (("--role", "reader", "--expires", "2020-13-01"), "90d"),
     ],
 )
 def test_what_cannot_be_meant_is_usage(lab: Cli, arguments: tuple[str, ...], said: str) -> None:

@@ -110,3 +110,17 @@ def test_everything_is_moved_once(house: House, old_server: str, full_python: Pa
     assert ours == theirs
     assert "moved: 0 runs copied, 2 were there" in copy()
     assert see(house.url, house.token) == theirs
+
+
+def test_a_dead_address_is_one_sentence(house: House, full_python: Path) -> None:
+    done = subprocess.run(
+        [str(full_python), str(SCRIPT), "http://127.0.0.1:9"],
+        env={"PATH": os.environ["PATH"], "MLFLOW_TRACKING_URI": house.url, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("error: no MLflow server answers at http://127.0.0.1:9: ")
+    assert "Traceback" not in done.stderr

@@ -62,7 +62,9 @@ def test_a_duration_is_a_number_with_a_unit(number: int, unit: str) -> None:
     assert parse_duration(f" {number}{unit} ") == timedelta(seconds=number * seconds)
 
 
-@pytest.mark.parametrize("text", ["", "90", "d", "1.5h", "-1d", "1 d", "٣d", "1D", "999999999y", "2030-01-01", "noon"])
+@pytest.mark.parametrize(
+    "text", ["", "90", "d", "1.5h", "-1d", "1 d", "٣d", "1D", "999999999y", "2030-13-01", "9999-12-31", "noon"]
+)
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         time_of(text, "expires", now=datetime(2030, 1, 1, tzinfo=UTC), is_past=False)
@@ -72,4 +74,6 @@ def test_a_duration_counts_from_now_in_either_direction() -> None:
     now = datetime(2030, 1, 10, tzinfo=UTC)
     assert time_of("9d", "since", now=now, is_past=True) == datetime(2030, 1, 1, tzinfo=UTC)
     assert time_of("1d", "expires", now=now, is_past=False) == datetime(2030, 1, 11, tzinfo=UTC)
+    assert time_of("2030-01-31", "since", now=now, is_past=True) == datetime(2030, 1, 31, tzinfo=UTC)
+    assert time_of("2030-01-31", "expires", now=now, is_past=False) == datetime(2030, 2, 1, tzinfo=UTC)
     assert time_of("2030-01-31T12:00:00Z", "x", now=now, is_past=True) == datetime(2030, 1, 31, 12, tzinfo=UTC)

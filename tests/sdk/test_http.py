@@ -186,3 +186,12 @@ def test_query_leaves_out_what_is_none(stub, client) -> None:
 
 def test_path_parts_are_quoted() -> None:
     assert quoted("models", "a/b ü?", "versions", "@latest") == "/models/a%2Fb%20%C3%BC%3F/versions/@latest"
+
+
+def test_another_web_server_is_said_to_be_none_of_ours(stub, client) -> None:
+    page = b"<html><body>Directory listing</body></html>"
+    for status in (200, 404, 501):
+        stub.answers = [lambda h, status=status: h.reply(status, page, "text/html;charset=utf-8")]
+        with pytest.raises(UnavailableError, match=f"no Penstock answers at {stub.url}") as caught:
+            client.get("/api/v1/runs")
+        assert "<html>" not in caught.value.message

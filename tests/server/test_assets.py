@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Any
 
 import pytest
@@ -229,7 +230,7 @@ def test_a_shortened_id_names_a_run_in_addresses(house: House) -> None:
     entry = TreeEntry(path="outputs/model.onnx", digest=digest, size=size)
     for name in ("shortened-one", "shortened-two"):
         house.submit(name=name)
-        house.services.store.write(lambda c, n=name: artifacts.put_artifacts(c, n, [entry], now=1))
+        house.services.store.write(partial(artifacts.put_artifacts, run_id=name, entries=[entry], now=1))
     for path in ("runs:/shortened-o/outputs", "azureml://jobs/shortened-o/outputs/artifacts/paths/outputs"):
         made = house.ok("POST", "/api/v1/models", {"name": "short", "path": path})
         assert (made["job_name"], made["source_path"]) == (

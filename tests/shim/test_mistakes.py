@@ -54,6 +54,15 @@ WRONG: list[tuple[str, Any]] = [
     ("y_true", lambda: log.log_confusion_matrix("c", y_true=[1, 2], y_pred=[1])),
     ("list", lambda: log.log_residuals("c")),
     ("matrix", lambda: log.log_confusion_matrix("c", {})),
+    ("the step is a whole number, not 'x'", lambda: log.log_metric("z", 1, step="x")),  # type: ignore[arg-type] # wrong on purpose
+    (
+        'the "data" of Azure ML\'s dictionary is a dictionary too, not int',
+        lambda: log.log_accuracy_table("t", {"data": 1}),
+    ),
+    ("y_true has 1 values and y_pred 2", lambda: log.log_confusion_matrix("c", y_true=[1], y_pred=[1, 2])),
+    ("y_true has 1 values and y_score 2", lambda: log.log_accuracy_table("c", y_true=[1], y_score=[1, 2])),
+    ("the value of 'big' is beyond what a float can say and is kept as inf", lambda: log.log_metric("big", 10**400)),
+    ("a value of the type object is no JSON", lambda: log.log_dict({1: object()}, "a.json")),
 ]
 
 

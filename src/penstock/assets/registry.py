@@ -83,7 +83,8 @@ class Registry:
                 tags=spec.tags,
                 **fields,
             )
-            detail = {"tree": made.tree, "job": made.job_name, "path": made.source_path}
+            said = {"tree": made.tree, "job": made.job_name, "path": made.source_path}
+            detail = {key: value for key, value in said.items() if value is not None}
             events.append_event(connection, actor=actor, verb="create", ref=made.ref, detail=detail, now=now)
             if keep is not None:
                 keep(connection, made)

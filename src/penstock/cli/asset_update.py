@@ -83,13 +83,14 @@ def add_model_update(app: typer.Typer) -> None:
         What it holds never changes. -v takes a number or, as @NAME, an alias.
         """
         marks = {**dict.fromkeys(aliases or (), True), **dict.fromkeys(gone or (), False)}
-        change = read_change(changes, removals, description=description, stage=stage, aliases=marks or None)
+        said = {"description": description, "stage": stage, "aliases": marks or None}
+        change = read_change(changes, removals, others=", --alias, --stage", **said)
         asset = open_rest(workspace).change_asset("models", name, version, change)
         emit(asset, columns=DETAILS, output=output, query=query)
 
 
-def read_change(changes: list[str] | None, removals: list[str] | None, **said: Any) -> Json:
-    """Return the change that options describe.
+def read_change(changes: list[str] | None, removals: list[str] | None, *, others: str = "", **said: Any) -> Json:
+    """Return the change that options describe; ``others`` names further ones for the error.
 
     Raises
     ------
@@ -108,7 +109,9 @@ def read_change(changes: list[str] | None, removals: list[str] | None, **said: A
     if tags:
         change["tags"] = tags
     if not change:
-        raise UsageError("nothing says what to change", hint="Give --set tags.KEY=VALUE or --description.")
+        raise UsageError(
+            "nothing says what to change", hint=f"Give --set tags.KEY=VALUE, --remove, --description{others}."
+        )
     return change
 
 

@@ -127,7 +127,7 @@ def add_verbs(app: typer.Typer, noun: str, kind: str, *, has_files: bool = True)
         output: OutputOption = None,
         query: QueryOption = None,
     ) -> None:
-        """Bring a deleted version back, or show an archived one in lists again."""
+        """Bring back a deleted or archived version."""
         asset = open_rest(workspace).archive_asset(kind, name, version, restore=True)
         emit(asset, columns=DETAILS, output=output, query=query)
 
@@ -143,9 +143,9 @@ def add_verbs(app: typer.Typer, noun: str, kind: str, *, has_files: bool = True)
             ] = False,
             workspace: WorkspaceOption = None,
         ) -> None:
-            """Hide a version until it is restored or collected by gc; its number is never given again.
+            """Hide a version; `restore` brings it back until `gc`.
 
-            One that a deployment uses is refused.
+            Its number is never given again. One that a deployment uses is refused.
             """
             confirm(f"Delete {noun} {name}:{version}?", yes)
             open_rest(workspace).delete_asset(kind, name, version, force=force)
@@ -157,7 +157,10 @@ def add_verbs(app: typer.Typer, noun: str, kind: str, *, has_files: bool = True)
         def delete(
             name: NameOption, version: RequiredVersionOption, yes: YesOption = False, workspace: WorkspaceOption = None
         ) -> None:
-            """Hide a version until it is restored or collected by gc; its number is never given again."""
+            """Hide a version; `restore` brings it back until `gc`.
+
+            Its number is never given again.
+            """
             confirm(f"Delete {noun} {name}:{version}?", yes)
             open_rest(workspace).delete_asset(kind, name, version)
             note(f"Deleted {noun} {name}:{version} (bring it back: penstock {noun} restore -n {name} -v {version})")

@@ -15,7 +15,7 @@ import typer
 
 from penstock.cli.command import command, make_group
 from penstock.cli.options import LimitOption, OutputOption, QueryOption, WorkspaceOption
-from penstock.cli.output import DAMAGED, Format, emit, human_size, note
+from penstock.cli.output import DAMAGED, Format, emit, human_size, note, pairs_text
 from penstock.cli.session import open_rest
 from penstock.entities.errors import UsageError
 
@@ -86,7 +86,7 @@ def _write_line(event: dict[str, Any], output: Format | None) -> None:
     if output is Format.JSON:
         text = json.dumps(event, ensure_ascii=False)
     else:
-        detail = json.dumps(event["detail"], ensure_ascii=False) if event["detail"] else ""
+        detail = pairs_text(event["detail"] or {})
         parts = [str(event["seq"]), event["at"], event["actor"], event["verb"], event["ref"], detail]
         text = ("\t" if output is Format.TSV else "  ").join(part.replace("\n", " ") for part in parts).rstrip()
     sys.stdout.write(text + "\n")

@@ -9,7 +9,7 @@ import typer
 from penstock.cli.command import command, make_group
 from penstock.cli.options import OutputOption, QueryOption, WorkspaceOption
 from penstock.cli.output import emit, note
-from penstock.cli.run_options import View, ViewOption
+from penstock.cli.run_options import View
 from penstock.cli.session import open_rest
 
 app = make_group("Look after the groups that runs are in.")
@@ -29,7 +29,7 @@ ExperimentArgument = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="I
 
 @command(app, "list", "penstock experiment list", "penstock experiment list --view deleted")
 def list_(
-    view: ViewOption = View.ACTIVE,
+    view: Annotated[View, typer.Option("--view", help="Which experiments: active, deleted or all.")] = View.ACTIVE,
     workspace: WorkspaceOption = None,
     output: OutputOption = None,
     query: QueryOption = None,
@@ -65,9 +65,11 @@ def create(
     from penstock.entities.errors import UsageError
 
     pairs = [text.partition("=") for text in tags or ()]
-    for key, equals, _ in pairs:
+    for key, equals, value in pairs:
         if not equals:
             raise UsageError(f'"{key}" is no tag', hint="Write KEY=VALUE.")
+        if not key:
+            raise UsageError(f'"={value}" has no key before the "="', hint="Write KEY=VALUE, such as team=vision.")
     rest = open_rest(workspace, create=True)
     made = rest.create_experiment({"name": name, "tags": {key: value for key, _, value in pairs}})
     emit(made, columns=DETAILS, output=output, query=query)

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from penstock.cli.asset_update import add_model_update
-from penstock.cli.assets import DETAILS, add_verbs
+from penstock.cli.assets import DETAILS, add_verbs, find
 from penstock.cli.command import command, make_group
 from penstock.cli.options import (
     FileOption,
+    LabelOption,
     OptionalNameOption,
     OutputOption,
     QueryOption,
@@ -23,6 +24,7 @@ from penstock.cli.options import (
 )
 from penstock.cli.output import Format, emit, note
 from penstock.cli.session import open_rest
+from penstock.entities.errors import UsageError
 
 app = make_group("Register models and take them out again.")
 
@@ -82,24 +84,36 @@ LAYERS = {
     "inspect",
     "penstock model inspect digits",
     "penstock model inspect digits@champion --html digits.html",
+    "penstock model inspect -n digits -v 3",
     "penstock model inspect ./model/model.onnx -o json --query inputs",
 )
 def inspect(
     source: Annotated[
-        str, typer.Argument(metavar="MODEL", help="NAME, NAME:VERSION, NAME@ALIAS, or a folder or ONNX file here.")
-    ],
+        str | None,
+        typer.Argument(metavar="MODEL", help="NAME, NAME:VERSION, NAME@ALIAS, or a folder or ONNX file here."),
+    ] = None,
+    name: OptionalNameOption = None,
+    version: VersionOption = None,
+    label: LabelOption = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with all layers to this file.")] = None,
     workspace: WorkspaceOption = None,
     output: OutputOption = None,
     query: QueryOption = None,
 ) -> None:
-    """Show what a model takes and gives, its layers, weights and metadata.
+    """Show what a model takes and gives, and its layers.
 
-    It is read from the model's own file, nothing is run: an ONNX graph, or the signature in an MLmodel.
+    Its weights and metadata too. They are read from the model's own file, nothing is run: an ONNX graph, or the
+    signature in an MLmodel.
     """
-    from penstock.sdk.inspection import facts_of, inspect_model, render, shape_text
+    from penstock.sdk.inspection import facts_of, inspect_model, inspect_registered, render, shape_text
 
-    title, report = inspect_model(source, lambda: open_rest(workspace))
+    if (source is None) == (name is None) or (source is not None and (version or label)):
+        raise UsageError("one model is inspected", hint="Name it: penstock model inspect digits, or -n digits -v 3.")
+    if name is not None:
+        rest = open_rest(workspace)
+        title, report = inspect_registered(rest, find(rest, "models", name, version, label))
+    else:
+        title, report = inspect_model(str(source), lambda: open_rest(workspace))
     if html is not None:
         html.write_text(render(report, title), encoding="utf-8")
         note(f"Wrote {html}")

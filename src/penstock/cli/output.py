@@ -43,6 +43,7 @@ _EXIT_CODES: tuple[tuple[type[PenstockError], int], ...] = (
     (UnavailableError, UNREACHABLE),
 )
 _LONGEST_CELL = 60
+_LONGEST_VALUE = 250
 _RED, _GREEN, _YELLOW, _BLUE, _DIM, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m", "\x1b[2m", "\x1b[0m"
 _STATUS_COLOURS = {
     "Completed": _GREEN,
@@ -116,6 +117,7 @@ def emit(
     if query:
         data, columns = _search(query, data), None
     left_out: Sequence[str] = ()
+    is_cut = False
     chosen = output or (Format.JSON if query else Format.TABLE)
     if chosen is Format.JSON:
         text = json.dumps(data, indent=2, ensure_ascii=False)
@@ -125,11 +127,14 @@ def emit(
         text = "\n".join("\t".join(_cell(value, full=True) for value in row) for row in _rows(data, columns))
     else:
         text, left_out = _table(data, columns, fixed)
+        is_cut = isinstance(data, Mapping) and _has_long_values(data, columns)
     if text:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     if left_out:
         note(f"Left out for want of room: {', '.join(left_out)}. All with -o tsv or json.")
+    if is_cut:
+        note("Long values are cut; whole with -o json.")
 
 
 def _search(query: str, data: Any) -> Any:
@@ -173,9 +178,9 @@ def _table(data: Any, columns: Columns | None, fixed: Sequence[str] | None) -> t
     if isinstance(data, Mapping):
         pairs = columns or {key: key for key in data}
         lines = [(header, _readable(path, _at(data, path))) for header, path in pairs.items()]
-        # What holds several things is shown whole, because a cut one would hide some.
+        # What holds several things is shown with all of them, because a cut one would hide some.
         cells = [
-            [_paint(f"{name}:", _DIM), _coloured(_cell(value, full=isinstance(value, Mapping | list)))]
+            [_paint(f"{name}:", _DIM), _coloured(_cell(_shortened(value), full=isinstance(value, Mapping | list)))]
             for name, value in lines
             if value not in _NOTHING
         ]
@@ -200,6 +205,22 @@ def _table(data: Any, columns: Columns | None, fixed: Sequence[str] | None) -> t
     return _lay_out([head, *([_coloured(cell) for cell in row.values()] for row in rows)]), left_out
 
 
+def _shortened(value: Any) -> Any:
+    """Return what holds several things with the long texts among them cut."""
+    if isinstance(value, Mapping):
+        return {key: _shorten(inner) for key, inner in value.items()}
+    return [_shorten(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _has_long_values(data: Mapping[str, Any], columns: Columns | None) -> bool:
+    values = [_at(data, path) for path in (columns or dict(zip(data, data, strict=True))).values()]
+    return any(_shortened(value) != value for value in values)
+
+
+def _shorten(value: Any) -> Any:
+    return value[:_LONGEST_VALUE] + _CUT if isinstance(value, str) and len(value) > _LONGEST_VALUE else value
+
+
 def _kept_whole(columns: Columns) -> list[str]:
     """Return the headers of columns that say nothing once they are cut."""
     return [header for header, path in columns.items() if path.endswith("_at") or path in {"at", "status", "size"}]
@@ -218,6 +239,7 @@ def _with_short_ids(rows: list[list[str]]) -> list[list[str]]:
     return [[_ID.sub(lambda match: match[0][:length], cell) for cell in row] for row in rows]
 
 
+_CUT = "…"
 _NOTHING: Sequence[Any] = (None, "", {}, [])
 
 
@@ -253,8 +275,7 @@ def _cell(value: Any, *, full: bool = False) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
-        flat = all(not isinstance(inner, Mapping | list) for inner in value.values())
-        text = ", ".join(f"{key}={inner}" for key, inner in value.items()) if flat else json.dumps(value)
+        text = pairs_text(value)
     elif isinstance(value, list):
         text = ", ".join(_cell(inner, full=True) for inner in value)
     else:
@@ -266,6 +287,15 @@ def _cell(value: Any, *, full: bool = False) -> str:
     if len(text) > _LONGEST_CELL and sys.stdout.isatty():
         text = text[: _LONGEST_CELL - 1] + "…"
     return text
+
+
+def pairs_text(value: Mapping[str, Any]) -> str:
+    """Return a mapping in one line, always in one form: ``key=value, …``; what is nested in it is JSON."""
+    return ", ".join(f"{key}={_plain(inner)}" for key, inner in value.items() if inner is not None)
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping | list | bool) else str(value)
 
 
 def _coloured(cell: str) -> str:

@@ -52,10 +52,14 @@ def add_change_commands(app: typer.Typer) -> None:
         from penstock.entities.errors import UsageError
 
         change: dict[str, Any] = {"tags": dict.fromkeys(remove or ())}
+        if "" in change["tags"]:
+            raise UsageError("--remove names no tag", hint="Write --remove KEY.")
         for text in tags or ():
             key, equals, value = text.partition("=")
             if not equals:
                 raise UsageError(f'"{text}" is no tag', hint="Write KEY=VALUE, or --remove KEY.")
+            if not key:
+                raise UsageError(f'"{text}" has no key before the "="', hint="Write KEY=VALUE, such as best=yes.")
             change["tags"][key] = value
         if rename is not None:
             change["run_name"] = rename

@@ -77,7 +77,11 @@ def create(
     role: Annotated[RoleName, typer.Option("--role", help="What it allows.")],
     expires: Annotated[
         str | None,
-        typer.Option("--expires", metavar="DURATION|TIME", help="When it ends: 90d, 12h, or RFC 3339; else never."),
+        typer.Option(
+            "--expires",
+            metavar="DURATION|TIME",
+            help="When it ends: 90d, 12h, the end of a date, or RFC 3339; else never.",
+        ),
     ] = None,
     experiment: Annotated[
         str | None, typer.Option("--experiment", metavar="NAME", help="The one experiment it is limited to.")

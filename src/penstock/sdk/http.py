@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from penstock.entities.errors import AuthenticationError, PenstockError, UnavailableError, UsageError
-from penstock.sdk.problems import error_from_response
+from penstock.sdk.problems import details_of, error_from_response
 from penstock.sdk.response import Response
 
 DEFAULT_TIMEOUT_S = 60.0
@@ -80,11 +80,12 @@ class HttpClient:
 
     def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
         """GET ``path`` and return its JSON."""
-        return self.request("GET", path, query=query).json()
+        return self._read("GET", path, self.request("GET", path, query=query))
 
     def post(self, path: str, content: Any = None, *, key: str | None = None) -> Any:
         """POST JSON with an ``Idempotency-Key`` and return the answer's JSON."""
-        return self.request("POST", path, content=content, headers={"Idempotency-Key": key or new_key()}).json()
+        headers = {"Idempotency-Key": key or new_key()}
+        return self._read("POST", path, self.request("POST", path, content=content, headers=headers))
 
     def put(self, path: str, content: Any) -> Any:
         """PUT JSON and return the answer's JSON."""
@@ -152,6 +153,12 @@ class HttpClient:
             time.sleep(delay_s)
         raise AssertionError("the last round returns or raises")
 
+    def _read(self, method: str, path: str, response: Response) -> Any:
+        try:
+            return response.json()
+        except ValueError as error:
+            raise self._stranger(f"{method} {path} was answered with what is no JSON") from error
+
     def _send(self, method: str, target: str, body: Body, headers: Mapping[str, str], timeout_s: float) -> Response:
         connection = self._take()
         try:
@@ -170,9 +177,17 @@ class HttpClient:
         error = error_from_response(
             response.status, response.read(), method=method, path=path, headers=response.headers
         )
+        if not details_of(error) and "text/html" in response.headers.get("content-type", "") and _is_ours(path):
+            return self._stranger(f"{method} {path} was answered with status {response.status} and a web page")
         if isinstance(error, AuthenticationError):  # the server speaks of headers, people have a variable
             error.hint = "Set PENSTOCK_TOKEN to what `penstock token` prints on the server's machine."
         return error
+
+    def _stranger(self, reason: str) -> UnavailableError:
+        return UnavailableError(
+            f"no Penstock answers at {self.url}: {reason}",
+            hint="Check the address; `penstock status` on the server's machine says it.",
+        )
 
     def unreachable(self, error: Exception) -> UnavailableError:
         """Return the error to raise when the connection failed with ``error``."""
@@ -214,6 +229,11 @@ class HttpClient:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+
+def _is_ours(path: str) -> bool:
+    """Return whether only a server of ours answers there; what models answer at their own paths is theirs."""
+    return path.startswith(("/api/", "/health"))
 
 
 def new_key() -> str:

@@ -14,7 +14,7 @@ from penstock.inference.labels import LABEL_FILES
 from penstock.sdk.files import fetch
 from penstock.sdk.rest import Json, Rest
 
-__all__ = ["facts_of", "inspect_model", "render", "shape_text"]
+__all__ = ["facts_of", "inspect_model", "inspect_registered", "render", "shape_text"]
 
 _SMALL_FILES = frozenset({"MLmodel", "preprocessing.yml", "input_example.json", *LABEL_FILES})
 
@@ -43,7 +43,12 @@ def inspect_model(source: str, connect: Callable[[], Rest]) -> tuple[str, Json]:
         raise NotFoundError(f'there is no file or folder "{source}"')
     name, version = _reference(source)
     rest = connect()
-    asset = rest.get_asset("models", name, version)
+    return inspect_registered(rest, rest.get_asset("models", name, version))
+
+
+def inspect_registered(rest: Rest, asset: Json) -> tuple[str, Json]:
+    """Return a title and the report of a registered version, as the server shows it; see :func:`inspect_model`."""
+    name = asset["name"]
     title = f"{asset['name']}:{asset['version']}"
     items = [item for item in rest.list_asset_files("models", name, asset["version"]) if not item.get("is_dir")]
     sizes = {item["path"]: item["size"] for item in items}

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from penstock.entities.errors import NotFoundError, UsageError
 from penstock.home import CONFIG_NAME, DEFAULT_FOLDER, Home
-from penstock.rules.suggest import nearest
 
 WORKSPACE_VARIABLE = "PENSTOCK_WORKSPACE"
 TOKEN_VARIABLE = "PENSTOCK_TOKEN"
@@ -120,6 +119,8 @@ def is_workspace(home: Home) -> bool:
 
 def _nearest(folder: Path) -> Path | None:
     """Return the workspace beside a folder whose name is most like its own, else the one around it."""
+    from penstock.rules.suggest import nearest  # only who is wrong pays for it
+
     beside: dict[str, Path] = {}
     try:
         for number, one in enumerate(os.scandir(folder.parent)):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from penstock.entities.errors import UsageError
 from penstock.entities.token import Token
 from penstock.rules.durations import time_of
 from penstock.sdk.rest import Json, Rest
@@ -107,4 +108,6 @@ def _expiry(expires: str | datetime | timedelta | None) -> str | None:
     if isinstance(expires, str):
         expires = time_of(expires, "expires", now=now, is_past=False)
     when = now + expires if isinstance(expires, timedelta) else expires.astimezone(UTC)
+    if when <= now:
+        raise UsageError(f"expires lies in the past: {when:%Y-%m-%d %H:%M} UTC", hint="Give a time to come, or 90d.")
     return when.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -85,7 +85,7 @@ def accuracy_table(y_true: Any, y_score: Any, labels: Sequence[Any] | None = Non
     true = as_list(y_true, "y_true")
     scores = _score_rows(as_list(y_score, "y_score"))
     if len(true) != len(scores) or not true:
-        raise ValueError("y_true has %d classes and y_score %d rows" % (len(true), len(scores)))
+        raise ValueError("y_true has %d values and y_score %d rows" % (len(true), len(scores)))
     classes = list(labels) if labels is not None else sorted(set(true))
     if len(classes) != len(scores[0]):
         raise ValueError("%d classes and scores for %d; give labels" % (len(classes), len(scores[0])))
@@ -114,7 +114,7 @@ def confusion(y_true: Any, y_pred: Any, labels: Sequence[Any] | None = None) -> 
     """Return how often which class (row) was taken for which (column), and the classes."""
     true, predicted = as_list(y_true, "y_true"), as_list(y_pred, "y_pred")
     if len(true) != len(predicted) or not true:
-        raise ValueError("y_true has %d classes and y_pred %d" % (len(true), len(predicted)))
+        raise ValueError("y_true has %d values and y_pred %d" % (len(true), len(predicted)))
     classes = list(labels) if labels is not None else sorted({*true, *predicted})
     place = {label: number for number, label in enumerate(classes)}
     matrix = [[0] * len(classes) for _ in classes]

@@ -154,6 +154,8 @@ def _data(value: Any, keys: Sequence[str]) -> dict[str, Any]:
     """Return the data of Azure ML's dictionary; raises TypeError or ValueError for something else."""
     data = value.get("data", value) if isinstance(value, Mapping) else None
     if not isinstance(data, Mapping):
+        if isinstance(value, Mapping):
+            raise TypeError('the "data" of Azure ML\'s dictionary is a dictionary too, not %s' % type(data).__name__)
         raise TypeError("this is Azure ML's dictionary or left out, not %s" % type(value).__name__)
     missing = [key for key in keys if key not in data]
     if missing:

@@ -9,6 +9,7 @@ import posixpath
 import re
 from typing import Any, Mapping
 
+from ..mistakes import say_mistake
 from ..spool import current
 
 MAX_KEY = 250  # characters, as MLflow has it
@@ -47,7 +48,9 @@ def checked_number(value: Any, name: str = "") -> float:
     try:
         return float(value.item() if hasattr(value, "item") else value)
     except OverflowError:  # an int beyond what a float can say
-        return math.inf if value > 0 else -math.inf
+        kept = math.inf if value > 0 else -math.inf
+        say_mistake("log_metric", "the value%s is beyond what a float can say and is kept as %s" % (of, kept))
+        return kept
     except (TypeError, ValueError, RuntimeError) as error:
         what = _shown(value) if isinstance(value, str) else type(value).__name__
         raise TypeError("the value%s is one number, not %s; log its mean, or each by itself" % (of, what)) from error
@@ -58,7 +61,10 @@ def checked_step(step: Any) -> int:
     try:
         whole = operator.index(step)
     except TypeError:
-        number = checked_number(step)
+        try:
+            number = float(step.item() if hasattr(step, "item") else step)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            raise TypeError("the step is a whole number, not %s" % _shown(step)) from None
         if not number.is_integer():
             raise TypeError("the step is a whole number, not %s; round it" % _shown(step)) from None
         whole = int(number)
@@ -101,9 +107,20 @@ def is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple)) or (hasattr(value, "tolist") and hasattr(value, "__len__"))
 
 
-def encode_json(value: Any) -> bytes:
-    """Return a value as JSON for people; what JSON lacks becomes a list or text."""
-    return json.dumps(value, indent=2, default=plain).encode("ascii")
+def encode_json(value: Any, call: str = "log_dict") -> bytes:
+    """Return a value as JSON for people; what JSON lacks becomes a list or text, which may be worth a remark."""
+    mute: list[Any] = []
+
+    def noted(one: Any) -> Any:
+        kind: Any = type(one)
+        if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__ and not hasattr(one, "tolist"):
+            mute.append(one)
+        return plain(one)
+
+    encoded = json.dumps(value, indent=2, default=noted).encode("ascii")
+    for one in mute:
+        say_mistake(call, "a value of the type %s is no JSON; only a text is kept for it" % type(one).__name__)
+    return encoded
 
 
 def plain(value: Any) -> Any:

@@ -144,4 +144,4 @@ def log_table(name: str, data: Any) -> None:
     else:
         raise TypeError("a table is a mapping of columns, a list of mappings or a DataFrame")
     target = name if checked_name(name).endswith(".json") else "tables/%s.json" % name
-    put(target, encode_json({"columns": columns, "data": rows}))
+    put(target, encode_json({"columns": columns, "data": rows}, "log_table"))
