@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import Connection
 from tests.server.harness import House
 from tests.server.test_run_search import make_experiment, make_run
 
+from penstock.access.actors import Actor
 from penstock.entities.run import Metric
+from penstock.entities.run_query import RunExport
+from penstock.entities.token import Role
+from penstock.server import run_export
+from penstock.server.run_selection import read_selection
 from penstock.stores.metadata import runs
 
 SELECTION: dict[str, Any] = {
@@ -131,3 +139,31 @@ def test_neither_complaints_nor_the_current_folder_stop_the_process_beside(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONVERBOSE", "1")  # more on stderr than a pipe holds
     assert pq.read_table(io.BytesIO(export(house, format="parquet"))).num_rows == 603
+
+
+@pytest.mark.parametrize("what", ["runs", "metrics", "points"])
+def test_no_snapshot_is_held_while_a_slow_client_takes_a_piece(
+    house: House, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_export, "RUNS_AT_ONCE", 20)
+    monkeypatch.setattr(run_export, "AT_ONCE", 3)
+    open_now: list[None] = []
+
+    @contextmanager
+    def read() -> Iterator[Connection]:
+        with house.services.store.read() as connection:
+            open_now.append(None)
+            yield connection
+            open_now.pop()
+
+    selection = {**SELECTION, "order_by": ["run_id"], "columns": {"metrics": "*"}}
+    asked = RunExport.model_validate({**selection, "what": what, "format": "jsonl"})
+    with read() as connection:
+        selected = read_selection(connection, asked, Actor("ann", Role.ADMIN))
+    found = []
+    for piece in run_export.export_runs(read, selected, asked):
+        assert not open_now
+        found += [json.loads(line) for line in piece.splitlines()]
+    whole = export(house, **{**selection, "what": what, "format": "jsonl"})
+    assert found == [json.loads(line) for line in whole.splitlines()]
+    assert len(found) == {"runs": 603, "metrics": 1204, "points": 1224}[what]

@@ -20,12 +20,22 @@ from penstock.rules.instants import nearest, rfc3339
 from penstock.server import arrow_file
 from penstock.server.api import wire
 from penstock.server.run_selection import Selected, names_of, walk_pages
-from penstock.stores.metadata.search.run_columns import Columns, read_columns, read_latest, read_points
+from penstock.stores.metadata.search.run_columns import (
+    Columns,
+    PointPlace,
+    metric_names,
+    read_columns,
+    read_latest,
+    read_points,
+    run_ids,
+)
 
 Read = Callable[[], AbstractContextManager[Connection]]
 Row = list[Any]
 
 RUNS_AT_ONCE = 500
+AT_ONCE = 10_000
+"""Points: some ten ms of a snapshot."""
 _TIMES = frozenset({"start_time", "end_time", "timestamp"})
 _VALUES = ("run_id", "metric", "step", "timestamp", "value")
 
@@ -69,18 +79,40 @@ def type_of(column: str) -> str:
 
 def _rows(read: Read, selected: Selected, columns: Columns, what: str) -> Iterator[list[Row]]:
     """Yield pages of rows in the order of the header; times in ms, numbers as floats."""
-    for connection, found in walk_pages(read, selected, size=RUNS_AT_ONCE):
-        if what == "runs":
-            yield [_flat(run, columns) for run in read_columns(connection, found, columns)]
-            continue
-        reader = read_latest if what == "metrics" else read_points
-        page: list[Row] = []
-        for values in reader(connection, found, columns.metrics):
-            page.append(list(values))
-            if len(page) == RUNS_AT_ONCE:
-                yield page
-                page = []
-        yield page
+    if what == "runs":
+
+        def show(connection: Connection, found: list[int]) -> list[Row]:
+            return [_flat(run, columns) for run in read_columns(connection, found, columns)]
+
+        return walk_pages(read, selected, show, size=RUNS_AT_ONCE)
+    if what == "metrics":
+
+        def show_latest(connection: Connection, found: list[int]) -> list[Row]:
+            return [list(values) for values in read_latest(connection, found, columns.metrics)]
+
+        return walk_pages(read, selected, show_latest, size=RUNS_AT_ONCE // 10)
+    return _points(read, walk_pages(read, selected, run_ids, size=RUNS_AT_ONCE), columns.metrics)
+
+
+def _points(read: Read, pages: Iterator[dict[int, str]], keys: Sequence[str] | None) -> Iterator[list[Row]]:
+    page: list[Row] = []
+    for found in pages:
+        with read() as connection:
+            known = metric_names(connection, keys)
+        for run, run_id in found.items():
+            after: PointPlace | None = None
+            while True:
+                with read() as connection:
+                    points = read_points(connection, run, list(known) if keys is not None else None, after, AT_ONCE)
+                # A name that came since is left out, as it would have been a moment ago.
+                page += [[run_id, known[key], *values] for (key, *_), values in points if key in known]
+                if len(page) >= RUNS_AT_ONCE:
+                    yield page
+                    page = []
+                if len(points) < AT_ONCE:
+                    break
+                after = points[-1][0]
+    yield page
 
 
 def _flat(run: dict[str, Any], columns: Columns) -> Row:

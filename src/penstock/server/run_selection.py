@@ -93,13 +93,16 @@ def find_page(connection: Connection, selected: Selected, *, limit: int, followi
     return find_runs(connection, replace(selected.query, limit=limit, after=after))
 
 
-def walk_pages(read: Callable[[], Any], selected: Selected, *, size: int) -> Iterator[tuple[Connection, list[int]]]:
-    """Yield (connection, rows) page by page, each in a snapshot of its own, so that none is held for long."""
+def walk_pages(
+    read: Callable[[], Any], selected: Selected, show: Callable[[Connection, list[int]], T], *, size: int
+) -> Iterator[T]:
+    """Yield what ``show`` makes of each page of rows, in its snapshot; none is held while what was made is used."""
     query = replace(selected.query, limit=size)
     while True:
         with read() as connection:
             found = find_runs(connection, query)
-            yield connection, found.rows
+            shown = show(connection, found.rows)
+        yield shown
         if found.next is None:
             return
         query = replace(query, after=found.next)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func, or_, select, tuple_
 
 from penstock.stores.metadata.experiments import parse_id
 from penstock.stores.metadata.search.row_sets import among
@@ -31,7 +31,18 @@ _ATTRIBUTES: dict[str, Any] = {
     "lifecycle_stage": runs.c.lifecycle_stage,
     "artifact_uri": runs.c.artifact_uri,
 }
-_POINTS_AT_ONCE = 2000
+_PLACE = (points.c.key, points.c.timestamp, points.c.step, points.c.value, points.c.is_nan, points.c.attempt)
+
+
+class PointPlace(NamedTuple):
+    """Where a point of a run stands among the others, in the order of an export."""
+
+    key: int
+    timestamp: int
+    step: int
+    value: float
+    is_nan: bool
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,26 +92,45 @@ def read_latest(
             yield run_id, key, step, timestamp, _NAN if is_nan else value
 
 
-def read_points(
-    connection: Connection, rows: Sequence[int], keys: tuple[str, ...] | None
-) -> Iterator[tuple[str, str, int, int, float]]:
-    """Yield (run id, metric, step, timestamp, value) of every point that counts, by run, metric and time."""
+def run_ids(connection: Connection, rows: Sequence[int]) -> dict[int, str]:
+    """Return the ids of the runs that there are among ``rows``, in that order."""
+    return _in_order(connection, rows)
+
+
+def metric_names(connection: Connection, keys: Sequence[str] | None) -> dict[int, str]:
+    """Return the names of metrics by their numbers; None for all."""
     wanted = (metric_keys.c.id, metric_keys.c.key)
     names = select(*wanted) if keys is None else select(*wanted).where(metric_keys.c.key.in_(keys))
-    known = {row: key for row, key in connection.execute(names)}
+    return {row: key for row, key in connection.execute(names)}
+
+
+def read_points(
+    connection: Connection, run: int, keys: Sequence[int] | None, after: PointPlace | None, most: int
+) -> list[tuple[PointPlace, tuple[int, int, float]]]:
+    """Return where each point stands and its (step, timestamp, value): those of a run that count, by metric and time.
+
+    Parameters
+    ----------
+    run : int
+        Its row.
+    keys : sequence of int, optional
+        Numbers of metrics; None for all.
+    after : PointPlace, optional
+        Only points behind this one.
+    most : int
+        At most so many.
+    """
     counts = or_(points.c.attempt == 0, points.c.attempt == runs.c.attempt)
     statement = (
-        select(points.c.key, points.c.step, points.c.timestamp, points.c.value, points.c.is_nan)
-        .join(runs, runs.c.id == points.c.run)
-        .where(points.c.run == bindparam("run"), counts)
-        .order_by(points.c.key, points.c.timestamp, points.c.step, points.c.value)
+        select(*_PLACE).join(runs, runs.c.id == points.c.run).where(points.c.run == run, counts).order_by(*_PLACE)
     )
     if keys is not None:
-        statement = statement.where(points.c.key.in_(list(known)))
-    for run, run_id in _in_order(connection, rows).items():
-        with connection.execute(statement, {"run": run}, execution_options={"yield_per": _POINTS_AT_ONCE}) as found:
-            for key, step, timestamp, value, is_nan in found:
-                yield run_id, known[key], step, timestamp, _NAN if is_nan else value
+        statement = statement.where(points.c.key.in_(keys))
+    if after is not None:
+        place = (bindparam(None, value, type_=column.type) for value, column in zip(after, _PLACE, strict=True))
+        statement = statement.where(tuple_(*_PLACE) > tuple_(*place))
+    found = (PointPlace(*row) for row in connection.execute(statement.limit(most)))
+    return [(row, (row.step, row.timestamp, _NAN if row.is_nan else row.value)) for row in found]
 
 
 def has_metric(connection: Connection, key: str, experiment_ids: Sequence[str] | None) -> bool:
