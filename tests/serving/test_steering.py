@@ -191,6 +191,21 @@ def test_copies_are_made_of_their_share_counted_and_discarded(lab, tmp_path):
     assert news["p50_ms"] > 0
 
 
+def test_what_a_mirror_does_not_speak_is_not_copied_to_it(lab):
+    lab.deploy_quietly(lab.script(GOOD, name="green", request_settings=SETTINGS))
+    lab.door.change("sums", mirror={"green": 50})
+    lab.deploy_quietly(lab.adding(1.0, name="red", request_settings=SETTINGS))
+    with contextlib.closing(lab.connect()) as connection:
+        for _ in range(40):
+            answer = lab.ask("/endpoints/sums/invocations", {"inputs": [[0, 0]]}, connection=connection)
+            assert answer.data == {"predictions": {"y": [[1.0, 1.0]]}}
+    ask_many(lab, 40)
+    picker = LowDiscrepancyPicker({"yes": 50, "no": 50}, step=SECOND_STEP)
+    chosen = sum(picker.pick() == "yes" for _ in range(40))
+    news = lab.door.wait_news(lambda one: one.get("mirrored", {}).get("copies", 0) >= chosen)["mirrored"]
+    assert (news["copies"], news["failures"]) == (chosen, 0)
+
+
 def test_a_mirror_that_hangs_slows_nobody(lab):
     hanging = "import time\ndef init(): pass\ndef run(raw): time.sleep(600)"
     settings = {"max_concurrent_requests_per_instance": 1, "request_timeout_ms": 60_000}

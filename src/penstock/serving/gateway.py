@@ -210,7 +210,7 @@ class Gateway:
                 meta, content = await backend.score(meta_part, body)
             else:
                 mirror = steering.mirror
-                if mirror is not None and mirror.is_chosen():
+                if mirror is not None and speaks(route.runtimes[mirror.to], asked.door) and mirror.is_chosen():
                     mirror.send(_request_meta(scope, headers, path, route, mirror.to), body)
                 meta, content = await steering.score(name, began, backend, meta_part, body)
         except codes.ScoringError as error:
