@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,10 +31,17 @@ signature:
 OWN = EnvironmentSpec(image="ours")  # without a conda_file: the interpreter that runs Penstock
 
 
+class House(World):
+    """A world with the models' files."""
+
+    def __init__(self, root: Path) -> None:
+        self.blobs = LocalBlobStore(root / "blobs")
+        super().__init__(root)
+
+
 @pytest.fixture
 def world(tmp_path):
-    made = World(tmp_path)
-    made.blobs = LocalBlobStore(tmp_path / "blobs")
+    made = House(tmp_path)
     models = MlflowModels(made.blobs, Environments(tmp_path / "envs"), tmp_path / "converted")
     made.endpoints = made.open(mlflow_models=models)
     made.endpoints.put_endpoint(OnlineEndpointSpec(name="digits"), actor="me")
