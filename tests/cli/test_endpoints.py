@@ -212,5 +212,5 @@ def test_the_gateways_counts_are_for_whoever_may_read(lab, deployment_file: Path
     assert b'penstock_requests_total{endpoint="counted",deployment="blue",code="2xx"} 1' in page
     assert scrape(address, key)[0] == 401  # a client's key opens its endpoint alone
     assert scrape(address, "wrong")[0] == 401
-    assert lab("token", "revoke", "prometheus", "--yes").status == 0
+    assert lab("token", "revoke", "prometheus").status == 0
     assert lab("online-endpoint", "delete", "-n", "counted", "--yes").status == 0
