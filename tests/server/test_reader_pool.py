@@ -16,7 +16,8 @@ from tests.postgresql import PostgresServer
 from tests.server.odd_reader import DEADLY, ECHO, ENDLESS, ENDLESS_AND_LARGE, LONG, MIB, Sent, starter
 
 from penstock.entities.errors import UnavailableError
-from penstock.server.problems import BusyError
+from penstock.server.mlflow.errors import error_response
+from penstock.server.problems import BusyError, problem_response
 from penstock.server.readers.pool import HERE, Readers
 from penstock.server.readers.process import Start
 from penstock.server.readers.question import Question
@@ -214,6 +215,12 @@ def test_a_long_answer_is_a_file_until_it_is_sent(file_store: MetadataStore) -> 
             second.close()
 
     patiently(run)
+
+
+def test_who_finds_no_room_is_told_when_to_come_back_behind_both_doors() -> None:
+    busy = BusyError("too many wait", retry_after_s=2)
+    answers = [problem_response(busy), error_response(busy)]
+    assert [(answer.status_code, answer.headers["retry-after"]) for answer in answers] == [(429, "2")] * 2
 
 
 def test_callers_take_turns_and_none_takes_all_the_room() -> None:
