@@ -214,7 +214,11 @@ class OnnxRuntime:
         A long-running model on a CPU gains nothing, so it is tried only where that ``is_asked_for``.
         """
         most_ms = MOST_ASKED_MS if is_asked_for else MOST_MS
-        if self.run_ms is not None and self.run_ms <= most_ms and takes_batches(self.contract.inputs, self.contract.outputs):
+        if (
+            self.run_ms is not None
+            and self.run_ms <= most_ms
+            and takes_batches(self.contract.inputs, self.contract.outputs)
+        ):
             self.batching = measure_gain(self._run, self.contract.inputs)
 
     def score(self, request: ScoreRequest) -> ScoreResponse:
