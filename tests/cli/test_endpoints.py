@@ -214,3 +214,26 @@ def test_the_gateways_counts_are_for_whoever_may_read(lab, deployment_file: Path
     assert scrape(address, "wrong")[0] == 401
     assert lab("token", "revoke", "prometheus").status == 0
     assert lab("online-endpoint", "delete", "-n", "counted", "--yes").status == 0
+
+
+def test_a_file_is_sent_as_what_its_name_says(lab, deployment_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "code" / "score.py").write_text(
+        "from azureml.contrib.services.aml_request import rawhttp\n"
+        "from azureml.contrib.services.aml_response import AMLResponse\n"
+        "def init(): ...\n"
+        "@rawhttp\n"
+        "def run(request):\n"
+        "    told = [request.headers['Content-Type'], len(request.get_data())]\n"
+        "    return AMLResponse(told, 200, json_str=True)\n"
+    )
+    assert lab("online-endpoint", "create", "-n", "kinds").status == 0
+    done = lab("online-deployment", "create", "-f", deployment_file, "-e", "kinds", "--all-traffic")
+    assert done.status == 0, done.err
+    for name, kind in (("nine.PNG", "image/png"), ("rows.csv", "text/csv"), ("request.txt", "application/json")):
+        (tmp_path / name).write_bytes(b"\x89PNG")
+        done = lab("online-endpoint", "invoke", "-n", "kinds", "-r", tmp_path / name)
+        assert done.status == 0, done.err
+        assert done.data == [kind, 4]
+    told = ("--content-type", "application/octet-stream")
+    assert lab("online-endpoint", "invoke", "-n", "kinds", "-r", tmp_path / "nine.PNG", *told).data[0] == told[1]
+    assert lab("online-endpoint", "delete", "-n", "kinds", "--yes").status == 0
