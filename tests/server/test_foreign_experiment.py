@@ -91,6 +91,23 @@ def test_no_door_tells_or_changes_what_another_experiment_holds(
     assert house.ok("GET", f"{API}/logged-models/{theirs['model']}")["model"]["info"]["name"] == SECRET
 
 
+@pytest.mark.parametrize("who", ["contributor", "reader"])
+def test_what_is_of_another_experiment_looks_as_if_it_was_not_there(
+    house: House, theirs: dict[str, str], tokens: dict[str, str], who: str
+) -> None:
+    house.submit(name=f"their-job-{who}", experiment_name="theirs")
+    pairs = [("their-job", "that-job"), ("their-", "thei-r"), (theirs["model"], theirs["model"][::-1])]
+    paths = ["/api/v1/runs/{}", "/api/v1/jobs/{}", "/api/v1/runs/{}/artifacts", "/api/v1/jobs/{}/log"]
+    paths += [f"{API}/runs/get?run_id={{}}", f"{API}/metrics/get-history?run_id={{}}&metric_key=a"]
+    paths += [f"{API}/logged-models/{{}}"]
+    for there, absent in pairs:
+        for path in paths:
+            answers = [house.ask("GET", path.format(name), token=tokens[who]) for name in (there, absent)]
+            assert len({answer.status for answer in answers}) == 1, path
+            told, of_absent = (answer.body for answer in answers)
+            assert told.replace(there.encode(), b"") == of_absent.replace(absent.encode(), b""), path
+
+
 def test_a_revoked_token_opens_no_door(house: House, theirs: dict[str, str]) -> None:
     people = PeopleTokens(house.services.store, house.services.access, house.services.now)
     secret = people.create(TokenSpec.model_validate({"name": "gone", "role": "admin"}), expires_at=None, by="ann")[1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from penstock.entities.errors import ForbiddenError
+from penstock.entities.errors import ForbiddenError, NotFoundError
 from penstock.entities.token import PEOPLE, Role
 from penstock.rules.permissions import Action, allows, least_role
 
@@ -54,10 +54,16 @@ class Actor:
         if self.role is not Role.INTERNAL:
             raise ForbiddenError("only Penstock's own processes may ask here", ref=self.name)
 
-    def check_experiment(self, experiment_id: str) -> None:
-        """Raise ForbiddenError if the caller may not see or change this experiment."""
+    def check_experiment(self, experiment_id: str, absent: NotFoundError | None = None) -> None:
+        """Raise ForbiddenError if the caller may not see or change this experiment.
+
+        To a person it is rather ``absent``, where given: what is said of something that is not there, so that who
+        tries names does not learn which there are. A job is told its limits, as its script names what it knows.
+        """
         if self.sees_all or (self.role is not Role.INTERNAL and self.experiment_id == experiment_id):
             return
+        if absent is not None and self.role in PEOPLE:
+            raise absent
         raise ForbiddenError(
             f"the token of {self.name} is limited to another experiment",
             hint="A job may see runs of its own experiment only." if self.role is Role.JOB else self._whom_to_ask(),

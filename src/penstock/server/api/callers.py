@@ -18,6 +18,7 @@ from penstock.rules.validation import check_entity
 from penstock.server.openapi import ACTION
 from penstock.server.services import Services
 from penstock.stores.metadata import runs
+from penstock.stores.metadata.run_log import unknown_run
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 MAX_PAGE = 1000
@@ -112,10 +113,10 @@ def get_visible_run(connection: Connection, actor: Actor, run_id: str) -> Run:
     Raises
     ------
     NotFoundError
-        If there is none.
+        If there is none, or the caller is a person whose token is limited to another experiment.
     ForbiddenError
-        If the caller's token is limited to another experiment.
+        If the caller is a job of another experiment.
     """
     run = runs.get_run(connection, run_id)
-    actor.check_experiment(run.experiment_id)
+    actor.check_experiment(run.experiment_id, unknown_run(run_id))
     return run

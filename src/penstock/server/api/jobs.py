@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from penstock.access.actors import Actor
-from penstock.entities.errors import UsageError
+from penstock.entities.errors import NotFoundError, UsageError
 from penstock.entities.job import CommandJobSpec, Job, JobStatus
 from penstock.jobs.reach import Reach
 from penstock.jobs.service import DEFAULT_EXPERIMENT
@@ -25,7 +25,6 @@ from penstock.server.api.callers import (
     Next,
     OnceKey,
     Wired,
-    get_visible_run,
     holder_of,
     is_known,
     read_entity,
@@ -36,6 +35,7 @@ from penstock.server.openapi import array, describe, page_of, record, text
 from penstock.server.services import Services
 from penstock.stores.metadata import attempts as attempt_rows
 from penstock.stores.metadata import experiments, runs
+from penstock.stores.metadata.search.run_lookup import lookup_hint
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -230,12 +230,18 @@ def get_visible_job(services: Services, actor: Actor, name: str) -> Job:
     Raises
     ------
     NotFoundError
-        If there is none.
+        If there is none, or the caller is a person whose token is limited to another experiment.
     ForbiddenError
-        If the caller's token is limited to another experiment.
+        If the caller is a job of another experiment.
     """
-    job = services.jobs.get(name)
-    if not actor.sees_all:
-        with services.store.read() as connection:
-            get_visible_run(connection, actor, job.name)
+    if actor.sees_all:
+        return services.jobs.get(name)
+    absent = NotFoundError(f'no job "{name[:300]}"', hint=lookup_hint(name, "job"), ref=f"job:{name[:300]}")
+    try:
+        job = services.jobs.get(name)
+    except (NotFoundError, UsageError):  # which would say what else there is
+        raise absent from None
+    with services.store.read() as connection:
+        run = runs.get_run(connection, job.name, details=False)
+    actor.check_experiment(run.experiment_id, absent)
     return job

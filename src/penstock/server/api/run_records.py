@@ -17,7 +17,7 @@ from penstock.entities.base import Entity
 from penstock.entities.errors import ConflictError, NotFoundError, Problem, SpecError
 from penstock.entities.run import LifecycleStage, Run
 from penstock.entities.tags import CREATOR_TAG, RUN_NAME_TAG
-from penstock.entities.token import Role
+from penstock.entities.token import PEOPLE, Role
 from penstock.rules.instants import span
 from penstock.rules.permissions import Action
 from penstock.rules.suggest import did_you_mean
@@ -181,7 +181,8 @@ def _apply(connection: Connection, run: Run, change: RunChange) -> None:
 
 
 def _visible(connection: Connection, actor: Actor, name: str) -> Run:
-    run = runs.get_run(connection, run_lookup.resolve_run(connection, name))
+    within = actor.experiment_id if actor.role in PEOPLE else None
+    run = runs.get_run(connection, run_lookup.resolve_run(connection, name, experiment=within))
     actor.check_experiment(run.experiment_id)
     return run
 

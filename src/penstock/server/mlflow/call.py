@@ -126,8 +126,9 @@ class Call:
         """Return a row that was found under an id, if the caller may read or write that run; raises as before."""
         if row is None:
             required(run_id, "run_id")
-            raise NotFoundError(f"Run with id={run_id} not found.", ref=f"job:{run_id}")
-        self.actor.check_experiment(str(row.experiment))
+            raise _no_run(run_id)
+        if not self.actor.sees_all:
+            self.actor.check_experiment(str(row.experiment), _no_run(run_id))
         if is_write:
             self.check_owner(connection, run_id)
             if row.lifecycle_stage != LifecycleStage.ACTIVE:
@@ -181,3 +182,7 @@ def _settle(answered: asyncio.Future[T], done: Future[T]) -> None:
         answered.set_result(done.result())
     else:
         answered.set_exception(error)
+
+
+def _no_run(run_id: str) -> NotFoundError:
+    return NotFoundError(f"Run with id={run_id} not found.", ref=f"job:{run_id}")

@@ -126,7 +126,7 @@ def _parts(call: Call) -> list[str]:
 
 def _readable(call: Call, connection: Connection, with_deleted: bool = True) -> LoggedModel:
     model = rows.get_model(connection, _parts(call)[0], with_deleted=with_deleted)
-    call.actor.check_experiment(model.experiment_id)
+    call.actor.check_experiment(model.experiment_id, rows.unknown_model(model.model_id))
     return model
 
 

@@ -14,11 +14,12 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from penstock.access.actors import Actor
+from penstock.entities.errors import NotFoundError
 from penstock.server.mlflow.paging import read_token
 from penstock.server.mlflow.wire import LARGEST
 from penstock.server.readers.question import Question
 from penstock.stores.metadata.metric_history import Place, Row, read_history, sample_history
-from penstock.stores.metadata.run_log import RunRow, find_row
+from penstock.stores.metadata.run_log import RunRow, find_row, unknown_run
 
 LARGE = 10_000
 """More points than these are much to ask for."""
@@ -140,7 +141,10 @@ def _find(actor: Actor, connection: Connection, run_id: str) -> RunRow | None:
     """Return a run the caller may read, None where there is none of that id."""
     row = find_row(connection, run_id)
     if row is not None:
-        actor.check_experiment(str(row.experiment))
+        try:
+            actor.check_experiment(str(row.experiment), unknown_run(run_id))
+        except NotFoundError:
+            return None
     return row
 
 

@@ -26,9 +26,10 @@ def check_models(connection: Connection, actor: Actor, model_ids: Iterable[str])
         return
     for model_id in dict.fromkeys(model_ids):
         model = logged_models.find_model(connection, model_id)
+        absent = NotFoundError(f"Logged model with ID '{model_id}' not found")
         if model is None:
-            raise NotFoundError(f"Logged model with ID '{model_id}' not found")
-        actor.check_experiment(model.experiment_id)
+            raise absent
+        actor.check_experiment(model.experiment_id, absent)
 
 
 def check_source_run(connection: Connection, actor: Actor, run_id: str) -> None:
@@ -36,9 +37,10 @@ def check_source_run(connection: Connection, actor: Actor, run_id: str) -> None:
     if actor.sees_all:
         return
     row = find_row(connection, run_id)
+    absent = NotFoundError(f"Run with id={run_id} not found.", ref=f"job:{run_id}")
     if row is None:
-        raise NotFoundError(f"Run with id={run_id} not found.", ref=f"job:{run_id}")
-    actor.check_experiment(str(row.experiment))
+        raise absent
+    actor.check_experiment(str(row.experiment), absent)
 
 
 def check_lineage(connection: Connection, actor: Actor, source: str, run_id: str | None, model_id: str | None) -> None:

@@ -116,8 +116,13 @@ def get_model(connection: Connection, model_id: str, *, with_deleted: bool = Tru
     """
     found = find_model(connection, model_id, with_deleted=with_deleted)
     if found is None:
-        raise NotFoundError(f"Logged model with ID '{model_id}' not found", ref=f"logged-model:{model_id}")
+        raise unknown_model(model_id)
     return read_models(connection, [found.row])[0]
+
+
+def unknown_model(model_id: str) -> NotFoundError:
+    """Return the error for a logged model that does not exist."""
+    return NotFoundError(f"Logged model with ID '{model_id}' not found", ref=f"logged-model:{model_id}")
 
 
 def read_models(connection: Connection, rows: Sequence[int]) -> list[LoggedModel]:

@@ -10,8 +10,13 @@ from penstock.stores.metadata.tables import runs
 SHORTEST_PREFIX = 6
 
 
-def resolve_run(connection: Connection, reference: str) -> str:
+def resolve_run(connection: Connection, reference: str, *, experiment: str | None = None) -> str:
     """Return the id of the run that an id, or a unique prefix of six or more characters, means; deleted or not.
+
+    Parameters
+    ----------
+    experiment : str, optional
+        The id of the only one whose runs count.
 
     Raises
     ------
@@ -20,7 +25,7 @@ def resolve_run(connection: Connection, reference: str) -> str:
     UsageError
         If the prefix is not unique.
     """
-    found = _starting_with(connection, reference)
+    found = _starting_with(connection, reference, experiment)
     if reference in found:
         return reference
     if not found or len(reference) < SHORTEST_PREFIX:
@@ -30,11 +35,13 @@ def resolve_run(connection: Connection, reference: str) -> str:
     return found[0]
 
 
-def _starting_with(connection: Connection, prefix: str) -> list[str]:
+def _starting_with(connection: Connection, prefix: str, experiment: str | None) -> list[str]:
     if not prefix or not prefix.isascii():  # ids are ASCII
         return []
     beyond = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     wanted = and_(runs.c.run_id >= prefix, runs.c.run_id < beyond)
+    if experiment is not None:
+        wanted = and_(wanted, runs.c.experiment == int(experiment))
     return list(connection.execute(select(runs.c.run_id).where(wanted).order_by(runs.c.run_id).limit(3)).scalars())
 
 
