@@ -81,11 +81,17 @@ def test_a_column_that_no_run_has_is_said(lab: Cli, make: Make, request: pytest.
     assert "metrics.loss" not in done.err
 
 
-def test_a_misspelling_finds_nothing_and_says_so(lab: Cli, make: Make, request: pytest.FixtureRequest) -> None:
+def test_a_misspelling_finds_nothing_and_says_so(
+    lab: Cli, make: Make, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     make("r", {"accuracy": [1.0]})
     done = lab("run", "list", "-e", request.node.name, "--filter", "metrics.accurcy > 1")
     assert done.status == 0
     assert 'note: no run here has a metric "accurcy". Did you mean "accuracy"?' in done.err
+    file = tmp_path / "none.jsonl"
+    exported = lab("run", "export", "-e", request.node.name, "--filter", "metrics.accurcy > 1", "-f", file)
+    assert (exported.status, file.read_text()) == (0, "")
+    assert 'note: no run here has a metric "accurcy". Did you mean "accuracy"?' in exported.err
     wrong = lab("run", "list", "--columns", "metric")
     assert (wrong.status, "metrics.NAME" in wrong.err, "columns.attributes" in wrong.err) == (2, True, False)
 

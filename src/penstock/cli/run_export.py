@@ -56,12 +56,14 @@ def add_export_command(app: typer.Typer) -> None:
         """
         from penstock.cli.progress import save_with_progress
         from penstock.sdk.response import check_folder
-        from penstock.sdk.runs import format_of, selection_of
+        from penstock.sdk.runs import format_of, remark, selection_of
 
         check_folder(file)
         form = format_of(file)
         chosen = columns.split(",") if columns else None
         selection = selection_of(where, order_by or (), experiment, chosen, view.value)
-        answer = open_rest(workspace).export_runs({**selection, "format": form, "what": what.value})
+        rest = open_rest(workspace)
+        remark(rest, selection, lambda line: note(f"note: {line}"))
+        answer = rest.export_runs({**selection, "format": form, "what": what.value})
         size = save_with_progress(answer, file)
         note(f"{file}: {human_size(size)}")

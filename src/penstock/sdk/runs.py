@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -255,6 +255,7 @@ class RunsClient:
         target = Path(path)
         check_folder(target)
         selection = selection_of(filter, order_by, experiments, columns, view)
+        remark(self._rest, selection, _warn)
         self._rest.export_runs({**selection, "format": format_of(target), "what": what}).save(target)
         return target
 
@@ -293,6 +294,13 @@ def selection_of(
     if columns is not None:
         selection["columns"] = parse_columns(_column_names(columns))
     return selection
+
+
+def remark(rest: Rest, selection: Json, say: Callable[[str], object]) -> None:
+    """Say what the server remarks on a selection, which the file of an export has no place for."""
+    if selection["filter"] or selection["order_by"]:
+        asked = {**selection, "columns": {"attributes": ["run_id"]}}
+        next(iter(rest.search_runs(asked, limit=1, say=say)), None)
 
 
 def _column_names(columns: Any) -> list[str]:
