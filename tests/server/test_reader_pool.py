@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -96,6 +97,19 @@ def test_a_stuck_process_is_replaced_and_its_questions_are_asked_again(file_stor
             asked = [asyncio.create_task(echo(readers, number)) for number in range(5)]
             answered_by = set(await asyncio.gather(*asked))
             assert pid not in answered_by
+
+    patiently(run)
+
+
+def test_a_stuck_process_that_nobody_asks_any_more_does_not_stay(file_store: MetadataStore) -> None:
+    async def run() -> None:
+        async with pool(file_store, starter(file_store), look_s=0.1) as readers:
+            descriptor = os.pidfd_open(await up(readers))
+            signal.pidfd_send_signal(descriptor, signal.SIGSTOP)
+            readers.end()
+            ended, _, _ = await asyncio.to_thread(select.select, [descriptor], [], [], PATIENCE_S)
+            os.close(descriptor)
+            assert ended
 
     patiently(run)
 

@@ -270,4 +270,8 @@ class ReaderProcess(asyncio.Protocol):
 
     def _process_wait(self) -> None:
         if self._process is not None:
-            self._process.wait()
+            try:
+                self._process.wait(self._look_s * MOST_SILENT)
+            except subprocess.TimeoutExpired:  # it is stuck, and does not see that nobody is there
+                self._process.kill()
+                self._process.wait()
