@@ -22,6 +22,16 @@ def test_what_has_worked_or_is_not_vital_is_started_for_ever(luck):
     assert ends(luck, REFUSED, [1.0] * 8) == [5.0] * 8
 
 
+def test_a_server_that_answers_each_time_is_back_at_once_however_often_it_is_killed():
+    luck = Luck(is_vital=True)
+    delays = []
+    for _ in range(8):
+        luck.note_ready()
+        delays.append(luck.after_end(KILLED, 1.0))
+    assert delays == [0.2] * 8
+    assert ends(luck, KILLED, [1.0]) == [5.0]  # the next one did not answer
+
+
 def test_a_long_life_makes_up_for_quick_ends():
     luck = Luck(is_vital=True)
     assert ends(luck, KILLED, [1.0, 1.0, 60.0, 1.0]) == [0.2, 1.0, 0.0, 0.2]

@@ -15,6 +15,8 @@ from penstock.serving.logs import read_tail
 
 RESTART_DELAYS_S = (0.0, 0.2, 1.0, 3.0, 5.0)
 QUICK_DEATH_S = 10.0
+AFTER_WORK_S = 0.2
+"""Who waits for a server that answered in its last life is not made to wait longer, however often it was killed."""
 
 
 @dataclass
@@ -33,6 +35,11 @@ class Luck:
     is_vital: bool
     quick_deaths: int = 0
     was_ready: bool = False
+    is_ready: bool = False
+
+    def note_ready(self) -> None:
+        """Note that it answers."""
+        self.was_ready = self.is_ready = True
 
     def after_end(self, status: int, lived_s: float) -> float | None:
         """Count an end and return the seconds until the next start, None to give up.
@@ -44,13 +51,15 @@ class Luck:
         lived_s : float
             How long it ran.
         """
+        has_worked, self.is_ready = self.is_ready, False
         self.quick_deaths = self.quick_deaths + 1 if lived_s < QUICK_DEATH_S else 0
         may_give_up = self.is_vital and not self.was_ready
         if status in REFUSALS:  # it said why, and would say the same again
             return None if may_give_up else RESTART_DELAYS_S[-1]
         if may_give_up and self.quick_deaths >= len(RESTART_DELAYS_S):
             return None
-        return RESTART_DELAYS_S[min(self.quick_deaths, len(RESTART_DELAYS_S) - 1)]
+        delay_s = RESTART_DELAYS_S[min(self.quick_deaths, len(RESTART_DELAYS_S) - 1)]
+        return min(delay_s, AFTER_WORK_S) if has_worked else delay_s
 
     def is_news(self, status: int) -> bool:
         """Return whether the end just counted is worth a line: once for each row of ends."""

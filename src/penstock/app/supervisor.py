@@ -198,7 +198,7 @@ class _Supervisor:
         except BlockingIOError:
             return []
         if "ready" in words:
-            self._server.luck.was_ready = True
+            self._server.luck.note_ready()
         if "gateway" in words and self._gateway.process is None and self._gateway.start_at is None:
             self._gateway.start_at = time.monotonic()
         return words
