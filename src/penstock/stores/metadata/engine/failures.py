@@ -35,6 +35,13 @@ def translate(error: BaseException, path: Path) -> BaseException:
     return error
 
 
+def is_lock(error: BaseException) -> bool:
+    """Tell whether another process holds the file's lock."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (_BUSY, _LOCKED)
+
+
 def _from_sqlite(error: sqlite3.Error, path: Path) -> PenstockError:
     code = getattr(error, "sqlite_errorcode", None)
     family = None if code is None else code & 0xFF

@@ -20,12 +20,12 @@ from penstock.clock import now_ms
 from penstock.entities.errors import UnavailableError
 from penstock.stores.metadata.base import Space
 from penstock.stores.metadata.engine.checkpoints import LONG_BYTES, PAGE_BYTES, Checkpoints
-from penstock.stores.metadata.engine.failures import translate
+from penstock.stores.metadata.engine.failures import is_lock, translate
 from penstock.stores.metadata.engine.filesystem import refuse_network
 from penstock.stores.metadata.engine.gate import GateKeeper
 from penstock.stores.metadata.engine.schema import prepare_schema
 from penstock.stores.metadata.engine.space import file_space, shrink_file
-from penstock.stores.metadata.engine.sqlite_file import SqliteFile, SqliteReader
+from penstock.stores.metadata.engine.sqlite_file import PATIENCE_MS, SqliteFile, SqliteReader
 from penstock.stores.metadata.engine.writer import Link, Writer
 
 T = TypeVar("T")
@@ -151,7 +151,9 @@ class _FileLink(Link):
         is_read: Callable[[], bool],
         longest_log_bytes: int,
     ) -> None:
-        super().__init__(lambda error: translate(error, path))
+        super().__init__(self._translate)
+        self._path = path
+        self._is_locked = self._is_impatient = False
         log = path.with_name(f"{path.name}-wal")
         self._gate = GateKeeper(path)
         self._checkpoints = Checkpoints(connect, log, is_read, self._gate, longest_log_bytes // PAGE_BYTES)
@@ -160,7 +162,17 @@ class _FileLink(Link):
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
         self._checkpoints.after_commit(driver)
+        if self._is_locked != self._is_impatient:
+            # Who queued up behind a group that waited in vain has waited as long.
+            patience_ms = PATIENCE_MS // 20 if self._is_locked else PATIENCE_MS
+            driver.execute(f"PRAGMA busy_timeout={patience_ms}").close()
+            self._is_impatient = self._is_locked
+        self._is_locked = False
 
     def close(self) -> None:
         self._checkpoints.close()
         self._gate.close()
+
+    def _translate(self, error: BaseException) -> BaseException:
+        self._is_locked = self._is_locked or is_lock(error)
+        return translate(error, self._path)

@@ -21,7 +21,9 @@ from penstock.stores.metadata.engine.gate import Gate
 from penstock.stores.metadata.engine.patterns import regexp
 
 _IDLE_READERS = 8
-_EVERY = ("PRAGMA busy_timeout=10000", "PRAGMA foreign_keys=ON", "PRAGMA synchronous=FULL")
+PATIENCE_MS = 10_000
+"""So long a statement waits for the lock of another process."""
+_EVERY = (f"PRAGMA busy_timeout={PATIENCE_MS}", "PRAGMA foreign_keys=ON", "PRAGMA synchronous=FULL")
 _READER = ("PRAGMA query_only=ON",)
 _BEGAN = "began"
 _STEPS = 1_000_000
