@@ -10,6 +10,7 @@ from tests.postgresql import PostgresServer
 from tests.server.harness import House, open_house
 
 # What pytest finds in this module uses this module's fixtures.
+from tests.server.test_any_time import *  # noqa: F403
 from tests.server.test_assets import *  # noqa: F403
 from tests.server.test_endpoints import *  # noqa: F403
 from tests.server.test_export import *  # noqa: F403
