@@ -114,7 +114,7 @@ def test_a_logged_model_without_a_script_is_refused_with_a_way_out(fresh_house: 
     spec = {"name": "blue", "endpoint_name": "scores", "model": ref}
     answer = fresh_house.ask("PUT", f"{ENDPOINTS}/scores/deployments/blue", spec)
     assert answer.status == 422
-    assert "docs/how-to/serve.md shows for models of MLflow" in answer.body.decode()
+    assert "add code_configuration with a score.py (docs/how-to/serve.md)" in answer.body.decode()
 
 
 def test_a_version_with_the_files_of_a_deployed_one_may_go(fresh_house: House) -> None:

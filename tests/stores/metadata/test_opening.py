@@ -119,7 +119,8 @@ def test_a_database_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
     store = SqliteMetadataStore(tmp_path / "metadata.db")
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     store.close()
-    assert modes == {"metadata.db": 0o600, "metadata.db-wal": 0o600, "metadata.db-shm": 0o600}
+    names = ("metadata.db", "metadata.db-wal", "metadata.db-shm", "metadata.db-gate")
+    assert modes == dict.fromkeys(names, 0o600)
     assert [path.name for path in tmp_path.iterdir()] == ["metadata.db"]
 
 
