@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,12 @@ from tests.scoring.cases import Ask, Case
 from tests.scoring.driver import ask, lay_out, serving
 from tests.scoring.record import our_command
 
+from penstock.shim.score_answers import Reply
+from penstock.shim.score_http import HttpServer
+
 SCRIPT = "def init(): pass\ndef run(raw): return raw if len(raw) < 100 else 'x' * len(raw)"
 START = b"POST /score HTTP/1.1\r\nHost: a\r\n"
+CHUNK_HEADS = [b"zz", b"-10", b"+1", b"0x1", b"1_0", b" 1", b"", b"f" * 16]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +94,12 @@ def test_a_connection_is_closed_when_the_client_wants_it(line):
         (START + b"no colon\r\n\r\n", 400),
         (START + b"Content-Length: x\r\n\r\n", 400),
         (START + b"Content-Length: \xb2\r\n\r\n", 400),
-        (START + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (START + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n", 413),
+        (START + b"Content-Length: %d\r\n\r\n" % (1 << 40), 413),
+        *((START + b"Transfer-Encoding: chunked\r\n\r\n%b\r\n" % head, 400) for head in CHUNK_HEADS),
+        (START + b"Transfer-Encoding: chunked\r\n\r\n1000000000\r\n", 413),
+        (START + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"y" * 5000, 400),
+        (START + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"y" * 70_000, 431),
         (START + b"X: " + b"y" * 70_000, 431),
     ],
 )
@@ -96,6 +107,32 @@ def test_what_is_no_request_is_refused_and_the_connection_closed(line, sent, sta
     line.sendall(sent)
     assert answer(line)[0] == status
     assert line.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("sent", "begins"),
+    [(b"", b""), (b"POST /sc", b"HTTP/1.1 408"), (START + b"Content-Length: 3\r\n\r\nab", b"HTTP/1.1 408")],
+)
+def test_a_request_that_does_not_come_is_given_up(sent, begins):
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as at_end:
+        server = HttpServer([listener], lambda request: Reply(200, "text/plain", [], request.body), wait_s=0.05)
+        wake, waker = socket.socketpair()
+        thread = threading.Thread(target=server.serve, args=(wake,))
+        for step in (wake.close, waker.close, thread.join, lambda: waker.send(b"x"), server.stop):
+            at_end.callback(step)
+        thread.start()
+        with socket.create_connection(listener.getsockname(), timeout=20) as connection:
+            connection.sendall(sent)
+            got = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert got[:12] == begins
+
+
+def test_a_body_over_the_limit_of_the_environment_is_refused(tmp_path):
+    lay_out(Case(SCRIPT, ()), tmp_path)
+    command = our_command(Path(sys.executable), tmp_path)
+    with serving(command, tmp_path, {"PENSTOCK_SCORE_MAX_BODY_BYTES": "3"}) as port:
+        assert ask(port, Ask("abc"))["status"] == 200
+        assert ask(port, Ask("abcd"))["status"] == 413
 
 
 def test_a_header_cannot_be_smuggled_into_an_answer(tmp_path):

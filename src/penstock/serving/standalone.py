@@ -24,7 +24,7 @@ from penstock.serving.identifiers import make_id
 from penstock.serving.replica import answerer, load_runtime
 from penstock.shim.replica_host import Answer
 from penstock.shim.score_answers import Reply
-from penstock.shim.score_http import HttpServer
+from penstock.shim.score_http import HttpServer, read_max_body_bytes
 from penstock.shim.score_inputs import Request
 
 DEFAULT_PORT = 5001
@@ -113,7 +113,7 @@ def main(folder: Path, arguments: Sequence[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"error: cannot listen on {options.host}:{options.port}: {error.strerror}\n")
         return 1
-    server = HttpServer([listener], Standalone(answerer(runtime), given))
+    server = HttpServer([listener], Standalone(answerer(runtime), given), max_body_bytes=read_max_body_bytes())
     wake, waker = socket.socketpair()
     waker.setblocking(False)
     signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)

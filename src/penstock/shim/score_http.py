@@ -7,6 +7,8 @@ request is a connection of its own, so that it never waits behind a busy process
 
 from __future__ import annotations
 
+import os
+import re
 import selectors
 import socket
 import sys
@@ -21,6 +23,13 @@ from .score_answers import Reply
 from .score_inputs import Request
 
 MAX_HEAD_BYTES = 64 * 1024
+MAX_BODY_BYTES = 256 * 1024 * 1024
+MAX_BODY_VARIABLE = "PENSTOCK_SCORE_MAX_BODY_BYTES"
+WAIT_S = 60.0
+"""How long a head may take in all, and a body may make no progress."""
+_CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?", re.DOTALL)
+_MAX_CHUNK_HEAD_BYTES = 4096
+_MAX_DIGITS = 15
 _PIECE_BYTES = 256 * 1024
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _FAILURE = Reply(500, "application/json", [], b'{"message": "An unexpected internal error occurred."}')
@@ -37,9 +46,10 @@ class _BadRequestError(Exception):
 class _Incoming:
     """A request whose body is still coming."""
 
-    __slots__ = ("chunks", "headers", "length", "method", "must_close", "target", "wants_go_ahead")
+    __slots__ = ("chunks", "headers", "length", "max_bytes", "method", "must_close", "target", "wants_go_ahead")
 
-    def __init__(self, head: bytes) -> None:
+    def __init__(self, head: bytes, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
         lines = head.decode("latin-1").split("\r\n")
         try:
             self.method, self.target, protocol = lines[0].split(" ")
@@ -59,6 +69,8 @@ class _Incoming:
         length = self.headers.get("Content-Length", "0")
         if not (length.isascii() and length.isdigit()):
             raise _BadRequestError(400)
+        if len(length) > _MAX_DIGITS or int(length) > max_bytes:
+            raise _BadRequestError(413)
         self.length = int(length)
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             self.chunks = bytearray()
@@ -73,19 +85,24 @@ class _Incoming:
         del buffer[: self.length]
         return body
 
-    @staticmethod
-    def _take_chunks(buffer: bytearray, chunks: bytearray) -> Optional[bytes]:
+    def _take_chunks(self, buffer: bytearray, chunks: bytearray) -> Optional[bytes]:
         while True:
-            end = buffer.find(b"\r\n")
+            end = buffer.find(b"\r\n", 0, _MAX_CHUNK_HEAD_BYTES)
             if end < 0:
+                if len(buffer) >= _MAX_CHUNK_HEAD_BYTES:
+                    raise _BadRequestError(400)
                 return None
-            try:
-                length = int(buffer[:end].partition(b";")[0], 16)
-            except ValueError:
-                raise _BadRequestError(400) from None
+            found = _CHUNK_HEAD.fullmatch(buffer, 0, end)
+            if found is None:
+                raise _BadRequestError(400)
+            length = int(found.group(1), 16)
+            if len(chunks) + length > self.max_bytes:
+                raise _BadRequestError(413)
             if length == 0:
                 trailer = buffer.find(b"\r\n\r\n", end)
                 if trailer < 0:
+                    if len(buffer) > MAX_HEAD_BYTES:
+                        raise _BadRequestError(431)
                     return None
                 del buffer[: trailer + 4]
                 return bytes(chunks)
@@ -106,6 +123,12 @@ class _Connection:
         self.is_closing = False
 
 
+def read_max_body_bytes() -> int:
+    """Return the largest body in bytes that the environment allows."""
+    text = os.environ.get(MAX_BODY_VARIABLE, "")
+    return int(text) if text.isascii() and text.isdigit() else MAX_BODY_BYTES
+
+
 class HttpServer:
     """Serve listening sockets until :meth:`stop`.
 
@@ -117,9 +140,23 @@ class HttpServer:
         Answers one request.
     keeps_open : bool
         Whether a connection may carry several requests.
+    max_body_bytes : int
+        A larger body is refused with 413.
+    wait_s : float
+        A connection is given up when a head took so long, or no byte of a body came for so long.
     """
 
-    def __init__(self, listeners: list[socket.socket], handler: Handler, keeps_open: bool = True) -> None:
+    def __init__(
+        self,
+        listeners: list[socket.socket],
+        handler: Handler,
+        keeps_open: bool = True,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        wait_s: float = WAIT_S,
+    ) -> None:
+        self._max_body_bytes = max_body_bytes
+        self._wait_s = wait_s
+        self._waiting: dict[_Connection, float] = {}  # when they are given up; the first is the next
         self._handler = handler
         self._keeps_open = keeps_open
         self._selector = selectors.DefaultSelector()
@@ -143,7 +180,7 @@ class HttpServer:
         """Answer requests; ``wake`` becomes readable when a signal has come."""
         self._selector.register(wake, selectors.EVENT_READ)
         while not self._is_stopping:
-            for key, events in self._selector.select():
+            for key, events in self._selector.select(self._time_left()):
                 if key.fileobj is wake:
                     wake.recv(64)
                 elif key.data is None:
@@ -153,7 +190,25 @@ class HttpServer:
                 else:
                     self._read(key.data)
                 if self._is_stopping:
-                    break
+                    return
+            self._give_up_late_ones()
+
+    def _time_left(self) -> Optional[float]:
+        due = next(iter(self._waiting.values()), None)
+        return None if due is None else max(0.0, due - time.monotonic())
+
+    def _give_up_late_ones(self) -> None:
+        while self._waiting and not self._is_stopping:
+            connection, due = next(iter(self._waiting.items()))
+            if due > time.monotonic():
+                return
+            self._read(connection)  # it may have come while the script ran
+            if self._waiting.get(connection) != due:
+                continue
+            if connection.buffer or connection.incoming is not None:
+                self._refuse(connection, 408)
+            else:
+                self._close(connection)
 
     def _accept(self, listener: socket.socket) -> None:
         try:
@@ -165,6 +220,7 @@ class HttpServer:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = _Connection(connected)
         self._selector.register(connected, selectors.EVENT_READ, connection)
+        self._waiting[connection] = time.monotonic() + self._wait_s
         self._read(connection)  # the request is mostly there already
 
     def _read(self, connection: _Connection) -> None:
@@ -178,17 +234,31 @@ class HttpServer:
             self._close(connection)
             return
         connection.buffer += piece
+        self._proceed(connection)
+
+    def _proceed(self, connection: _Connection) -> None:
+        """Answer what is there, and note until when the rest has to come."""
         try:
             while not connection.outgoing and not connection.is_closing and not self._is_stopping:
                 if not self._advance(connection):
                     break
         except _BadRequestError as error:
-            phrase = _PHRASES[error.status]
-            reply = Reply(error.status, "application/json", [], b'{"message": "%s"}' % phrase.encode())
-            connection.is_closing = True
-            self._send(connection, reply, is_head=False)
+            self._refuse(connection, error.status)
         except OSError:
             self._close(connection)  # the client has gone
+        if connection.is_closing or connection.outgoing:
+            self._waiting.pop(connection, None)
+        elif connection.incoming is not None:
+            self._waiting.pop(connection, None)  # to the end
+            self._waiting[connection] = time.monotonic() + self._wait_s
+        elif connection.buffer and connection not in self._waiting:
+            self._waiting[connection] = time.monotonic() + self._wait_s
+
+    def _refuse(self, connection: _Connection, status: int) -> None:
+        reply = Reply(status, "application/json", [], b'{"message": "%s"}' % _PHRASES[status].encode())
+        connection.is_closing = True
+        self._waiting.pop(connection, None)
+        self._send(connection, reply, is_head=False)
 
     def _advance(self, connection: _Connection) -> bool:
         """Answer the request in the buffer if all of it is there, and return whether it was."""
@@ -199,7 +269,7 @@ class HttpServer:
                 if len(connection.buffer) > MAX_HEAD_BYTES:
                     raise _BadRequestError(431)
                 return False
-            incoming = connection.incoming = _Incoming(bytes(connection.buffer[:end]))
+            incoming = connection.incoming = _Incoming(bytes(connection.buffer[:end]), self._max_body_bytes)
             del connection.buffer[: end + 4]
         body = incoming.take_body(connection.buffer)
         if body is None:
@@ -208,6 +278,7 @@ class HttpServer:
                 connection.socket.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             return False
         connection.incoming = None
+        self._waiting.pop(connection, None)
         connection.is_closing = incoming.must_close or not self._keeps_open
         self._send(connection, self._answer(incoming, body), is_head=incoming.method == "HEAD")
         return True
@@ -263,9 +334,11 @@ class HttpServer:
             self._close(connection)
             return
         self._selector.modify(connection.socket, selectors.EVENT_READ, connection)
+        self._proceed(connection)  # the next request may be there already
 
     def _close(self, connection: _Connection) -> None:
         connection.is_closing = True
+        self._waiting.pop(connection, None)
         try:
             self._selector.unregister(connection.socket)
         except (KeyError, ValueError):

@@ -20,7 +20,7 @@ from typing import Any, Optional
 from . import score_log
 from .score_answers import Reply
 from .score_debugger import connect
-from .score_http import Handler, HttpServer
+from .score_http import Handler, HttpServer, read_max_body_bytes
 from .score_inputs import Request
 from .score_script import Stopped, model_contents, stop, user_traceback
 from .score_settings import read_settings
@@ -131,7 +131,7 @@ def _score(given: dict[str, Any], listeners: list[socket.socket]) -> int:
         if isinstance(error, OSError):
             sys.stderr.write(model_contents())
         return EXIT_CANNOT_LOAD
-    server = HttpServer(listeners, _logged(scorer), keeps_open=given["workers"] == 1)
+    server = HttpServer(listeners, _logged(scorer), given["workers"] == 1, read_max_body_bytes())
     wake, waker = socket.socketpair()
     waker.setblocking(False)
     signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
