@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import hashlib
 import json
+import threading
+import weakref
 
 import pytest
 from onnx import TensorProto, helper
 from tests.serving.conftest import adding_model
 from tests.serving.test_rollout import Load
 
-from penstock.serving.desired import DesiredDeployment
-from penstock.serving.inline import LOOP_BODY_BYTES, InlineModel
+from penstock.serving.desired import DesiredDeployment, FileEntry
+from penstock.serving.inline import LOOP_BODY_BYTES, InlineModel, InlineModels, assignment
+from penstock.serving.materials import Materials
+from penstock.serving.parcels import Call
 from penstock.serving.proofs import BARRED_S, Proofs
+from penstock.serving.replica import answerer, load_runtime
 
 SETTINGS = {"max_concurrent_requests_per_instance": 8}
 ROW = {"data": [[0, 0]]}
@@ -233,9 +241,11 @@ def test_models_that_declare_resources_stay_out(bench):
 def test_two_deployments_of_one_model_do_not_share_their_marks(tmp_path):
     proofs = Proofs(tmp_path)
     first, second = proofs.open_marks("model", 4096), proofs.open_marks("model", 2)
-    first[4095] = 1  # beyond the end of a file that had been cut it would end this process
-    assert (len(first), len(second), second[0]) == (4096, 2, 0)
-    assert list(tmp_path.iterdir()) == [tmp_path / "model.running"]
+    first.bytes[4095] = 1
+    assert (len(first.bytes), len(second.bytes), second.bytes[0]) == (4096, 2, 0)
+    second.remove()
+    assert Proofs(tmp_path).learn() == ["model"]  # the first was running when its gateway died
+    assert list(tmp_path.iterdir()) == [tmp_path / "model.barred"]
 
 
 def test_what_is_large_or_came_compressed_is_not_for_the_event_loop(tmp_path):
@@ -252,3 +262,77 @@ def test_what_is_large_or_came_compressed_is_not_for_the_event_loop(tmp_path):
     assert model.direct(b"", b"small") == (b"", b"small")
     assert model.direct(b'{"headers":{"content-encoding":"gzip"}}', b"small") is None
     assert model.direct(b"", b" " * (LOOP_BODY_BYTES + 1)) is None
+
+
+def test_a_stopped_model_is_freed_once_it_has_answered(tmp_path):
+    asyncio.run(free_a_model(tmp_path))
+
+
+async def free_a_model(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(adding_model(1.0))
+    deployment = DesiredDeployment("blue", 1)
+    runtime = load_runtime(assignment(deployment, tmp_path))
+    freed = asyncio.Event()
+    model = InlineModel(
+        ("sums", "blue"),
+        deployment,
+        answer=answerer(runtime),
+        measured={},
+        marks=Proofs(tmp_path / "inline").open_marks("model", 2),
+        workers=1,
+        is_quick=False,
+        on_free=lambda model, link: freed.set(),
+    )
+    name = f"inline-{model.replica_id}-1"
+    (thread,) = [one for one in threading.enumerate() if one.name == name]
+    known = [weakref.ref(runtime), weakref.ref(model)]
+    del runtime
+    gc.freeze()  # as the gateway does: no look for cycles will find it
+    try:
+        call = Call(b"", json.dumps(ROW).encode(), asyncio.get_running_loop().create_future())
+        model.links[0].send(call)
+        model.close()
+        assert json.loads((await call.future)[1]) == {"outputs": {"y": [[1.0, 1.0]]}}
+        await freed.wait()
+        await asyncio.to_thread(thread.join)
+        call.link = None
+        del model
+        assert [one() for one in known] == [None, None]
+    finally:
+        gc.unfreeze()
+    assert list((tmp_path / "inline").iterdir()) == []
+
+
+def test_a_newer_model_may_load_beside_the_one_before_it(tmp_path):
+    asyncio.run(load_two_models(tmp_path))
+
+
+async def load_two_models(tmp_path):
+    deployments = []
+    for amount in (1.0, 2.0):
+        content = adding_model(amount)
+        digest = hashlib.sha256(content).hexdigest()
+        blob = tmp_path / "blobs" / digest[:2] / digest
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        blob.write_bytes(content)
+        entry = FileEntry("model.onnx", digest, len(content))
+        deployments.append(DesiredDeployment("blue", int(amount), model_tree=[entry]))
+    (tmp_path / "logs").mkdir()
+    models = InlineModels(
+        tmp_path / "inline",
+        Materials(tmp_path / "serving", tmp_path / "blobs"),
+        log_of=lambda key: tmp_path / "logs" / "log",
+        max_bytes=2**20,
+        on_change=lambda: None,
+        on_free=lambda model, link: None,
+    )
+    key = ("sums", "blue")
+    for deployment in deployments:
+        models.consider(key, deployment, {})
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+    try:
+        found = models.seen({key: deployments[-1]})
+        assert {one.fingerprint for one in found} == {one.fingerprint for one in deployments}
+    finally:
+        await models.close()
+        gc.unfreeze()

@@ -33,7 +33,7 @@ from penstock.serving.desired import DesiredDeployment
 from penstock.serving.links import Link
 from penstock.serving.materials import Materials
 from penstock.serving.parcels import Parcel, Reply
-from penstock.serving.proofs import Proofs
+from penstock.serving.proofs import Marks, Proofs
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class InlineModel:
     ----------
     answer : callable
         Turns a request's frame into its response's.
-    marks : mmap
+    marks : Marks
         A byte for the event loop and one a worker.
     is_quick : bool
         Whether it may answer on the event loop.
@@ -119,7 +119,7 @@ class InlineModel:
         *,
         answer: Callable[[bytes, bytes], Reply],
         measured: Mapping[str, Any],
-        marks: mmap.mmap,
+        marks: Marks,
         workers: int,
         is_quick: bool,
         on_free: Callable[[InlineModel, Link], None],
@@ -132,12 +132,13 @@ class InlineModel:
         self.state = ReplicaState.READY
         self.is_quick = is_quick
         self._answer = answer
-        self._marks = marks
+        self._marks = marks.bytes
+        self._marks_on_disk = marks
         self._since_ms = int(time.monotonic() * 1000)
         self._runs = 0
         self._long_runs = 0
         self.links = [
-            InlineLink(self.replica_id, self._answer, marks, number, partial(on_free, self))
+            InlineLink(self.replica_id, answer, marks.bytes, number, partial(on_free, self))
             for number in range(1, workers + 1)
         ]
 
@@ -176,9 +177,15 @@ class InlineModel:
         return reply
 
     def close(self) -> None:
-        """End its threads."""
-        for link in self.links:
+        """End its threads once they have answered what they have, and let go of them.
+
+        They refer to this model. What was made before :func:`gc.freeze` is freed by its count of references alone, so a
+        cycle would keep the model's session for good.
+        """
+        links, self.links = self.links, []
+        for link in links:
             link.close()
+        self._marks_on_disk.remove()
 
     def _note_long_run(self) -> None:
         """Take a model off the event loop whose requests hold it up."""
@@ -222,7 +229,7 @@ class InlineModels:
         self._on_change = on_change
         self._on_free = on_free
         self._models: dict[str, InlineModel] = {}
-        self._loading: dict[Key, tuple[str, int]] = {}
+        self._loading: dict[tuple[Key, str], int] = {}
         self._refused: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -253,7 +260,7 @@ class InlineModels:
     def consider(self, key: Key, deployment: DesiredDeployment, measured: Mapping[str, Any]) -> None:
         """Begin to load a model that a replica has proven, if it fits."""
         fingerprint = deployment.fingerprint
-        if self._loading.get(key, ("", 0))[0] == fingerprint or fingerprint in self._refused:
+        if (key, fingerprint) in self._loading or fingerprint in self._refused:
             return
         if any(
             (m.key, m.fingerprint, m.state) == (key, fingerprint, ReplicaState.READY) for m in self._models.values()
@@ -262,14 +269,14 @@ class InlineModels:
         if not may_be_inline(deployment) or list(measured.get("providers") or [CPU]) != [CPU]:
             return
         size = model_bytes(deployment)
-        present = sum(m.size for m in self._models.values()) + sum(size for _, size in self._loading.values())
+        present = sum(m.size for m in self._models.values()) + sum(self._loading.values())
         if present + size > self._max_bytes:
             return
         if reason := self._proofs.why_barred(fingerprint):
             self._refused.add(fingerprint)
             logger.warning("%s/%s stays in a replica: %s", *key, reason)
             return
-        self._loading[key] = (fingerprint, size)
+        self._loading[key, fingerprint] = size
         task = asyncio.get_running_loop().create_task(self._open(key, deployment, measured))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -283,8 +290,6 @@ class InlineModels:
         model = self._models.pop(replica_id, None)
         if model is not None:
             model.close()
-            if not any(other.fingerprint == model.fingerprint for other in self._models.values()):
-                self._proofs.remove_marks(model.fingerprint)
             self._on_change()  # another may have room now
 
     def end_if_hung(self, link: Link) -> InlineModel | None:
@@ -322,14 +327,14 @@ class InlineModels:
         log = self._log_of(key)
         try:
             answer, found = await asyncio.to_thread(self._load, deployment, log)
-            marks = await asyncio.to_thread(self._proofs.open_marks, deployment.fingerprint, 1 + (os.cpu_count() or 1))
             await asyncio.to_thread(self._proofs.prove, deployment.fingerprint, measured)
+            marks = await asyncio.to_thread(self._proofs.open_marks, deployment.fingerprint, 1 + (os.cpu_count() or 1))
         except (PenstockError, OSError, MemoryError) as error:
             self._refused.add(deployment.fingerprint)
             logger.warning("%s/%s stays in a replica: %s", *key, error)
             return
         finally:
-            del self._loading[key]
+            del self._loading[key, deployment.fingerprint]
         concurrent = deployment.request_settings.max_concurrent_requests_per_instance
         model = InlineModel(
             key,

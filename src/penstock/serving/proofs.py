@@ -1,9 +1,9 @@
 """What is known of models that run inside the gateway, kept on disk so that a gateway's death teaches the next one.
 
 For each model (by fingerprint) in ``run/inline/``: ``<fingerprint>.proven`` once a replica has loaded and measured it,
-``.loading`` while the gateway loads it, ``.running`` (a byte a worker, shared: one while it runs) and ``.barred``
-where it may not come in. A gateway that finds a ``.loading``, or a ``.running`` with a one, knows at whose hand the one
-before it may have died, and opens those models in replicas for an hour.
+``.loading`` while the gateway loads it, ``.<any>.running`` for each time it is loaded (a byte a worker, shared: one
+while it runs) and ``.barred`` where it may not come in. A gateway that finds a ``.loading``, or a ``.running`` with a
+one, knows at whose hand the one before it may have died, and opens those models in replicas for an hour.
 """
 
 from __future__ import annotations
@@ -14,12 +14,25 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 BARRED_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """A byte a worker of one loaded model, and the file in which they outlive this process."""
+
+    bytes: mmap.mmap
+    file: Path
+
+    def remove(self) -> None:
+        """Note that the model runs here no more."""
+        self.file.unlink(missing_ok=True)
 
 
 class Proofs:
@@ -45,8 +58,9 @@ class Proofs:
             suspects.append(file.stem)
         for file in self._folder.glob("*.running"):
             if any(file.read_bytes()):
-                self.bar(file.stem, "the gateway died while this model ran in it")
-                suspects.append(file.stem)
+                fingerprint = file.name.partition(".")[0]
+                self.bar(fingerprint, "the gateway died while this model ran in it")
+                suspects.append(fingerprint)
             file.unlink(missing_ok=True)
         return suspects
 
@@ -87,25 +101,17 @@ class Proofs:
         finally:
             self._path(fingerprint, "loading").unlink(missing_ok=True)
 
-    def open_marks(self, fingerprint: str, workers: int) -> mmap.mmap:
+    def open_marks(self, fingerprint: str, workers: int) -> Marks:
         """Return a byte a worker, which others can read after this process was killed.
 
-        The file is put in place whole: another deployment of the same model may have the one before it mapped, and a
-        file that shrinks under a map ends the process.
+        Each has a file of its own: several deployments may have the same model.
         """
-        path = self._path(fingerprint, "running")
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".running-", dir=self._folder)
+        descriptor, name = tempfile.mkstemp(prefix=f"{fingerprint}.", suffix=".running", dir=self._folder)
         with os.fdopen(descriptor, "r+b") as file:
             file.write(bytes(workers))
             file.flush()
-            marks = mmap.mmap(file.fileno(), workers)
-        Path(name).replace(path)
-        return marks
-
-    def remove_marks(self, fingerprint: str) -> None:
-        """Note that a model runs here no more."""
-        self._path(fingerprint, "running").unlink(missing_ok=True)
+            return Marks(mmap.mmap(file.fileno(), workers), Path(name))
 
     def keep(self, fingerprints: set[str]) -> None:
         """Remove what is known of other models."""

@@ -15,6 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,24 +138,27 @@ def _fail(host: replica_host.ReplicaHost, message: str) -> int:
 def answerer(runtime: Model, complain: Callable[[str], None] = logger.error) -> replica_host.Answer:
     """Return what turns a request's frame into its response's; a frame may hold several requests.
 
+    It is in no reference cycle: the gateway frees a model without a look through its memory.
+
     Parameters
     ----------
     complain : callable
         Gets a line where the model failed.
     """
+    return partial(_answer, runtime, complain)
 
-    def answer(meta: bytes, body: bytes) -> tuple[bytes, bytes]:
-        if is_many(meta):
-            return pack_many(answer_many(runtime, answer, unpack_many(meta, body)))
-        sent = _decode_meta(meta) if meta else _PLAIN
-        try:
-            response = answer_request(runtime, _request(sent, body)) if meta else runtime.score(ScoreRequest(body))
-        except ModelError as error:
-            complain(str(error))
-            return _encode(_Reply(status=500)), _encode(problem_fields(sent.path, error.message))
-        return _reply(response)
 
-    return answer
+def _answer(runtime: Model, complain: Callable[[str], None], meta: bytes, body: bytes) -> tuple[bytes, bytes]:
+    if is_many(meta):
+        alone = partial(_answer, runtime, complain)
+        return pack_many(answer_many(runtime, alone, unpack_many(meta, body)))
+    sent = _decode_meta(meta) if meta else _PLAIN
+    try:
+        response = answer_request(runtime, _request(sent, body)) if meta else runtime.score(ScoreRequest(body))
+    except ModelError as error:
+        complain(str(error))
+        return _encode(_Reply(status=500)), _encode(problem_fields(sent.path, error.message))
+    return _reply(response)
 
 
 def _request(sent: _Meta, body: bytes) -> ScoreRequest:
