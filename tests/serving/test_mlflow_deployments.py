@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +127,28 @@ def test_a_model_of_the_flavour_onnx_is_run_as_any_onnx_file(world):
     deployed = world.deploy(model=register(world, **files))
     assert deployed.runtime == "onnx"
     assert world.desired()["deployments"][0]["runtime"] == "onnx"
+
+
+class WatchedBlobs(LocalBlobStore):
+    """Notes in which threads files are put."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.threads: set[int] = set()
+
+    def put_files(self, paths):
+        self.threads.add(threading.get_ident())
+        return super().put_files(paths)
+
+
+def test_a_converted_model_is_not_put_again_on_the_thread_that_writes(world, tmp_path):
+    model = trained(world)
+    world.deploy(model=model)
+    world.desired()
+    world.told.wait(lambda: shown(world).runtime == "onnx")
+    blobs = WatchedBlobs(tmp_path / "blobs")
+    models = MlflowModels(blobs, Environments(tmp_path / "envs"), tmp_path / "converted")
+    world.endpoints = world.open(mlflow_models=models)  # as after a restart: nothing is known yet
+    assert world.deploy(model=model).runtime == "onnx"
+    assert blobs.threads == {threading.get_ident()}
+    assert world.store.write(lambda _: threading.get_ident()) not in blobs.threads

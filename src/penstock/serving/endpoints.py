@@ -286,16 +286,18 @@ class Endpoints:
             If the spec names something that does not exist, a model that needs code, or one that it does not fit;
             lists all problems.
         """
-        self._check_model(spec)
         now = self._clock()
+        looked_at, runtime = self._look_at_model(spec)
 
-        def operation(connection: Connection) -> OnlineDeployment:
+        def operation(connection: Connection) -> OnlineDeployment | None:
             endpoint = table.get_endpoint(connection, spec.endpoint_name)
             self._rollouts.check_free(endpoint, spec.name)
             known = table.find_deployment(connection, spec.endpoint_name, spec.name)
             found = resolve(connection, spec, self._is_mlflow, self._instance_types)
             model = found.model
             tree = model.tree if model is not None else None
+            if looked_at is not None and (found.spec, tree) != looked_at:
+                return None  # what the spec names has just changed
             deployment = OnlineDeployment(
                 name=spec.name,
                 endpoint_name=spec.endpoint_name,
@@ -308,7 +310,7 @@ class Endpoints:
                 warnings=found.warnings,
                 created_at=now,
                 updated_at=now,
-                **self._known_runtime(found),
+                **runtime,
             )
             deployment = table.put_deployment(connection, deployment)
             detail = {"deployment": spec.name, "revision": deployment.revision, "model": deployment.model}
@@ -317,21 +319,28 @@ class Endpoints:
             )
             return deployment
 
-        deployment = self._store.write(operation)
+        while (deployment := self._store.write(operation)) is None:
+            looked_at, runtime = self._look_at_model(spec)
         self._need_gateway()
         self._tell(spec.endpoint_name)
         return deployment
 
-    def _check_model(self, spec: OnlineDeploymentSpec) -> None:
-        """Refuse what does not fit its model, outside of any transaction: the model's file is read for it."""
-        if self._model_check is None or spec.code_configuration is not None:
-            return
+    def _look_at_model(
+        self, spec: OnlineDeploymentSpec
+    ) -> tuple[tuple[OnlineDeploymentSpec, Tree | None] | None, dict[str, Any]]:
+        """Refuse what does not fit its model; return what was looked at and what is known of how it will answer.
+
+        Outside of any transaction: the model's files are read for it, and those of its conversion written.
+        """
+        if spec.code_configuration is not None:
+            return None, {"runtime": "script"}
         with self._store.read() as connection:
             table.get_endpoint(connection, spec.endpoint_name)
             found = resolve(connection, spec, self._is_mlflow, self._instance_types)
-        model = found.model
-        if model is not None and model.tree is not None and not found.is_mlflow:
-            self._model_check.check(spec, model.tree)
+        tree = found.model.tree if found.model is not None else None
+        if self._model_check is not None and tree is not None and not found.is_mlflow:
+            self._model_check.check(spec, tree)
+        return (found.spec, tree), self._known_runtime(found)
 
     def _is_mlflow(self, tree: Tree) -> bool:
         return self._mlflow is not None and self._mlflow.read(tree) is not None
