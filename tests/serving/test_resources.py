@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 
@@ -34,6 +35,13 @@ def init():
     global kept
     kept = bytearray(400 * 2**20)
     time.sleep(60)
+def run(data): return 1
+"""
+_EATING_BY_ANOTHER = """
+import subprocess, sys
+def init():
+    code = "import time; kept = bytearray(400 * 2**20); time.sleep(600)"
+    print("another:", subprocess.Popen([sys.executable, "-c", code], start_new_session=True).pid, flush=True)
 def run(data): return 1
 """
 LIMIT = {"limits": {"cpu": "1", "memory": "200Mi"}}
@@ -99,6 +107,15 @@ def test_a_script_that_needs_more_than_it_may_fails_with_the_reason(bench):
     report = bench.deploy("sums", bench.script(_EATING_AT_ONCE, resources=LIMIT))
     assert report["state"] == "failed"
     assert "OutOfMemory: the replica was ended" in report["message"]
+
+
+def test_what_a_replica_started_ends_with_it(bench, eventually):
+    bench.start_gateway()
+    bench.door.change("sums", bench.script(_EATING_BY_ANOTHER, resources=LIMIT))
+    log = bench.home.logs / "endpoints" / "sums" / "blue.log"
+    eventually(lambda: log.exists() and "OutOfMemory" in log.read_text())
+    (pid, *_) = map(int, re.findall(r"another: (\d+)", log.read_text()))
+    eventually(lambda: bench.running([pid]) == [])
 
 
 def test_another_gateway_keeps_the_limits(bench):

@@ -212,8 +212,7 @@ class Fleet:
         replica.message = f"OutOfMemory: the replica was ended; it held {used} and resources.limits.memory is {limit}"
         logs.add_line(replica.place.log, replica.message)
         replica.log_tail = logs.read_tail(replica.place.log, replica.log_offset)
-        if replica.process is not None:
-            replica.process.kill()  # it would go on growing while it is asked
+        self._run(self._kill_tree(replica))  # it would go on growing while it is asked
         self._end(replica)
         if replica.state is not ReplicaState.DRAINING:
             self._on_end(replica, End.MEMORY)
@@ -303,9 +302,7 @@ class Fleet:
             workers=workers,
             cores=replica.cores,
         )
-        replica.process = await asyncio.to_thread(launcher)
-        replica.pid = replica.process.pid
-        await self._connect(replica)
+        await self._spawn(replica, launcher)
 
     async def _launch_mlflow(
         self, replica: Replica, deployment: DesiredDeployment, identity: dict[str, Any], workers: int
@@ -321,13 +318,21 @@ class Fleet:
             workers=workers,
             cores=replica.cores,
         )
-        replica.process = await asyncio.to_thread(launcher)
-        replica.pid = replica.process.pid
-        await self._connect(replica)
+        await self._spawn(replica, launcher)
 
     async def _launch_onnx(self, replica: Replica) -> None:
-        replica.process = await asyncio.to_thread(launch.launch_onnx, replica.place, self._parent_fd, replica.cores)
+        await self._spawn(replica, partial(launch.launch_onnx, replica.place, self._parent_fd, replica.cores))
+
+    async def _spawn(self, replica: Replica, launcher: Callable[[], subprocess.Popen[bytes]]) -> None:
+        """Start a replica's process and connect to it, unless it was stopped before it had one."""
+        if replica.is_over:
+            return
+        replica.process = await asyncio.to_thread(launcher)
         replica.pid = replica.process.pid
+        if replica.is_over:
+            replica.place.socket_path.unlink(missing_ok=True)
+            await self._kill(replica)
+            return
         await self._connect(replica)
 
     async def _start_spare(self, replica: Replica) -> None:
@@ -464,8 +469,13 @@ class Fleet:
             await ending.end_child(replica.process)
         elif replica.pid:
             await ending.end_adopted(replica.pid, replica.pidfd)
+        if replica.pid:
+            await self._kill_tree(replica)  # what it started may outlive it
         if replica.control is not None:
             replica.control.close()
+
+    async def _kill_tree(self, replica: Replica) -> None:
+        await asyncio.to_thread(kill_marked, replica.replica_id, launch.MARK)
 
     def _run(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
