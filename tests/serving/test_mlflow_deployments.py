@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import threading
@@ -152,3 +153,40 @@ def test_a_converted_model_is_not_put_again_on_the_thread_that_writes(world, tmp
     assert world.deploy(model=model).runtime == "onnx"
     assert blobs.threads == {threading.get_ident()}
     assert world.store.write(lambda _: threading.get_ident()) not in blobs.threads
+
+
+def test_a_deployment_whose_files_are_gone_fails_alone(world, tmp_path):
+    model = trained(world)
+    world.deploy(name="good", model=world.model("plain", "model.onnx"))
+    world.deploy(model=model)
+    with world.store.read() as connection:
+        tree = trees.get_tree(connection, shown(world).model_tree)
+    file = world.blobs.local_path(next(entry.digest for entry in tree.entries if entry.path == "MLmodel"))
+    assert file is not None
+    file.unlink()
+    models = MlflowModels(world.blobs, Environments(tmp_path / "envs"), tmp_path / "converted")
+    world.endpoints = world.open(mlflow_models=models)  # as after a restart: the file is read again
+    bad, good = world.desired()["deployments"]
+    assert bad == {"name": "blue", "revision": 1, "is_held": True}
+    assert (good["name"], good["runtime"]) == ("good", "onnx")
+    assert shown(world).provisioning_state is ProvisioningState.FAILED
+    assert "blob" in shown(world).message
+    assert world.desired()["deployments"][1] == good
+
+
+class BrokenEnvironments(Environments):
+    """Environments whose disk fails."""
+
+    def prepare(self, spec, *, log, should_stop=None):
+        raise OSError(errno.EIO, "the disk failed")
+
+
+def test_a_build_that_fails_unforeseen_fails_the_deployment(world, tmp_path):
+    environments = BrokenEnvironments(tmp_path / "others")
+    models = MlflowModels(world.blobs, environments, tmp_path / "converted")
+    world.endpoints = world.open(mlflow_models=models)
+    own = EnvironmentSpec(name="own", conda_file={"name": "own", "dependencies": []})
+    world.deploy(model=trained(world), onnx_conversion="never", environment=own)
+    world.desired()
+    world.told.wait(lambda: shown(world).provisioning_state is ProvisioningState.FAILED)
+    assert "the disk failed" in shown(world).message

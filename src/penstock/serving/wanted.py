@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from penstock.assets.content import find_content
 from penstock.compute.environments.base import EnvironmentBackend, Prepared
 from penstock.entities.asset import AssetKind, Tree
 from penstock.entities.endpoint import EndpointKeys, OnlineDeployment, OnlineEndpoint, ProvisioningState, RolloutState
-from penstock.entities.errors import NotFoundError, PenstockError, UsageError
+from penstock.entities.errors import InternalError, NotFoundError, PenstockError, UnavailableError, UsageError
 from penstock.serving.mlflow_models import MlflowModels, Plan
 from penstock.stores.metadata import endpoints as table
 from penstock.stores.metadata import trees
 from penstock.stores.metadata.base import MetadataStore
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL_NAME = "model"
 MAX_NAME_BYTES = 255
@@ -59,13 +63,29 @@ class WantedState:
         self._lock = threading.Lock()
 
     def read(self) -> dict[str, Any]:
-        """Return endpoints, deployments and keys' digests, of one moment, with their ``revision``."""
+        """Return endpoints, deployments and keys' digests, of one moment, with their ``revision``.
+
+        A deployment whose files or records are gone is held and has failed; the others are told all the same.
+        """
+        failures: list[tuple[OnlineDeployment, PenstockError]] = []
         with self._store.read() as connection:
             revision = table.serving_revision(connection)
             answers = []
             for endpoint in table.list_endpoints(connection):
-                deployments = [self._one(connection, d) for d in table.list_deployments(connection, endpoint.name)]
+                deployments = []
+                for deployment in table.list_deployments(connection, endpoint.name):
+                    try:
+                        deployments.append(self._one(connection, deployment))
+                    except SQLAlchemyError:
+                        raise  # the database's trouble is no deployment's
+                    except Exception as error:
+                        deployments.append(held_json(answering(deployment)))
+                        failures.append((deployment, _as_ours(deployment, error)))
                 answers.append(endpoint_json(endpoint, table.get_keys(connection, endpoint.name), deployments))
+        for deployment, failure in failures:
+            is_known = deployment.provisioning_state is ProvisioningState.FAILED
+            if not is_known and not isinstance(failure, UnavailableError):
+                self._on_built(deployment, None, failure)
         return {"revision": revision, "endpoints": answers}
 
     def _one(self, connection: Connection, deployment: OnlineDeployment) -> dict[str, Any]:
@@ -121,11 +141,19 @@ class WantedState:
                 plan = self._mlflow.prepare(deployment.spec, tree, log)
             else:
                 self._environments.prepare(environment, log=log)
-        except PenstockError as error:
-            failure = error
+        except Exception as error:
+            failure = _as_ours(deployment, error)
         with self._lock:
             self._building.discard((deployment.endpoint_name, deployment.name, deployment.revision))
         self._on_built(deployment, plan, failure)
+
+
+def _as_ours(deployment: OnlineDeployment, error: Exception) -> PenstockError:
+    """Return an error as one that is shown with a deployment."""
+    if isinstance(error, PenstockError):
+        return error
+    logger.error("%s/%s cannot be prepared", deployment.endpoint_name, deployment.name, exc_info=error)
+    return InternalError(f"it cannot be prepared: {type(error).__name__}: {error}")
 
 
 def answering(deployment: OnlineDeployment) -> OnlineDeployment:
