@@ -151,6 +151,18 @@ def test_the_access_log_begins_anew_when_it_is_full(tmp_path):
     assert [json.loads(texts[name])["request_id"] for name in sorted(texts)] == ["3", "2", "1"]
 
 
+def test_of_a_long_path_the_access_log_keeps_no_more_than_it_writes(tmp_path):
+    async def fill() -> None:
+        log = AccessLog(tmp_path / "access.log", max_bytes=1 << 20, files=1)
+        for number in range(3):
+            log.add(b"1", "e", "d", "POST", "/" + "x" * 60_000 + str(number), 404, 0.001, 1, 2, "c")
+        assert [len(path) for _, _, _, path, _ in log._places] == [200]
+        log.close()
+
+    asyncio.run(fill())
+    assert {len(json.loads(line)["path"]) for line in (tmp_path / "access.log").read_text().splitlines()} == {200}
+
+
 def test_names_are_escaped_and_what_is_gone_is_forgotten():
     metrics = Metrics()
     metrics.note('a"\\\n', "blue", 200, 0.003)

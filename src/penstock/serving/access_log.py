@@ -86,7 +86,7 @@ class AccessLog:
         if second != self._second:
             self._second = second
             self._shown = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode("ascii")
-        key = (endpoint, deployment, method, path, client)
+        key = (endpoint, deployment, method, path[:MOST_PATH], client)
         place = self._places.get(key) or self._remember(key)
         shown_id = b'"%b"' % request_id if not request_id.translate(None, _SAFE) else _quoted(request_id)
         line = b'{"time":"%b.%03dZ","request_id":%b,"status":%d,"ms":%.3f,"bytes_in":%d,"bytes_out":%d,%b' % (
@@ -115,7 +115,7 @@ class AccessLog:
     def _remember(self, key: tuple[str, str, str, str, str]) -> bytes:
         """Return the end of a line; requests that differ in nothing else share it."""
         endpoint, deployment, method, path, client = key
-        place = msgspec.json.encode(_Place(endpoint, deployment, method, path[:MOST_PATH], client))[1:]
+        place = msgspec.json.encode(_Place(endpoint, deployment, method, path, client))[1:]
         if len(self._places) >= MOST_PLACES:
             self._places.clear()
         self._places[key] = place
