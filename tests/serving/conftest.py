@@ -54,6 +54,7 @@ class DoorStandIn:
         self.revision = 0
         self.reports: list[dict[str, Any]] = []
         self.news: list[dict[str, Any]] = []
+        self.refusals: dict[str, int] = {}  # by deployment: the status its reports get
         self._home = home
         stand_in = self
 
@@ -70,11 +71,11 @@ class DoorStandIn:
                 with stand_in.changed:
                     (stand_in.reports if self.path.endswith("/status") else stand_in.news).append(body)
                     stand_in.changed.notify_all()
-                self._send({})
+                self._send({}, stand_in.refusals.get(body.get("deployment", ""), 200))
 
-            def _send(self, value: Any) -> None:
+            def _send(self, value: Any, status: int = 200) -> None:
                 content = json.dumps(value).encode()
-                self.send_response(200)
+                self.send_response(status)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)

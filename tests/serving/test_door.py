@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
@@ -41,3 +42,22 @@ def test_a_token_that_cannot_be_read_does_not_end_the_following(bench: Bench) ->
     ServerDoor(bench.home).follow(0, lambda _: is_seen.set())
     bench.home.internal_token_file.write_bytes(token)
     assert is_seen.wait(60)
+
+
+def test_a_report_the_server_never_takes_is_dropped_and_holds_up_no_other(bench: Bench) -> None:
+    bench.door.refusals["blue"] = 422
+    bench.start_gateway()
+    bench.deploy("sums", bench.adding(1.0))
+    bench.deploy("sums", bench.adding(2.0, name="green"))
+    sent = [json.dumps(report) for report in bench.door.reports]
+    assert len(sent) == len(set(sent))  # none was sent again
+    assert "a report of sums/blue is dropped: the server answers 422" in bench.log()
+
+
+def test_a_report_the_server_does_not_take_now_waits_behind_the_others(bench: Bench) -> None:
+    bench.door.refusals["blue"] = 503
+    bench.start_gateway()
+    bench.deploy("sums", bench.adding(1.0))
+    bench.deploy("sums", bench.adding(2.0, name="green"))
+    count = len(bench.door.reports)
+    bench.door.wait_report("blue", 1, count)  # it is sent again

@@ -14,7 +14,7 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
-from penstock.entities.errors import UnavailableError
+from penstock.entities.errors import RefusedError, UnavailableError
 from penstock.entities.settings import GatewaySettings
 from penstock.home import Home
 from penstock.rules.replicas import (
@@ -393,10 +393,13 @@ class Control:
                 key, report = next(iter(self._reports.items()))
                 try:
                     await asyncio.to_thread(self._door.report, report)
+                except RefusedError as error:
+                    logger.warning("a report of %s/%s is dropped: %s", *key, error)
                 except Exception as error:
                     if not isinstance(error, UnavailableError):
                         logger.exception("a report could not be sent")
                     logger.debug("a report waits: %s", error)
+                    self._reports[key] = self._reports.pop(key)  # behind the others
                     await asyncio.sleep(REPORT_RETRY_S[min(failures, len(REPORT_RETRY_S) - 1)])
                     failures += 1
                     continue

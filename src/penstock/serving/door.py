@@ -15,13 +15,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from penstock.entities.errors import UnavailableError
+from penstock.entities.errors import RefusedError, UnavailableError
 from penstock.home import Home
 from penstock.serving.desired import Desired, decode_desired
 
 logger = logging.getLogger(__name__)
 
 WAIT_S = 25
+_FOR_NOW = frozenset({401, 403, 408, 421, 425, 429})
+"""Refusals that another try may not meet: of a token that was just changed, or of a busy server."""
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -48,6 +50,8 @@ class ServerDoor:
         ------
         UnavailableError
             If the server cannot be reached or does not take it now; tell it again later.
+        RefusedError
+            If the server will never take it.
         """
         connection = self._connect(10.0)
         try:
@@ -68,7 +72,7 @@ class ServerDoor:
                 body = self._ask(connection, "GET", f"/internal/serving/desired?after={after}&wait={wait_s}")
                 desired = decode_desired(body) if body else None
             except Exception as error:
-                if not isinstance(error, UnavailableError | ValueError):
+                if not isinstance(error, UnavailableError | RefusedError | ValueError):
                     logger.exception("the server could not be asked")
                 if connection is not None:
                     connection.close()
@@ -104,5 +108,8 @@ class ServerDoor:
         except (OSError, http.client.HTTPException) as error:
             raise UnavailableError(f"the server does not answer: {error}") from error
         if response.status >= 300 and response.status != 304:
-            raise UnavailableError(f"the server answers {response.status}: {content[:200].decode('utf-8', 'replace')}")
+            said = f"the server answers {response.status}: {content[:200].decode('utf-8', 'replace')}"
+            if 400 <= response.status < 500 and response.status not in _FOR_NOW:
+                raise RefusedError(said)
+            raise UnavailableError(said)
         return content
