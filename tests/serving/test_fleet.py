@@ -1,4 +1,4 @@
-"""Processes of replicas that are stopped before they have one."""
+"""Processes of replicas that are stopped before they have one, and the look at their memory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from penstock.home import Home
 from penstock.serving.desired import DesiredDeployment
 from penstock.serving.fleet import Fleet
 from penstock.serving.materials import Materials
+from penstock.serving.memory_watch import watch_memory
 
 KEY = ("sums", "blue")
 
@@ -70,3 +71,25 @@ def test_a_replica_that_is_stopped_while_its_files_are_copied_starts_no_process(
 
     assert asyncio.run(stop_early(home, act)) == set()
     assert list(home.sockets.glob("replica-*.sock")) == []
+
+
+def test_the_look_at_memory_goes_on_after_a_failure(home, caplog):
+    async def act(fleet):
+        again = asyncio.Event()
+        looks = []
+
+        def deployments():
+            looks.append(len(looks))
+            if len(looks) == 1:
+                raise OSError("no luck")
+            again.set()
+            return {}
+
+        watch = asyncio.create_task(watch_memory(fleet, deployments, asyncio.Event()))
+        await asyncio.wait([watch, seen := asyncio.create_task(again.wait())], return_when=asyncio.FIRST_COMPLETED)
+        assert not watch.done()
+        assert seen.done()
+        watch.cancel()
+
+    asyncio.run(stop_early(home, act))
+    assert "a look at the replicas' memory failed" in caplog.text

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from penstock.rules.quantities import ResourceLimits
+
 LOOK_S = 0.2
 _THREADS = (
     "OMP_NUM_THREADS",
@@ -29,6 +31,11 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 def own_cores() -> frozenset[int]:
     """Return the cores that this process may use."""
     return frozenset(os.sched_getaffinity(0))
+
+
+def most_threads(limits: ResourceLimits) -> int:
+    """Return how many threads a process with these limits can use at once."""
+    return os.cpu_count() or 1 if limits.cores is None else min(limits.cores, len(own_cores()))
 
 
 def machine_memory() -> int:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from penstock.compute.limits import most_threads
+from penstock.rules.quantities import read_limits
 from penstock.rules.replicas import Key
 from penstock.rules.scaling import ScaleLimits, ScaleState, first_state, scale
 from penstock.serving.backend import Backend
 from penstock.serving.desired import DesiredDeployment, Scaling
+from penstock.serving.rounds import go_round
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ class Autoscaler:
             if scaling is None:
                 self._scaled.pop(key, None)
                 continue
-            limits = _limits(deployment, scaling)
+            limits = scale_limits(deployment, scaling)
             known = self._scaled.get(key)
             if known is not None and known.revision == deployment.revision:
                 continue
@@ -84,13 +86,15 @@ class Autoscaler:
 
     async def run(self) -> None:
         """Look again and again, as long as something is scaled."""
-        while True:
-            self._has_followed.clear()
-            pause_s = min((one.scaling.polling_interval / SAMPLES for one in self._scaled.values()), default=None)
-            try:
-                await asyncio.wait_for(self._has_followed.wait(), pause_s)
-            except TimeoutError:
-                self._sample()
+        await go_round(self._look, "a look at what is scaled")
+
+    async def _look(self) -> None:
+        self._has_followed.clear()
+        pause_s = min((one.scaling.polling_interval / SAMPLES for one in self._scaled.values()), default=None)
+        try:
+            await asyncio.wait_for(self._has_followed.wait(), pause_s)
+        except TimeoutError:
+            self._sample()
 
     def _sample(self) -> None:
         for key, scaled in self._scaled.items():
@@ -109,10 +113,11 @@ class Autoscaler:
             self._on_change()
 
 
-def _limits(deployment: DesiredDeployment, scaling: Scaling) -> ScaleLimits:
+def scale_limits(deployment: DesiredDeployment, scaling: Scaling) -> ScaleLimits:
+    """Return the bounds of a deployment's instances, and how many requests each takes at once."""
     slots = deployment.request_settings.max_concurrent_requests_per_instance
-    if deployment.scoring_script is None:
-        slots = min(slots, os.cpu_count() or 1)  # an ONNX replica has no more threads than there are cores
+    if deployment.is_onnx:
+        slots = min(slots, most_threads(read_limits(deployment.resources)))
     return ScaleLimits(
         scaling.min_instances,
         scaling.max_instances,

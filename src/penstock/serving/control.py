@@ -42,6 +42,7 @@ from penstock.serving.links import Link, WorkLink
 from penstock.serving.materials import Materials
 from penstock.serving.memory_watch import watch_memory
 from penstock.serving.metrics import Gauges
+from penstock.serving.rounds import go_round
 from penstock.serving.routing import Routes
 from penstock.serving.steering import Steerings
 
@@ -126,7 +127,10 @@ class Control:
         self._apply(self._decide())
         self._door.follow(desired.revision, lambda new: self._receive(loop, new))
         self._tasks = [loop.create_task(self._loop()), loop.create_task(self._report())]
-        self._tasks += [loop.create_task(self._watch_traffic()), loop.create_task(self._autoscaler.run())]
+        self._tasks += [
+            loop.create_task(go_round(self._watch_traffic, "a look at the traffic")),
+            loop.create_task(self._autoscaler.run()),
+        ]
         self._tasks.append(
             loop.create_task(watch_memory(self._fleet, lambda: self._deployments, self._may_have_limits))
         )
@@ -375,14 +379,13 @@ class Control:
             self._has_reports.set()
 
     async def _watch_traffic(self) -> None:
-        """While there is a release or a mirror, look at it now and then, and pass on what is new of it."""
-        while True:
-            self._has_steered.clear()
-            for news in self._steerings.look():
-                self._reports[news["endpoint"], ""] = news
-                self._has_reports.set()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._has_steered.wait(), TRAFFIC_LOOK_S if self._steerings.is_busy else None)
+        """Look at releases and mirrors, and pass on what is new; the next look is soon, or once there are some."""
+        self._has_steered.clear()
+        for news in self._steerings.look():
+            self._reports[news["endpoint"], ""] = news
+            self._has_reports.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._has_steered.wait(), TRAFFIC_LOOK_S if self._steerings.is_busy else None)
 
     async def _report(self) -> None:
         failures = 0
