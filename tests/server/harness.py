@@ -158,6 +158,7 @@ def build_house(
         now=now_ms,
         new_id=partial(new_id, secrets.token_bytes),
         bound_hosts=("127.0.0.1",),
+        scratch=folder,
     )
     return House(services, token, internal)
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import tarfile
+import tempfile
 import threading
 from typing import Any
 
@@ -178,3 +181,13 @@ def test_gateways_door_is_the_gateways_alone(house: House) -> None:
         assert house.ask("POST", "/internal/serving/status", {}, token=token).status == 403
     for path in ("/api/v1/jobs", BASE, "/api/v1/models", "/api/v1/events"):
         assert house.ask("GET", path, token=house.internal_token).status == 403
+
+
+def test_an_export_takes_its_room_in_the_workspace(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_endpoint(house, "packed")
+    assert make_deployment(house, "packed").status == 202
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")  # such as a full /tmp
+    answer = house.ask("GET", f"{BASE}/packed/deployments/blue/export")
+    assert answer.status == 200
+    with tarfile.open(fileobj=io.BytesIO(answer.body)) as archive:
+        assert {"serve.py", "README.md"} <= set(archive.getnames())

@@ -217,7 +217,18 @@ def test_modules_are_found_in_code_and_in_pickles():
     assert set(pinned.imported_modules(b"def (")) == set()
     for protocol in range(6):
         content = pickle.dumps([Decimal(1), Fraction(1, 2)], protocol)
-        assert pinned.mentioned_modules(content, ["decimal", "fractions", "json"]) == {"decimal", "fractions"}
+        pieces = [content[:5], content[5:]]
+        assert pinned.mentioned_modules(pieces, ["decimal", "fractions", "json"]) == {"decimal", "fractions"}
+    around = [b"x" * ((1 << 20) - 3) + b"deci", b"mal.D", b"x" * pinned.MOST_SCANNED_BYTES, b"fractions.F"]
+    assert pinned.mentioned_modules(around, ["decimal", "fractions"]) == {"decimal"}
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "is_it"),
+    [("model.pkl", b"(l", True), ("data", b"\x80\x05", True), ("big.npy", b"\x93N", False), ("MLmodel", b"fl", False)],
+)
+def test_only_what_may_be_a_pickle_is_looked_through(name, start, is_it):
+    assert pinned.is_pickle(name, start) is is_it
 
 
 def test_an_interpreter_tells_what_it_has():

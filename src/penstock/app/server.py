@@ -191,6 +191,7 @@ def compose(home: Home, settings: Settings, host: str, *, on_gateway_needed: Cal
         new_id=new_id,
         bound_hosts=(host,),
         version=__version__,
+        scratch=home.run,
     )
     return House(services, store, compute, scheduler, endpoints)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from penstock.access.tokens import Access
 from penstock.assets.registry import Registry
@@ -38,6 +39,8 @@ class Services:
         The addresses the listening sockets are bound to; requests may name them as Host.
     closing : Closing
         Told by whoever runs the server, before it waits for open connections, that it stops.
+    scratch : Path, optional
+        The workspace's folder for large files that are made to be sent.
     """
 
     store: MetadataStore
@@ -55,6 +58,7 @@ class Services:
     new_id: Callable[[], str]
     bound_hosts: tuple[str, ...] = ()
     closing: Closing = field(default_factory=Closing)
+    scratch: Path | None = None
     version: str = "0.1.0"
     features: tuple[str, ...] = field(
         default=("jobs", "runs", "models", "data", "environments", "online-endpoints", "mlflow-tracking")

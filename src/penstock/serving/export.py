@@ -9,7 +9,7 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +21,6 @@ from penstock.serving.routing import version_of
 from penstock.stores.blobs.base import BlobStore
 
 TARGETS = ("folder", "docker")
-MOST_SCANNED_BYTES = 256 * 2**20
 _PACKAGE = Path(shim.__file__).parents[1]
 _PARTS = ("__init__.py", "version.py", "plugins.py", "entities", "rules", "inference", "shim", "serving/__init__.py")
 _SERVING = ("codes", "identifiers", "parcels", "replica", "standalone")
@@ -189,12 +188,8 @@ def _script_lines(deployment: DesiredDeployment, installed: pinned.Installed, bl
     for entry in deployment.code or ():
         if entry.path.endswith(".py"):
             modules.update(pinned.imported_modules(blobs.read(entry.digest)))
-    for content in _small_files(deployment.model_tree, blobs):
-        modules |= pinned.mentioned_modules(content, installed.by_module)
+    for entry in deployment.model_tree:
+        start = b"".join(blobs.open(entry.digest, end=2))
+        if pinned.is_pickle(entry.path, start):
+            modules |= pinned.mentioned_modules(blobs.open(entry.digest), installed.by_module)
     return installed.pin(installed.owners(modules))
-
-
-def _small_files(entries: Iterable[FileEntry], blobs: BlobStore) -> Iterator[bytes]:
-    for entry in entries:
-        if not entry.path.endswith(".onnx") and blobs.size(entry.digest) <= MOST_SCANNED_BYTES:
-            yield blobs.read(entry.digest)

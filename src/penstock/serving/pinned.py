@@ -6,7 +6,9 @@ import ast
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,9 +29,26 @@ for one in distributions():
         found.append({"name": name, "version": one.version, "requires": one.requires or [], "modules": sorted(modules)})
 print(json.dumps({"python": "%d.%d.%d" % sys.version_info[:3], "packages": found}))
 """
+_SCAN = """
+import json, os, re, sys
+os.nice(10)
+source = sys.stdin.buffer
+names = "|".join(map(re.escape, json.loads(source.readline())))
+pattern = re.compile(rb"(%b)(?=\\.[A-Za-z_]|\\n|[\\x80-\\xff])" % names.encode("utf-8"))
+found, rest = set(), b""
+while piece := source.read(1 << 20):
+    piece = rest + piece
+    found.update(pattern.findall(piece))
+    rest = piece[-200:]
+print(json.dumps([name.decode("utf-8") for name in found]))
+"""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TOOLS = frozenset({"penstock", "pip", "setuptools", "wheel", "uv"})
 LIST_TIMEOUT_S = 60
+MOST_SCANNED_BYTES = 64 * 2**20
+"""So much of the beginning of each pickle is looked through."""
+_PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".sav", ".pt", ".pth")
+_PICKLE_STARTS = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +136,46 @@ def imported_modules(source: bytes) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-def mentioned_modules(content: bytes, modules: Iterable[str]) -> set[str]:
+def is_pickle(name: str, start: bytes) -> bool:
+    """Return whether a file may be a pickle, by its name or its first bytes."""
+    return name.lower().endswith(_PICKLES) or start.startswith(_PICKLE_STARTS)
+
+
+def mentioned_modules(pieces: Iterable[bytes], modules: Iterable[str]) -> set[str]:
     """Return those modules that a file seems to name as a pickle names the classes it holds; one too many is no harm.
 
-    What stands before a name may be any byte of the pickle; a name of one or two letters is found everywhere.
+    What stands before a name may be any byte of the pickle; a name of one or two letters is found everywhere. A
+    process of its own looks, as it may take seconds that this one's other threads would have to wait for.
+
+    Raises
+    ------
+    RefusedError
+        If that process fails.
     """
-    names = "|".join(sorted(re.escape(module) for module in modules if len(module) > 2))
+    names = sorted(module for module in modules if len(module) > 2)
     if not names:
         return set()
-    pattern = rb"(%b)(?=\.[A-Za-z_]|\n|[\x80-\xff])" % names.encode("utf-8")
-    return {match.decode("utf-8") for match in re.findall(pattern, content)}
+    left = MOST_SCANNED_BYTES
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", _SCAN], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as scanner:
+        assert scanner.stdin is not None
+        assert scanner.stdout is not None
+        try:
+            scanner.stdin.write(json.dumps(names).encode("ascii") + b"\n")
+            for piece in pieces:
+                scanner.stdin.write(piece[:left])
+                left -= len(piece)
+                if left <= 0:
+                    break
+            scanner.stdin.close()
+            return set(json.loads(scanner.stdout.read()))
+        except (OSError, ValueError) as error:
+            raise RefusedError(f"the model's pickles could not be looked through: {error}") from error
+        finally:
+            scanner.kill()
+            with suppress(OSError):  # what it still holds goes nowhere
+                scanner.stdin.close()
 
 
 def normal(name: str) -> str:

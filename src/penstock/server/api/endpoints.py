@@ -243,7 +243,7 @@ def export_deployment(
 ) -> Response:
     """Return a tar of a folder that scores without Penstock: runner, model, code, pinned requirements, README."""
     deployment = services.endpoints.find_desired(endpoint, name)
-    file = tempfile.TemporaryFile()  # noqa: SIM115 # it is closed when it was sent
+    file = tempfile.TemporaryFile(dir=services.scratch)  # noqa: SIM115 # it is closed when it was sent
     try:
         write_export(file, endpoint, deployment, services.blobs, target=target, interpreter=sys.executable)
         size = file.seek(0, os.SEEK_CUR)
