@@ -4,13 +4,13 @@ Run it as a script, too: ``python notebook.py``. Interrupt the waiting whenever 
 ``wait_for_completion`` picks it up again.
 """
 
-# %% A workspace is a folder. Its server is started when it has none.
+# %% A workspace is a folder, made here if there is none. Its server is started when it has none.
 from pathlib import Path
 
 from penstock import Estimator, Output, Workspace
 
 here = Path(__file__).parent
-ws = Workspace.from_config()
+ws = Workspace(create=True)
 print(ws, list(ws.compute_targets))
 
 # %% Train, the scikit-learn way: parameters in, fit() gives back the run.

@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import mlflow
@@ -267,6 +268,8 @@ def check_answer(side: Side) -> None:
     try:
         with urlopen(side.uri.rstrip("/") + "/version", timeout=10):
             pass
+    except HTTPError:
+        return  # somebody answers; who that is and what it wants, its client says
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise SystemExit(f"error: no MLflow server answers at {side.uri}: {reason}") from error
