@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections import Counter
@@ -9,6 +10,10 @@ from collections import Counter
 import pytest
 
 from penstock.rules.traffic import SECOND_STEP, LowDiscrepancyPicker
+from penstock.serving.backend import Backend
+from penstock.serving.codes import NotReadyError
+from penstock.serving.desired import DesiredDeployment, DesiredEndpoint, DesiredRollout
+from penstock.serving.steering import Steering
 
 BODY = {"data": [[0, 0]]}
 SETTINGS = {"max_concurrent_requests_per_instance": 8}
@@ -218,3 +223,33 @@ def test_a_mirror_that_hangs_slows_nobody(lab):
             assert json.loads(answer.body)["outputs"]["y"] == [[1.0, 1.0]]
     news = lab.door.wait_news(lambda one: one.get("mirrored", {}).get("dropped", 0) >= 90)["mirrored"]
     assert news["copies"] == 0
+
+
+def test_a_gateway_that_has_just_begun_condemns_nobody(tmp_path):
+    backend = Backend("sums/green", on_hung=lambda link: None)
+    backend.configure(is_script=False, timeout_s=5.0, max_concurrent=8, instances=1)
+    endpoint = DesiredEndpoint(
+        "sums",
+        traffic={"blue": 100},
+        rollout=DesiredRollout(1, "green", {"blue": 100}, [50, 100]),
+        deployments=[DesiredDeployment("blue", 1), DesiredDeployment("green", 1)],
+    )
+
+    async def refused(steering):
+        while steering.pick() != "green":
+            steering.begin("blue")
+        with pytest.raises(NotReadyError):
+            await steering.score("green", steering.begin("green"), backend, b"", b"{}")
+
+    async def run():
+        steering = Steering("sums", tmp_path, lambda: None)
+        steering.follow(endpoint, {("sums", "green"): backend})
+        for _ in range(20):
+            await refused(steering)
+        assert (steering.guard.tally.requests, steering.traffic["green"]) == (0, 50)
+        backend.was_ready = True  # and is away now, as one that ends again and again
+        await refused(steering)
+        assert steering.guard.tally.requests == 1
+        steering.close(is_forgotten=True)
+
+    asyncio.run(run())

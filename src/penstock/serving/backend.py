@@ -45,6 +45,7 @@ class Backend:
         self.timeout_s = 5.0
         self._on_hung = on_hung
         self._on_pressure = on_pressure
+        self.was_ready = False
         self._hold_s = 0.0
         self._held = 0
         self._has_links = asyncio.Event()
@@ -110,6 +111,7 @@ class Backend:
         self._max_batch = max_batch
         self.direct = direct
         if self._links:
+            self.was_ready = True
             self._has_links.set()
         self._dispatch()
 

@@ -102,7 +102,10 @@ class Steering:
         try:
             reply = await backend.score(meta, body)
         except codes.ScoringError as error:
-            self.end(name, began, error.status)
+            if isinstance(error, codes.NotReadyError) and not backend.was_ready:
+                self._take_back(name)  # this gateway has just begun and knows nothing of the version yet
+            else:
+                self.end(name, began, error.status)
             raise
         except BaseException:
             self._take_back(name)  # nobody waits for it any more
