@@ -76,7 +76,7 @@ def test_a_replica_that_is_stopped_while_its_files_are_copied_starts_no_process(
 def test_the_look_at_memory_goes_on_after_a_failure(home, caplog):
     async def act(fleet):
         again = asyncio.Event()
-        looks = []
+        looks: list[int] = []
 
         def deployments():
             looks.append(len(looks))

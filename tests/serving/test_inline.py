@@ -8,6 +8,7 @@ import hashlib
 import json
 import threading
 import weakref
+from typing import Any
 
 import pytest
 from onnx import TensorProto, helper
@@ -285,7 +286,7 @@ async def free_a_model(tmp_path):
     )
     name = f"inline-{model.replica_id}-1"
     (thread,) = [one for one in threading.enumerate() if one.name == name]
-    known = [weakref.ref(runtime), weakref.ref(model)]
+    known: list[weakref.ref[Any]] = [weakref.ref(runtime), weakref.ref(model)]
     del runtime
     gc.freeze()  # as the gateway does: no look for cycles will find it
     try:

@@ -18,7 +18,7 @@ SCALING = Scaling(max_instances=4, polling_interval=0.01, scale_down_delay=0.0)
 def test_a_round_that_fails_is_logged_and_the_next_one_begins(caplog):
     async def go():
         again = asyncio.Event()
-        rounds = []
+        rounds: list[int] = []
 
         async def one_round():
             rounds.append(len(rounds))
@@ -44,7 +44,7 @@ def test_scaling_goes_on_after_a_failure(caplog):
 
     async def go():
         again = asyncio.Event()
-        calls = []
+        calls: list[int] = []
 
         def on_change():
             calls.append(len(calls))

@@ -246,10 +246,12 @@ def test_a_gateway_that_has_just_begun_condemns_nobody(tmp_path):
         steering.follow(endpoint, {("sums", "green"): backend})
         for _ in range(20):
             await refused(steering)
-        assert (steering.guard.tally.requests, steering.traffic["green"]) == (0, 50)
+        guard = steering.guard
+        assert guard is not None
+        assert (guard.tally.requests, steering.traffic["green"]) == (0, 50)
         backend.was_ready = True  # and is away now, as one that ends again and again
         await refused(steering)
-        assert steering.guard.tally.requests == 1
+        assert guard.tally.requests == 1
         steering.close(is_forgotten=True)
 
     asyncio.run(run())
