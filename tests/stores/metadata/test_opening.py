@@ -206,7 +206,7 @@ broken line
 @pytest.mark.parametrize(
     ("path", "kind", "refused"),
     [
-        ("/work/lab", "ext4", False),
+        ("/srv/lab", "ext4", False),
         ("/home/ada/lab", "nfs4", True),
         ("/home/ada/local disk/lab", "xfs", False),
         ("/home/ada/local disk2", "nfs4", True),
