@@ -107,7 +107,7 @@ def ask_mlflow(folder: Path, cases: list[dict[str, str]]) -> list[list[Any]]:
     command = [str(make_venv(*SERVER)), "-c", _PROGRAM, str(folder)]
     done = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True, check=True, timeout=300)
     answers: list[list[Any]] = json.loads(done.stdout.rpartition("answers")[2])
-    return [[status, kind, without_trace(text)] for status, kind, text in answers]
+    return [[status, kind, without_trace(text) if kind == JSON else text] for status, kind, text in answers]
 
 
 def without_trace(text: str) -> str:
